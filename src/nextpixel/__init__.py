@@ -1,0 +1,24 @@
+"""Deep autoregressive image models: exact likelihoods, samples, completions."""
+
+from nextpixel.autoregressive import Autoregressive, Backbone
+from nextpixel.checkpoint import load, save
+from nextpixel.errors import BadInput
+from nextpixel.evaluate import bits_per_dim
+from nextpixel.models import MODELS, build
+from nextpixel.nn.context import ClassLabel
+from nextpixel.spec import ImageSpec
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MODELS",
+    "Autoregressive",
+    "Backbone",
+    "BadInput",
+    "ClassLabel",
+    "ImageSpec",
+    "bits_per_dim",
+    "build",
+    "load",
+    "save",
+]

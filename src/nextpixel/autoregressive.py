@@ -1,0 +1,293 @@
+"""A network, what its output means, and everything that follows: likelihoods, samples, completions."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nextpixel.distributions import Finite
+from nextpixel.errors import BadInput
+from nextpixel.likelihoods import Likelihood
+from nextpixel.nn.context import Context
+from nextpixel.spec import ImageSpec
+from nextpixel.typing import Images, Known, Parameters, PerImage
+from nextpixel.unroll import Choose, Site, unroll
+
+
+class Backbone(nn.Module, ABC):
+    """A network from images to the parameters of every sub-pixel's distribution, each from what comes before it.
+
+    `forward` gives all of them at once, for a known image; the four methods that `unroll` calls give them one
+    sub-step at a time, for an image in the making. Both must use the same lines and weights.
+
+    Args:
+        spec: the images.
+        parameters: numbers for each sub-pixel's distribution (P).
+        colours: "dependent": a pixel's channels in order, each given those before; "independent": all at once.
+    """
+
+    def __init__(self, spec: ImageSpec, parameters: int, *, colours: Literal["dependent", "independent"]) -> None:
+        super().__init__()
+        if colours not in ("dependent", "independent"):
+            raise BadInput(f"colours must be dependent or independent, not {colours!r}.")
+        self.spec = spec
+        self.parameters_each = parameters
+        self.substeps = spec.channels if colours == "dependent" else 1
+
+    @abstractmethod
+    def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
+        """Levels (B, C, H, W) and an encoded context (B, d, h, w) to parameters (B, C, H, W, P)."""
+
+    @abstractmethod
+    def init_state(self, batch: int, context: Tensor | None) -> Any:
+        """Buffers for `batch` images and the constants of weights and context; see `nextpixel.unroll.Streaming`."""
+
+    @abstractmethod
+    def begin_row(self, row: int, above: Tensor | None, state: Any) -> None:
+        """Do what depends only on rows above: `above` holds the levels of the last one, (B, C, W), if there is one."""
+
+    @abstractmethod
+    def step(self, column: int, substep: int, state: Any) -> Tensor:
+        """The parameters of this sub-step's sub-pixels, (B, S, P)."""
+
+    @abstractmethod
+    def observe(self, column: int, substep: int, levels: Tensor, state: Any) -> None:
+        """Take note of the levels that were chosen, (B, S)."""
+
+    def embed(self, levels: Tensor) -> Tensor:
+        """Levels to numbers in [−1, 1]: the only place where images are scaled."""
+        weight = next(self.parameters())
+        return levels.to(weight.dtype) * (2 / (self.spec.levels - 1)) - 1
+
+    def as_parameters(self, features: Tensor) -> Tensor:
+        """(B, C·P, H, W), the parameters of a channel together, to (B, C, H, W, P)."""
+        return features.unflatten(1, (self.spec.channels, self.parameters_each)).permute(0, 1, 3, 4, 2)
+
+
+@final
+class Autoregressive(nn.Module):
+    """An exact model of images: p(x) is the product over sub-pixels, in raster order, of p(each given those before).
+
+    Made by `nextpixel.build` or `nextpixel.load`.
+
+    Args:
+        spec: the images.
+        backbone: gives the parameters of every sub-pixel.
+        likelihood: what the parameters mean.
+        context: what the images are conditioned on, or None.
+        recipe: the arguments of `build` that make this model again, as JSON values.
+    """
+
+    def __init__(
+        self, spec: ImageSpec, backbone: Backbone, likelihood: Likelihood, context: Context | None, *, recipe: dict
+    ) -> None:
+        super().__init__()
+        self.spec, self.likelihood, self.context, self.recipe = spec, likelihood, context, recipe
+        # oneDNN and cuDNN convolve fastest with the features of a pixel side by side.
+        self.backbone = backbone.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """`log_prob` without checks: what training wraps. Levels (B, C, H, W) to nats (B,)."""
+        return self._distribution(x, self._encode(context)).log_prob(x).flatten(1).sum(1)
+
+    def log_prob(self, x: Images, context: object = None) -> PerImage:
+        """Log-likelihood of images.
+
+        Args:
+            x: levels, any integer dtype, shape (B, C, H, W).
+            context: what the model is conditioned on, for example labels (B,).
+
+        Returns:
+            Nats, shape (B,).
+
+        Raises:
+            BadInput: images or context are not what the model is about.
+        """
+        x, context = self._check(x, context)
+        return self(x, context)
+
+    def predict(self, x: Images, context: object = None) -> Finite:
+        """The distribution of every sub-pixel of `x`, given the earlier ones of `x`; from one parallel pass.
+
+        Returns:
+            A torch Distribution with batch shape (B, C, H, W); its `log_prob(x)` is in nats and sums to `log_prob`.
+
+        Raises:
+            BadInput: images or context are not what the model is about.
+        """
+        x, context = self._check(x, context)
+        return self._distribution(x, self._encode(context))
+
+    def sample(
+        self, count: int, context: object = None, *, seed: int = 0, temperature: float = 1.0, first: int = 0
+    ) -> Tensor:
+        """Draw images. Image i depends on the seed, on first + i and on its context, not on `count`.
+
+        Args:
+            count: how many images (B).
+            context: what the model is conditioned on; a single label stands for all images.
+            seed: of the noise.
+            temperature: 1 draws from the model; below 1, each pixel's distribution is sharpened.
+            first: the number of the first image, for drawing a long row of images in pieces.
+
+        Returns:
+            Levels, int64, shape (B, C, H, W).
+
+        Raises:
+            BadInput: a count below 1, a temperature not above 0, a context that does not fit.
+        """
+        if not isinstance(count, int) or count < 1:
+            raise BadInput(f"The number of samples must be at least 1, not {count!r}.")
+        noise = self._noise(count, seed=seed, first=first)
+        return self.unroll(_draw(noise, _positive(temperature)), count, context)
+
+    def complete(
+        self,
+        x: Images,
+        known: Known,
+        context: object = None,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        first: int = 0,
+    ) -> Tensor:
+        """Draw the unknown sub-pixels, each given all *earlier* ones in raster order; the known ones stay.
+
+        Args:
+            x: levels, shape (B, C, H, W); what stands where `known` is False does not matter.
+            known: bool, shape (B, 1 or C, H, W).
+            context, seed, temperature, first: as in `sample`.
+
+        Returns:
+            Levels, int64, shape (B, C, H, W).
+
+        Raises:
+            BadInput: images, mask or context are not what the model is about.
+        """
+        if known.dtype != torch.bool:
+            raise BadInput(f"The mask of known pixels must be bool, not {str(known.dtype).removeprefix('torch.')}.")
+        if x.ndim != 4 or known.ndim != 4 or known.shape[1] not in (1, x.shape[1]) or (
+            (known.shape[0], *known.shape[2:]) != (x.shape[0], *x.shape[2:])
+        ):
+            raise BadInput(
+                f"The mask of known pixels must have shape (B, 1 or C, H, W) for images of shape {tuple(x.shape)}, "
+                f"not {tuple(known.shape)}."
+            )
+        known = known.expand(x.shape).to(self.device)
+        x = x.to(self.device)
+        x, context = self._check(torch.where(known, x, torch.zeros_like(x)) if not x.is_floating_point() else x, context)
+        noise = self._noise(len(x), seed=seed, first=first)
+        draw = _draw(noise, _positive(temperature))
+
+        def choose(site: Site, distribution: Finite) -> Tensor:
+            here = (slice(None), site.channels, site.row, site.column)
+            return torch.where(known[here], x[here], draw(site, distribution))
+
+        rows = [row for row in range(self.spec.height) if not bool(known[:, :, row].all())]
+        return self.unroll(choose, len(x), context, given=x, rows=rows)
+
+    def unroll(
+        self,
+        choose: Choose,
+        count: int,
+        context: object = None,
+        *,
+        given: Tensor | None = None,
+        rows: list[int] | None = None,
+    ) -> Tensor:
+        """Visit the sub-pixels of `count` images in raster order; `choose` names their levels.
+
+        Args:
+            choose: gets a `Site` and the distribution of its sub-pixels, gives their levels (B, S).
+            count: how many images (B).
+            context: what the model is conditioned on.
+            given: levels of the rows that are not visited, (B, C, H, W).
+            rows: the rows to visit, ascending; all by default.
+
+        Returns:
+            Levels, int64, shape (B, C, H, W).
+        """
+        context = self._check_context(context, count)
+        with _evaluating(self), torch.no_grad():
+            encoded = self._encode(context)
+            shape = (count, *self.spec.shape)
+            images = torch.zeros(shape, dtype=torch.long, device=self.device) if given is None else given.long()
+            return unroll(
+                self.backbone, self.likelihood, choose, images=images, context=encoded,
+                rows=range(self.spec.height) if rows is None else rows,
+            )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def _distribution(self, x: Tensor, context: Tensor | None) -> Finite:
+        parameters = self.backbone(x, context)
+        # Sums over hundreds of sub-pixels need more than the 8 bits of a bfloat16.
+        return self.likelihood.distribution(parameters.to(torch.promote_types(parameters.dtype, torch.float32)))
+
+    def _check(self, x: Tensor, context: object) -> tuple[Tensor, Tensor | None]:
+        self.spec.check(x)
+        return x.to(self.device), self._check_context(context, len(x))
+
+    def _check_context(self, context: object, batch: int) -> Tensor | None:
+        if self.context is not None:
+            return self.context.check(context, batch).to(self.device)
+        if context is not None:
+            raise BadInput(f"This model is not conditioned on anything, but was given {_brief(context)}.")
+        return None
+
+    def _encode(self, context: Tensor | None) -> Tensor | None:
+        if self.context is None or context is None:
+            return None
+        return self.context.encode(context, next(self.parameters()))
+
+    def _noise(self, count: int, *, seed: int, first: int) -> Tensor:
+        """A number in [0, 1) for every sub-pixel, float32 (B, C, H, W).
+
+        A counter-based generator keyed by seed and image makes each image's noise its own; 24 bits a number keep it
+        below 1 in every dtype.
+        """
+        if not isinstance(seed, int) or not 0 <= seed < 2**63:
+            raise BadInput(f"The seed must be a whole number of at least 0, not {seed!r}.")
+        channels, height, width = self.spec.shape
+        images = [
+            np.random.Generator(np.random.Philox(key=np.array([seed, first + index], dtype=np.uint64))).random(
+                (height, width, channels), dtype=np.float32
+            )
+            for index in range(count)
+        ]
+        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(self.device)
+
+
+def _draw(noise: Tensor, temperature: float) -> Choose:
+    def choose(site: Site, distribution: Finite) -> Tensor:
+        tempered = distribution if temperature == 1 else distribution.temper(temperature)
+        return tempered.icdf(noise[:, site.channels, site.row, site.column])
+
+    return choose
+
+
+def _positive(temperature: float) -> float:
+    if not 0 < temperature < float("inf"):
+        raise BadInput(f"The temperature must be above 0 and finite, not {temperature!r}.")
+    return temperature
+
+
+def _brief(context: object) -> str:
+    return f"a context of shape {tuple(context.shape)}" if isinstance(context, Tensor) else f"the context {context!r}"
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)

@@ -1,0 +1,5 @@
+"""Finite discrete distributions: one object gives the loss, the samples and the coder's frequencies."""
+
+from nextpixel.distributions.finite import Bernoulli, Categorical, Finite
+
+__all__ = ["Bernoulli", "Categorical", "Finite"]

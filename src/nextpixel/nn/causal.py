@@ -1,0 +1,201 @@
+"""Convolutions that are causal along one axis; `step` takes one slice along it, with the weights of `forward`."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nextpixel.nn import ops
+
+
+class RowsAbove(nn.Module):
+    """A convolution over the rows that end with its own, or with the one above; steps one row at a time.
+
+    Rows below are cropped from the kernel, not masked.
+
+    Args:
+        inputs: features of the input.
+        outputs: features of the output.
+        reach: rows above its own that it sees, and columns to either side.
+        strict: leave out its own row (for the first layer, whose input is the image).
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, reach: int, strict: bool = False) -> None:
+        super().__init__()
+        self.reach, self.strict = reach, strict
+        rows = reach if strict else reach + 1
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, rows, 2 * reach + 1))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        nn.init.kaiming_uniform_(self.weight, math.sqrt(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D, H, W) to (B, O, H, W)."""
+        return self._window(F.pad(x, (self.reach, self.reach, self.reach, -1 if self.strict else 0)))
+
+    def init_state(self, batch: int, width: int) -> Tensor:
+        """The last rows seen, with the columns' padding: (B, D, rows, W + 2 reach); at first the padding above."""
+        _, inputs, rows, columns = self.weight.shape
+        empty = self.weight.new_zeros(batch, inputs, rows, width + columns - 1)
+        return empty.contiguous(memory_format=torch.channels_last)
+
+    def step(self, row: Tensor, past: Tensor) -> Tensor:
+        """The next row of the input, (B, D, 1, W), to the next row of the output, (B, O, 1, W).
+
+        Where `strict`, the output's row is the one below the input's.
+        """
+        past[:, :, :-1] = past[:, :, 1:].clone()
+        past[:, :, -1:, self.reach : self.reach + row.shape[-1]] = row
+        return self._window(past)
+
+    def _window(self, padded: Tensor) -> Tensor:
+        return ops.convolve(padded, self.weight, self.bias)
+
+
+class PixelsLeft(nn.Module):
+    """A convolution over the pixels to the left and, by the order of colours, its own; steps one sub-pixel at a time.
+
+    Colour g of the output sees every feature of the pixels to the left, and of its own pixel the features of colours
+    up to g (before g where `strict`). With `reach` 0 this is a 1x1 convolution that respects the order of colours.
+
+    Args:
+        inputs: colour of each input feature, ascending (D,).
+        outputs: colour of each output feature, in any order (O,).
+        reach: pixels to the left that it sees.
+        strict: a colour does not see itself (mask A of van den Oord et al. 2016a; else mask B).
+        bias: whether it adds a bias.
+    """
+
+    mask: Tensor | None
+
+    def __init__(
+        self, inputs: Sequence[int], outputs: Sequence[int], *, reach: int, strict: bool = False, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.reach = reach
+        self.colours = max(outputs) + 1
+        # With one colour, the strict layer sees nothing of its own pixel: that tap is cropped away.
+        self.own = not (strict and self.colours == 1)
+        self._outputs = tuple(outputs)
+        self._first = [sum(i < colour for i in inputs) for colour in range(self.colours)]
+        self._seen = [sum(i < o or (i == o and not strict) for i in inputs) for o in range(self.colours)]
+        self.weight = nn.Parameter(torch.empty(len(outputs), len(inputs), 1, reach + self.own))
+        nn.init.kaiming_uniform_(self.weight, math.sqrt(5))
+        self.bias = nn.Parameter(torch.zeros(len(outputs))) if bias else None
+        mask = None
+        if self.colours > 1:
+            mask = torch.ones(len(outputs), len(inputs), 1, reach + 1)
+            for row, colour in enumerate(outputs):
+                mask[row, self._seen[colour] :, 0, reach] = 0
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
+        """(B, D, H, W) to (B, O, H, W); `addend` is added to the result."""
+        padded = F.pad(x, (self.reach, 0 if self.own else -1)) if self.reach else x
+        sums = ops.convolve(padded, self._masked(), self.bias)
+        return sums if addend is None else sums + addend
+
+    def init_state(self, batch: int, width: int) -> "LeftState":
+        """The weights of each sub-step as matrices, and room for a row of the input."""
+        weight = self._masked().squeeze(2).transpose(1, 2).flatten(1)  # (O, taps · D): a window is pixels, then features
+        inputs = self.weight.shape[1]
+        packed = []
+        for colour in range(self.colours):
+            rows = [row for row, owner in enumerate(self._outputs) if owner == colour]
+            columns = self.reach * inputs + (self._seen[colour] if self.own else 0)
+            bias = None if self.bias is None else self.bias[rows]
+            packed.append(Packed(rows, weight[rows, :columns].t().contiguous(), bias))
+        lane = None if self.reach == 0 and self.colours == 1 else Lane(weight, batch, width, inputs, reach=self.reach)
+        return LeftState(packed, lane)
+
+    def step(self, x: Tensor | None, place: "Place", state: "LeftState", addend: Tensor | None = None) -> Tensor:
+        """The output's features of one colour at one place, (B, O_g).
+
+        Args:
+            x: the input's features of that colour, (B, D_g); None for a strict layer, which is told of them later,
+                by `observe`.
+            place: column and colour.
+            state: from `init_state`; takes note of `x`.
+            addend: is added to the result.
+        """
+        packed = state.packed[place.substep]
+        if state.lane is None:
+            window = x
+        else:
+            if x is not None:
+                self.observe(x, place, state)
+            window = state.lane.window(place.column, packed.weight.shape[0])
+        if packed.bias is not None:
+            addend = packed.bias if addend is None else packed.bias + addend
+        return ops.multiply(window, packed.weight, addend)
+
+    def observe(self, x: Tensor, place: "Place", state: "LeftState") -> None:
+        """Take note of the input's features of one colour at one place, (B, D_g)."""
+        state.lane.write(place.column, self._first[place.substep], x)
+
+    def _masked(self) -> Tensor:
+        return self.weight if self.mask is None else self.weight * self.mask
+
+
+class Place(NamedTuple):
+    """Where in a row an unroll is: the pixel, and which of its colours."""
+
+    column: int
+    substep: int
+
+
+class Packed(NamedTuple):
+    """The weights of `PixelsLeft` for one sub-step: only what it computes and may see.
+
+    Attributes:
+        rows: which features of the layer's output these are (O_g).
+        weight: (taps · D, O_g), cut after the last feature that may be seen.
+        bias: (O_g,), where the layer has one.
+    """
+
+    rows: list[int]
+    weight: Tensor
+    bias: Tensor | None
+
+
+class LeftState(NamedTuple):
+    """What `PixelsLeft` keeps during an unroll.
+
+    Attributes:
+        packed: weights for each sub-step.
+        lane: the input's features in this row; None where the input of a step is all that it sees.
+    """
+
+    packed: list[Packed]
+    lane: "Lane | None"
+
+
+class Lane:
+    """The features of one row so far, behind `reach` pixels of padding: what `PixelsLeft` takes its windows from.
+
+    Rows need no reset: a window ends where writing has got to.
+    """
+
+    def __init__(self, like: Tensor, batch: int, width: int, features: int, *, reach: int) -> None:
+        self._cells = like.new_zeros(batch, (reach + width) * features)
+        self._features, self._reach = features, reach
+
+    def window(self, column: int, length: int) -> Tensor:
+        """The first `length` numbers from `reach` pixels left of `column` on: a view, (B, length)."""
+        return self._cells.narrow(1, column * self._features, length)
+
+    def write(self, column: int, first: int, x: Tensor) -> None:
+        """Put (B, D_g) at features `first` and following of `column`."""
+        self._cells.narrow(1, (column + self._reach) * self._features + first, x.shape[1]).copy_(x)
+
+
+def split(features: int, colours: int) -> tuple[int, ...]:
+    """The colour of each feature when `features` are shared out in order, as evenly as can be."""
+    return tuple(feature * colours // features for feature in range(features))
+
+
+def one_by_one(inputs: int, outputs: int, *, bias: bool = True) -> PixelsLeft:
+    """A 1x1 convolution that sees every feature of its place: for what depends on rows above, or on no pixel at all."""
+    return PixelsLeft((0,) * inputs, (0,) * outputs, reach=0, bias=bias)

@@ -1,0 +1,107 @@
+"""Pictures of images: grids in which a level has the same brightness everywhere."""
+
+import io
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from nextpixel.errors import BadInput
+
+READABLE = 64  # screen pixels that the longer side of an image gets at least, where a whole factor allows
+GAP = np.array([96, 96, 112], dtype=np.uint8)
+UNKNOWN = np.array([122, 154, 200], dtype=np.uint8)
+
+Levels = Tensor | NDArray[np.integer]
+
+
+def grid(images: Levels, levels: int, *, columns: int | None = None, gap: int = 2) -> Image.Image:
+    """Images side by side, in rows.
+
+    Level l becomes round(255·l / (levels − 1)), in every image alike. Small images are enlarged by a whole factor.
+
+    Args:
+        images: integers in [0, levels), shape (B, C, H, W), with one channel (grey) or three (red, green, blue).
+        levels: values that a sub-pixel can take (L).
+        columns: images in a row; None for a grid about as wide as high.
+        gap: pixels between images.
+
+    Raises:
+        BadInput: no images, another number of channels, or a level out of range.
+
+    Example:
+        >>> grid(np.zeros((10, 1, 8, 8), dtype=int), 17, columns=5).size
+        (328, 130)
+    """
+    return _assemble(_colours(images, levels), columns=columns, gap=gap)
+
+
+def completions(given: Levels, known: Tensor | NDArray[np.bool_], completed: Levels, levels: int) -> Image.Image:
+    """Each row: an image as it was given, its unknown pixels tinted, then its completions.
+
+    Args:
+        given: (B, C, H, W); what it says of unknown sub-pixels is not shown.
+        known: (B, 1 or C, H, W), True where a sub-pixel is given. A pixel with any unknown sub-pixel is tinted.
+        completed: (K·B, C, H, W): the K completions of the first image, then those of the second, and so on.
+        levels: values that a sub-pixel can take (L).
+
+    Raises:
+        BadInput: as `grid`, or numbers of images that do not fit.
+
+    Example:
+        >>> zeros = np.zeros((2, 1, 8, 8), dtype=int)
+        >>> completions(zeros, zeros > 0, np.zeros((6, 1, 8, 8), dtype=int), 17).size
+        (262, 130)
+    """
+    first, others = _colours(given, levels), _colours(completed, levels)
+    if len(others) % len(first) or others.shape[1:] != first.shape[1:]:
+        raise BadInput(f"{len(others)} completions of {len(first)} images cannot be shown side by side.")
+    first[~_array(known).all(axis=1)] = UNKNOWN
+    each = len(others) // len(first)
+    rows = np.concatenate([first[:, None], others.reshape(len(first), each, *first.shape[1:])], axis=1)
+    return _assemble(rows.reshape(-1, *first.shape[1:]), columns=1 + each, gap=2)
+
+
+def write(picture: Image.Image, path: Path) -> None:
+    """Write a picture as PNG, at once or not at all."""
+    stream = io.BytesIO()
+    picture.save(stream, format="PNG")
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_bytes(stream.getvalue())
+    os.replace(beside, path)
+
+
+def _assemble(images: NDArray[np.uint8], *, columns: int | None, gap: int) -> Image.Image:
+    count, height, width, _ = images.shape
+    factor = max(1, READABLE // max(height, width))
+    images = images.repeat(factor, axis=1).repeat(factor, axis=2)
+    height, width = height * factor, width * factor
+    across = min(count, columns or math.ceil(math.sqrt(count * height / width)))
+    rows = math.ceil(count / across)
+    sheet = np.empty((rows * (height + gap) - gap, across * (width + gap) - gap, 3), dtype=np.uint8)
+    sheet[:] = GAP
+    for number, image in enumerate(images):
+        top, left = number // across * (height + gap), number % across * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return Image.fromarray(sheet)
+
+
+def _colours(images: Levels, levels: int) -> NDArray[np.uint8]:
+    """(B, H, W, 3) red, green and blue."""
+    array = _array(images)
+    if array.ndim != 4 or array.shape[1] not in (1, 3) or array.size == 0:
+        raise BadInput(f"A picture needs images of shape (B, 1 or 3, H, W), not {array.shape}.")
+    if not np.issubdtype(array.dtype, np.integer) or array.min() < 0 or array.max() >= levels:
+        raise BadInput(f"A picture needs integer levels in [0, {levels}), not {array.dtype} up to {array.max()}.")
+    scaled = (array.astype(np.int64) * 510 + (levels - 1)) // (2 * (levels - 1))  # round half up, exactly
+    return scaled.astype(np.uint8).repeat(3 // array.shape[1], axis=1).transpose(0, 2, 3, 1).copy()
+
+
+def _array(values: Tensor | NDArray[Any]) -> NDArray[Any]:
+    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)

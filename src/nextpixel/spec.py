@@ -1,0 +1,78 @@
+"""What an image is: its shape and its levels."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nextpixel.errors import BadInput
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """The shape and the levels of the images that a model is about.
+
+    Args:
+        channels: colours of a pixel (C), in the order in which they are drawn.
+        height: rows (H).
+        width: columns (W).
+        levels: values that a sub-pixel can take, 0 … levels − 1 (L).
+        ordinal: whether neighbouring levels are alike (brightness); False for names, such as codes of a VQ-VAE.
+
+    Raises:
+        BadInput: a size below 1, or fewer than two levels.
+
+    Example:
+        >>> ImageSpec(channels=3, height=32, width=32, levels=256).shape
+        (3, 32, 32)
+    """
+
+    channels: int = 1
+    height: int = 28
+    width: int = 28
+    levels: int = 2
+    ordinal: bool = True
+
+    def __post_init__(self) -> None:
+        for name, least in (("channels", 1), ("height", 1), ("width", 1), ("levels", 2)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise BadInput(f"ImageSpec: {name} must be a whole number of at least {least}, not {value!r}.")
+
+    def __str__(self) -> str:
+        return f"{self.channels}x{self.height}x{self.width} with {self.levels} levels"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return (self.channels, self.height, self.width)
+
+    @property
+    def subpixels(self) -> int:
+        """Dimensions of an image: C·H·W."""
+        return math.prod(self.shape)
+
+    def check(self, images: Tensor, *, what: str = "images") -> None:
+        """Refuse a tensor that is not a batch of such images.
+
+        Args:
+            images: should be integers in [0, levels), shape (B, C, H, W).
+            what: how the sentence calls them, for example a file's name.
+
+        Raises:
+            BadInput: wrong shape, wrong dtype, or a level out of range.
+        """
+        if images.is_floating_point() or images.is_complex() or images.dtype == torch.bool:
+            detail = " with NaN among them" if images.is_floating_point() and bool(images.isnan().any()) else ""
+            kind = str(images.dtype).removeprefix("torch.")
+            raise BadInput(f"{what} must be integer levels in [0, {self.levels}), not {kind} values{detail}.")
+        if images.ndim != 4 or tuple(images.shape[1:]) != self.shape:
+            expected = "(B, {}, {}, {})".format(*self.shape)
+            raise BadInput(f"{what} must have shape {expected}, not {tuple(images.shape)}.")
+        if images.numel() == 0:
+            return
+        low, high = int(images.min()), int(images.max())
+        if low < 0 or high >= self.levels:
+            bad = low if low < 0 else high
+            raise BadInput(f"{what} must hold levels in [0, {self.levels}); one is {bad}.")

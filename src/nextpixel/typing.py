@@ -1,0 +1,19 @@
+"""The shape letters, once. Annotations elsewhere use these names; tests check them at run time.
+
+    B  images in a batch          C  channels of an image       H W  rows and columns
+    D  features of a layer        K  mixture components         L    levels of a sub-pixel
+    P  parameters of a sub-pixel  S  channels drawn in one sub-step
+
+A *site* is a pixel (row, column); a *sub-pixel* is one channel of it. Raster order goes by rows, then columns,
+then channels.
+"""
+
+from jaxtyping import Bool, Float, Integer
+from torch import Tensor
+
+Images = Integer[Tensor, "B C H W"]  # levels in [0, L)
+Known = Bool[Tensor, "B #C H W"]  # True where a sub-pixel is given
+Features = Float[Tensor, "B D H W"]
+Parameters = Float[Tensor, "B C H W P"]  # of every sub-pixel's distribution
+PerImage = Float[Tensor, " B"]
+PerSubpixel = Float[Tensor, "B C H W"]
