@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,8 +13,8 @@ from nextpixel.errors import BadInput
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn.context import Context
 from nextpixel.spec import ImageSpec
-from nextpixel.typing import Images, Known, Parameters, PerImage
-from nextpixel.unroll import Choose, Site, unroll
+from nextpixel.typing import PerImage
+from nextpixel.unroll import Choose, Site, draw, noise, unroll
 
 
 class Backbone(nn.Module, ABC):
@@ -94,7 +93,7 @@ class Autoregressive(nn.Module):
         """`log_prob` without checks: what training wraps. Levels (B, C, H, W) to nats (B,)."""
         return self._distribution(x, self._encode(context)).log_prob(x).flatten(1).sum(1)
 
-    def log_prob(self, x: Images, context: object = None) -> PerImage:
+    def log_prob(self, x: Tensor, context: object = None) -> PerImage:
         """Log-likelihood of images.
 
         Args:
@@ -110,7 +109,7 @@ class Autoregressive(nn.Module):
         x, context = self._check(x, context)
         return self(x, context)
 
-    def predict(self, x: Images, context: object = None) -> Finite:
+    def predict(self, x: Tensor, context: object = None) -> Finite:
         """The distribution of every sub-pixel of `x`, given the earlier ones of `x`; from one parallel pass.
 
         Returns:
@@ -142,13 +141,13 @@ class Autoregressive(nn.Module):
         """
         if not isinstance(count, int) or count < 1:
             raise BadInput(f"The number of samples must be at least 1, not {count!r}.")
-        noise = self._noise(count, seed=seed, first=first)
-        return self.unroll(_draw(noise, _positive(temperature)), count, context)
+        numbers = noise(self.spec, count, seed=seed, first=first).to(self.device)
+        return self.unroll(draw(numbers, temperature), count, context)
 
     def complete(
         self,
-        x: Images,
-        known: Known,
+        x: Tensor,
+        known: Tensor,
         context: object = None,
         *,
         seed: int = 0,
@@ -180,12 +179,11 @@ class Autoregressive(nn.Module):
         known = known.expand(x.shape).to(self.device)
         x = x.to(self.device)
         x, context = self._check(torch.where(known, x, torch.zeros_like(x)) if not x.is_floating_point() else x, context)
-        noise = self._noise(len(x), seed=seed, first=first)
-        draw = _draw(noise, _positive(temperature))
+        drawn = draw(noise(self.spec, len(x), seed=seed, first=first).to(self.device), temperature)
 
         def choose(site: Site, distribution: Finite) -> Tensor:
             here = (slice(None), site.channels, site.row, site.column)
-            return torch.where(known[here], x[here], draw(site, distribution))
+            return torch.where(known[here], x[here], drawn(site, distribution))
 
         rows = [row for row in range(self.spec.height) if not bool(known[:, :, row].all())]
         return self.unroll(choose, len(x), context, given=x, rows=rows)
@@ -246,37 +244,6 @@ class Autoregressive(nn.Module):
         if self.context is None or context is None:
             return None
         return self.context.encode(context, next(self.parameters()))
-
-    def _noise(self, count: int, *, seed: int, first: int) -> Tensor:
-        """A number in [0, 1) for every sub-pixel, float32 (B, C, H, W).
-
-        A counter-based generator keyed by seed and image makes each image's noise its own; 24 bits a number keep it
-        below 1 in every dtype.
-        """
-        if not isinstance(seed, int) or not 0 <= seed < 2**63:
-            raise BadInput(f"The seed must be a whole number of at least 0, not {seed!r}.")
-        channels, height, width = self.spec.shape
-        images = [
-            np.random.Generator(np.random.Philox(key=np.array([seed, first + index], dtype=np.uint64))).random(
-                (height, width, channels), dtype=np.float32
-            )
-            for index in range(count)
-        ]
-        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(self.device)
-
-
-def _draw(noise: Tensor, temperature: float) -> Choose:
-    def choose(site: Site, distribution: Finite) -> Tensor:
-        tempered = distribution if temperature == 1 else distribution.temper(temperature)
-        return tempered.icdf(noise[:, site.channels, site.row, site.column])
-
-    return choose
-
-
-def _positive(temperature: float) -> float:
-    if not 0 < temperature < float("inf"):
-        raise BadInput(f"The temperature must be above 0 and finite, not {temperature!r}.")
-    return temperature
 
 
 def _brief(context: object) -> str:

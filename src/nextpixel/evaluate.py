@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from nextpixel.autoregressive import Autoregressive
-from nextpixel.typing import Images, PerImage
+from nextpixel.typing import PerImage
 
 
-def bits_per_dim(model: Autoregressive, x: Images, context: object = None) -> PerImage:
+def bits_per_dim(model: Autoregressive, x: Tensor, context: object = None) -> PerImage:
     """−log₂ p(x) over the number of sub-pixels, for each image.
 
     Args:

@@ -2,7 +2,6 @@
 
 import io
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from nextpixel.errors import BadInput
 
 READABLE = 64  # screen pixels that the longer side of an image gets at least, where a whole factor allows
 GAP = np.array([96, 96, 112], dtype=np.uint8)
-UNKNOWN = np.array([122, 154, 200], dtype=np.uint8)
+UNKNOWN = np.array([104, 120, 150], dtype=np.uint8)
 
 Levels = Tensor | NDArray[np.integer]
 
@@ -74,7 +73,7 @@ def write(picture: Image.Image, path: Path) -> None:
     picture.save(stream, format="PNG")
     beside = path.with_name(f".{path.name}.part")
     beside.write_bytes(stream.getvalue())
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 def _assemble(images: NDArray[np.uint8], *, columns: int | None, gap: int) -> Image.Image:

@@ -1,12 +1,16 @@
 """The one sequential loop: who chooses the levels makes it a sampler, a completer, a coder or a check."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from nextpixel.distributions import Finite
+from nextpixel.errors import BadInput
 from nextpixel.likelihoods import Likelihood
+from nextpixel.spec import ImageSpec
 
 
 class Site(NamedTuple):
@@ -21,6 +25,7 @@ Choose = Callable[[Site, Finite], Tensor]
 """Gets a site and the distribution of its sub-pixels, batch shape (B, S); gives their levels, (B, S)."""
 
 
+@runtime_checkable
 class Streaming(Protocol):
     """What the loop needs of a network; `state` is the network's own typed object, owned by the caller."""
 
@@ -81,3 +86,45 @@ def unroll(
                 images[:, site.channels, row, column] = levels
                 network.observe(column, substep, levels, state)
     return images
+
+
+def noise(spec: ImageSpec, count: int, *, seed: int, first: int = 0) -> Tensor:
+    """A number in [0, 1) for every sub-pixel of every image, float32, shape (B, C, H, W).
+
+    A counter-based generator keyed by seed and image makes each image's noise its own, whatever the batch. 24 bits a
+    number keep it below 1 in every dtype.
+
+    Args:
+        spec: the images' shape.
+        count: how many images (B).
+        seed: at least 0.
+        first: the number of the first image.
+
+    Raises:
+        BadInput: a seed or a first image that is not a whole number of at least 0.
+    """
+    for name, value in (("seed", seed), ("number of the first image", first)):
+        if not isinstance(value, int) or not 0 <= value < 2**63:
+            raise BadInput(f"The {name} must be a whole number of at least 0 and below 2^63, not {value!r}.")
+    channels, height, width = spec.shape
+    images = []
+    for image in range(first, first + count):
+        generator = np.random.Generator(np.random.Philox(key=np.array([seed, image], dtype=np.uint64)))
+        images.append(generator.random((height, width, channels), dtype=np.float32))
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+
+
+def draw(numbers: Tensor, temperature: float = 1.0) -> Choose:
+    """Choose by the inverse cumulative distribution at the given numbers, (B, C, H, W).
+
+    Raises:
+        BadInput: a temperature that is not above 0 and finite.
+    """
+    if not 0 < temperature < float("inf"):
+        raise BadInput(f"The temperature must be above 0 and finite, not {temperature!r}.")
+
+    def choose(site: Site, distribution: Finite) -> Tensor:
+        tempered = distribution if temperature == 1 else distribution.temper(temperature)
+        return tempered.icdf(numbers[:, site.channels, site.row, site.column])
+
+    return choose

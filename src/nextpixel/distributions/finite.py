@@ -96,7 +96,8 @@ class Bernoulli(Finite):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats, shape `batch_shape`."""
-        return F.logsigmoid(self.logits * (2 * value - 1))
+        # In the logits' dtype: levels may be uint8, where 2 · 0 − 1 is 255.
+        return F.logsigmoid(self.logits * (2 * value.to(self.logits.dtype) - 1))
 
     def log_pmf(self) -> Tensor:
         return F.logsigmoid(torch.stack((-self.logits, self.logits), -1))

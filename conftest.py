@@ -1,0 +1,40 @@
+"""What every test and every docstring's example runs under."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import jaxtyping
+import numpy as np
+import pytest
+import torch
+
+# Before anything imports nextpixel: shapes and types of its annotations are checked in tests, and only there.
+jaxtyping.install_import_hook("nextpixel", "beartype.beartype")
+
+# The same examples in every run, and no deadline: the first call of a kernel may take long.
+hypothesis.settings.register_profile("nextpixel", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("nextpixel")
+
+# The networks of the tests are tiny: a second thread costs more than it brings.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def same_start() -> Iterator[None]:
+    """The global generators start alike, and a test's default dtype ends with it."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - for libraries that draw from it; our own code has generators
+    torch.manual_seed(0)
+    dtype = torch.get_default_dtype()
+    yield
+    torch.set_default_dtype(dtype)
+
+
+@pytest.fixture(autouse=True)
+def names_of_examples(doctest_namespace: dict[str, Any]) -> None:
+    """Examples in docstrings say `npx` and `torch` without importing them."""
+    import nextpixel
+
+    doctest_namespace.update(npx=nextpixel, torch=torch, np=np)

@@ -1,0 +1,11 @@
+"""Images as integers: readers, splits, transforms, and the table of data sets.
+
+data = open_data("mnist-binary")
+images, labels = data.train.batch([0, 1, 2], noise)
+"""
+
+from nextpixel.data.catalogue import CATALOGUE, CatalogueRow
+from nextpixel.data.dataset import DataSet, Split
+from nextpixel.data.opening import open_data
+
+__all__ = ["CATALOGUE", "CatalogueRow", "DataSet", "Split", "open_data"]

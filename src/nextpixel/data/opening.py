@@ -1,0 +1,108 @@
+"""`open_data`: from a name or a path to a data set ready for training."""
+
+import difflib
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from nextpixel.data.arrays import ARRAY_SUFFIXES, read_arrays
+from nextpixel.data.catalogue import CATALOGUE
+from nextpixel.data.dataset import DataSet, Parts, Split
+from nextpixel.data.folder import read_folder
+from nextpixel.data.splits import cut
+from nextpixel.data.transforms import reduce_bits
+from nextpixel.errors import BadInput
+
+
+def open_data(
+    name: str | Path,
+    root: str | Path | None = None,
+    *,
+    bits: int | None = None,
+    limit: int | None = None,
+    validation: int | None = None,
+    levels: int | None = None,
+    ordinal: bool = True,
+    layout: str | None = None,
+) -> DataSet:
+    """Open a data set by its name, or the user's own by its path.
+
+    Splits are made by fixed seeds. A named set has the sizes that the catalogue gives; own data without validation or
+    test images gives up a tenth of its training images for each, at least one.
+
+    Args:
+        name: a name of the catalogue, or the path of a folder of images, an npz or an npy file.
+        root: a folder with named sets in torchvision's layout, `MNIST/raw/…`; else the variable NEXTPIXEL_DATA names
+            it. What is not there is downloaded to the user's cache.
+        bits: keep the 2**bits levels floor(level · 2**bits / levels).
+        limit: keep the first so many images of each split, for quick trials.
+        validation: how many training images become validation images.
+        levels: of an npz or npy file. When None: the file's own scalar `levels`; else 2 for booleans, 256 for uint8,
+            and the greatest level of all splits plus one for other integers.
+        ordinal: False when the levels of an npz or npy file are names, such as codes of a VQ-VAE.
+        layout: of an npz or npy file's images with four axes, `NHWC` or `NCHW`; seen from the sizes when None.
+
+    Raises:
+        BadInput: no such name or path, unusable files, a failed download, or an option out of range.
+
+    Example:
+        >>> data = open_data("digits")
+        >>> data.spec.shape, data.spec.levels, len(data.train), len(data.validation), len(data.test)
+        ((1, 8, 8), 17, 1257, 180, 360)
+    """
+    if isinstance(name, str) and name in CATALOGUE:
+        _refuse_own_options(name, levels=levels, ordinal=None if ordinal else False, layout=layout)
+        row = CATALOGUE[name]
+        _, for_validation, for_test = row.sizes
+        chosen = for_validation if validation is None else validation
+        data = row.change(cut(row.load(root), name, validation=chosen, test=for_test))
+    else:
+        parts = _read_path(name, levels=levels, ordinal=ordinal, layout=layout)
+        data = cut(parts, str(name), validation=validation)
+    if bits is not None:
+        data = _with_bits(data, bits)
+    return data if limit is None else _limited(data, limit)
+
+
+def _read_path(name: str | Path, *, levels: int | None, ordinal: bool, layout: str | None) -> Parts:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        _refuse_own_options(str(name), levels=levels, ordinal=None if ordinal else False, layout=layout)
+        return read_folder(path)
+    if path.is_file() and path.suffix.lower() in ARRAY_SUFFIXES:
+        return read_arrays(path, levels=levels, ordinal=ordinal, layout=layout)
+    if path.exists():
+        raise BadInput(f"{name} is neither a folder of images nor an npz or npy file.")
+    if isinstance(name, Path) or os.sep in name or "/" in name or path.suffix or name.startswith("~"):
+        raise BadInput(f"There is no file or folder {name}.")
+    close = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.5)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    raise BadInput(
+        f"There is no data set {name!r}; known are {', '.join(CATALOGUE)}, or the path of your own data.{hint}"
+    )
+
+
+def _refuse_own_options(name: str, **options: object) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise BadInput(f"{option}={value} is for npz and npy files; {name} has levels and axes of its own.")
+
+
+def _with_bits(data: DataSet, bits: int) -> DataSet:
+    if not data.spec.ordinal:
+        raise BadInput(f"bits={bits} needs levels that are in order; those of {data.name} are names (ordinal=False).")
+
+    def reduced(split: Split) -> Split:
+        return replace(split, images=reduce_bits(split.images, bits, levels=data.spec.levels))
+
+    train, validation, test = reduced(data.train), reduced(data.validation), reduced(data.test)
+    return replace(data, spec=replace(data.spec, levels=2**bits), train=train, validation=validation, test=test)
+
+
+def _limited(data: DataSet, limit: int) -> DataSet:
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise BadInput(f"limit must be a whole number of images from 1, not {limit!r}.")
+    first = slice(limit)
+    return replace(
+        data, train=data.train.take(first), validation=data.validation.take(first), test=data.test.take(first)
+    )

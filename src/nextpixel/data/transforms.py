@@ -1,0 +1,42 @@
+"""What may happen to levels between the source and the model; all of it exact, in integers."""
+
+import numpy as np
+
+from nextpixel.errors import BadInput
+
+
+def threshold(images: np.ndarray, above: int = 127) -> np.ndarray:
+    """1 where a level is above the threshold, else 0."""
+    return (images > above).astype(np.uint8)
+
+
+def binarise(images: np.ndarray, noise: np.random.Generator, *, levels: int = 256) -> np.ndarray:
+    """Draw every sub-pixel: 1 with probability level / (levels - 1), else 0.
+
+    A whole number from [0, levels - 1) is below the level with exactly that probability.
+    """
+    top = np.min_scalar_type(levels - 1)
+    return (noise.integers(0, levels - 1, size=images.shape, dtype=top) < images).astype(np.uint8)
+
+
+def reduce_bits(images: np.ndarray, bits: int, *, levels: int = 256) -> np.ndarray:
+    """Keep 2**bits levels: floor(level · 2**bits / levels).
+
+    Args:
+        images: unsigned integers in [0, levels), any shape.
+        bits: at least 1, and few enough that levels become fewer.
+        levels: of the images.
+
+    Raises:
+        BadInput: bits out of range.
+
+    Example:
+        >>> reduce_bits(np.array([0, 127, 128, 255]), 1).tolist()
+        [0, 0, 1, 1]
+    """
+    most = (levels - 1).bit_length() - 1  # the largest b with 2**b < levels
+    if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= most:
+        allowed = f"a whole number from 1 to {most}" if most >= 1 else "left out"
+        raise BadInput(f"bits must be {allowed} for images of {levels} levels, not {bits!r}.")
+    table = np.arange(levels, dtype=np.uint64) * np.uint64(2**bits) // np.uint64(levels)
+    return table.astype(np.min_scalar_type(2**bits - 1))[images]

@@ -1,0 +1,202 @@
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nextpixel.data.arrays import MOST_LEVELS, read_arrays
+from nextpixel.errors import BadInput
+
+GREY = np.arange(60, dtype=np.uint8).reshape(5, 4, 3)
+COLOUR = np.arange(5 * 6 * 7 * 3, dtype=np.uint16).reshape(5, 6, 7, 3).astype(np.uint8)
+Save = Callable[..., Path]
+
+
+def test_an_npy_file_is_one_array_of_images(tmp_path: Path) -> None:
+    np.save(tmp_path / "own.npy", GREY)
+    parts = read_arrays(tmp_path / "own.npy")
+    assert parts.spec.shape == (1, 4, 3)
+    assert parts.spec.levels == 256
+    assert parts.classes is None
+    assert parts.validation is None
+    assert parts.test is None
+    assert (parts.train.images[:, 0] == GREY).all()
+
+
+def test_every_split_and_its_labels(save_arrays: Save) -> None:
+    path = save_arrays(
+        train_images=COLOUR,
+        train_labels=np.arange(5),
+        validation_images=COLOUR[:2],
+        validation_labels=np.array([[6], [0]]),
+        test_images=COLOUR[:1],
+        test_labels=np.array([1], np.uint8),
+    )
+    parts = read_arrays(path)
+    assert parts.spec.shape == (3, 6, 7)
+    assert parts.classes == 7
+    assert parts.validation is not None
+    assert parts.validation.labels is not None
+    assert parts.validation.labels.tolist() == [6, 0]
+    assert parts.test is not None
+    assert parts.test.labels is not None
+    assert parts.test.labels.dtype == np.int64
+    assert parts.test.images.shape == (1, 3, 6, 7)
+
+
+@pytest.mark.parametrize("names", [("images", "labels"), ("images",), ("faces",)])
+def test_names_without_splits(save_arrays: Save, names: tuple[str, ...]) -> None:
+    parts = read_arrays(save_arrays(**dict(zip(names, (GREY, np.arange(5)), strict=False))))
+    assert (parts.train.images[:, 0] == GREY).all()
+    assert parts.classes == (5 if "labels" in names else None)
+
+
+@pytest.mark.parametrize("layout", [None, "NHWC"])
+def test_channels_last(save_arrays: Save, layout: str | None) -> None:
+    images = read_arrays(save_arrays(images=COLOUR), layout=layout).train.images
+    assert (images == COLOUR.transpose(0, 3, 1, 2)).all()
+
+
+@pytest.mark.parametrize("layout", [None, "NCHW"])
+def test_channels_first(save_arrays: Save, layout: str | None) -> None:
+    first = COLOUR.transpose(0, 3, 1, 2)
+    assert (read_arrays(save_arrays(images=first), layout=layout).train.images == first).all()
+
+
+@pytest.mark.parametrize(("shape", "which"), [((5, 3, 6, 4), "both the"), ((5, 8, 7, 6), "neither the")])
+def test_a_layout_that_is_not_clear(save_arrays: Save, shape: tuple[int, ...], which: str) -> None:
+    path = save_arrays(images=np.zeros(shape, np.uint8))
+    with pytest.raises(BadInput, match=rf"images in .*own.npz has shape \({shape[0]}, .*{which} .* say layout=NHWC or"):
+        read_arrays(path)
+    assert read_arrays(path, layout="NCHW").spec.shape == shape[1:]
+    assert read_arrays(path, layout="NHWC").spec.shape == (shape[3], shape[1], shape[2])
+
+
+def test_an_unknown_layout(save_arrays: Save) -> None:
+    with pytest.raises(BadInput, match="layout must be NHWC or NCHW, not 'HWC'"):
+        read_arrays(save_arrays(images=GREY), layout="HWC")
+
+
+@pytest.mark.parametrize(
+    ("kind", "highest", "levels"),
+    [
+        ("bool", 1, 2),
+        ("uint8", 1, 256),
+        ("uint8", 255, 256),
+        ("int8", 5, 6),
+        ("int64", 0, 2),
+        ("uint16", 1023, 1024),
+        ("int32", 99_999, 100_000),
+        (">i4", 511, 512),
+    ],
+)
+def test_levels_follow_from_the_type(save_arrays: Save, kind: str, highest: int, levels: int) -> None:
+    images = np.zeros((3, 4, 4), kind)
+    images[2, 1, 1] = highest
+    parts = read_arrays(save_arrays(train_images=images[:2], test_images=images[2:]))
+    assert parts.spec.levels == levels
+    assert parts.train.images.dtype == np.min_scalar_type(levels - 1)
+    assert parts.test is not None
+    assert parts.test.images.max() == highest
+
+
+def test_levels_may_be_stated(save_arrays: Save) -> None:
+    path = save_arrays(images=GREY, levels=np.array(60))
+    assert read_arrays(path).spec.levels == 60
+    assert read_arrays(path, levels=100).spec.levels == 100
+
+
+def test_levels_may_be_names(save_arrays: Save) -> None:
+    spec = read_arrays(save_arrays(images=np.full((3, 8, 8), 511)), ordinal=False).spec
+    assert spec.levels == 512
+    assert not spec.ordinal
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sentence"),
+    [
+        ({"images": GREY / 255}, "images in .*own.npz must be integer levels, not float64 values.$"),
+        (
+            {"train_images": np.full((2, 4, 4), np.nan, np.float32)},
+            "train_images in .*own.npz must be integer levels, not float32 values with NaN among them.$",
+        ),
+        ({"images": GREY.astype(complex)}, "must be integer levels, not complex128 values.$"),
+        ({"images": np.array([[["a"]]])}, "must be integer levels, not <U1 values"),
+        ({"images": GREY.reshape(5, 12)}, r"must have shape \(N, H, W\), .*, not \(5, 12\)"),
+        ({"images": GREY[:0]}, r"must have shape .*, not \(0, 4, 3\)"),
+        ({"images": GREY[None, None]}, r"not \(1, 1, 5, 4, 3\)"),
+        ({"images": GREY.astype(int) - 1}, r"own.npz must hold levels in \[0, 59\); one is -1"),
+        ({"images": GREY, "levels": 16}, r"own.npz must hold levels in \[0, 16\); one is 59"),
+        ({"images": GREY, "levels": 1}, "must have from 2 to 1048576 levels, not 1"),
+        (
+            {"images": GREY, "levels": 0.5},
+            r"levels in .*own.npz must be one whole number, not float64 values of shape \(\)",
+        ),
+        ({"images": np.full((2, 4, 4), MOST_LEVELS)}, "must have from 2 to 1048576 levels, not 1048577"),
+        (
+            {"train_images": GREY, "test_images": GREY[:, :2]},
+            r"has test images of shape \(1, 2, 3\) and training images of shape \(1, 4, 3\)",
+        ),
+        ({"test_images": GREY, "other": GREY}, "has no train_images, images or single array, but test_images, other"),
+        ({}, "has no train_images, images or single array, but nothing"),
+        (
+            {"images": GREY, "labels": np.arange(4)},
+            r"labels of images in .* shape \(5,\), one for each image, not \(4,\)",
+        ),
+        ({"images": GREY, "labels": np.arange(5) - 2}, "must not be negative; one is -2"),
+        ({"images": GREY, "labels": np.arange(5) / 2}, "labels of images in .* must be integers, not float64 values"),
+        (
+            {"train_images": GREY, "train_labels": np.arange(5), "test_images": GREY},
+            "has labels for other splits, but no test_labels",
+        ),
+        (
+            {"images": np.array([{}, []], object)},
+            "own.npz holds no plain numpy arrays; Python objects are never loaded",
+        ),
+    ],
+)
+def test_a_bad_file_is_named(save_arrays: Save, arrays: dict[str, object], sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        read_arrays(save_arrays(**arrays))
+
+
+def test_anything_else_in_the_archive_is_left_alone(save_arrays: Save) -> None:
+    path = save_arrays(train_images=GREY, extra=np.zeros(3))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("README.txt", "hello")
+    assert len(read_arrays(path).train) == 5
+
+
+def content(suffix: str) -> bytes:
+    file = io.BytesIO()
+    if suffix == "npy":
+        np.save(file, GREY)
+    else:
+        np.savez_compressed(file, images=GREY)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz"])
+@pytest.mark.parametrize("kept", [0, 3, 70, -1])
+def test_a_file_that_is_cut_off(tmp_path: Path, suffix: str, kept: int) -> None:
+    path = tmp_path / f"cut.{suffix}"
+    path.write_bytes(content(suffix)[:kept])
+    with pytest.raises(BadInput, match=rf"cut.{suffix} (is damaged or cannot be read|holds no plain numpy arrays)"):
+        read_arrays(path)
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz"])
+def test_a_damaged_byte_is_one_sentence_or_nothing(tmp_path: Path, suffix: str) -> None:
+    whole = content(suffix)
+    path = tmp_path / f"damaged.{suffix}"
+    sentences: list[str] = []
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            read_arrays(path)
+        except BadInput as error:
+            sentences.append(str(error))
+    assert sentences
+    assert all(f"damaged.{suffix}" in sentence for sentence in sentences)

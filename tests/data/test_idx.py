@@ -1,0 +1,51 @@
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nextpixel.data.idx import read_idx
+from nextpixel.errors import BadInput
+
+IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+CONTENT = b"\0\0\x08\x03" + struct.pack(">3I", *IMAGES.shape) + IMAGES.tobytes()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "some-idx3-ubyte"
+
+
+@pytest.mark.parametrize("content", [CONTENT, gzip.compress(CONTENT)], ids=["plain", "gzip"])
+def test_images_are_read(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    images = read_idx(path, axes=3)
+    assert (images == IMAGES).all()
+    assert images.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is not an IDX file: it begins with nothing"),
+        (b"\x89PNG....", "is not an IDX file: it begins with 89 50 4e 47"),
+        (b"\0\0\x0d\x03" + CONTENT[4:], "holds values of IDX type 0x0d, not unsigned bytes"),
+        (b"\0\0\x08\x01" + CONTENT[4:], "has 1 axes, not 3"),
+        (CONTENT[:10], "is cut off: its header has 10 bytes, not 16"),
+        (CONTENT[:-1], r"is cut off or too long: 23 values for the shape \(2, 3, 4\)"),
+        (CONTENT + b"!", r"is cut off or too long: 25 values for the shape \(2, 3, 4\)"),
+        (gzip.compress(CONTENT)[:-9], "is a damaged gzip file"),
+        (gzip.compress(CONTENT)[:15] + b"????" + gzip.compress(CONTENT)[19:], "is a damaged gzip file"),
+        (gzip.compress(CONTENT)[:-8] + b"????" + gzip.compress(CONTENT)[-4:], "is a damaged gzip file"),
+    ],
+)
+def test_a_bad_file_is_named(path: Path, content: bytes, sentence: str) -> None:
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=rf"some-idx3-ubyte {sentence}"):
+        read_idx(path, axes=3)
+
+
+def test_a_file_that_is_not_there(path: Path) -> None:
+    with pytest.raises(BadInput, match=r"some-idx3-ubyte cannot be read \(No such file"):
+        read_idx(path, axes=3)

@@ -1,0 +1,90 @@
+import gzip
+import hashlib
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nextpixel.data.mnist import FASHION_MNIST, MNIST, IdxSource, load_mnist
+from nextpixel.errors import BadInput
+
+
+def idx(array: np.ndarray) -> bytes:
+    header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    return gzip.compress(header + array.astype(np.uint8).tobytes())
+
+
+@pytest.fixture
+def files() -> dict[str, bytes]:
+    """A tiny MNIST: 6 training and 2 test images."""
+    images = np.random.default_rng(0).integers(0, 256, (8, 28, 28))
+    labels = np.arange(8)
+    return {
+        "train-images-idx3-ubyte.gz": idx(images[:6]),
+        "train-labels-idx1-ubyte.gz": idx(labels[:6]),
+        "t10k-images-idx3-ubyte.gz": idx(images[6:]),
+        "t10k-labels-idx1-ubyte.gz": idx(labels[6:]),
+    }
+
+
+def source(files: dict[str, bytes], *mirrors: str) -> IdxSource:
+    return IdxSource(
+        "Tiny/raw", mirrors, {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
+    )
+
+
+def write(files: dict[str, bytes], root: Path) -> Path:
+    (root / "Tiny/raw").mkdir(parents=True)
+    for file, content in files.items():
+        (root / "Tiny/raw" / file).write_bytes(content)
+    return root
+
+
+def test_the_four_files_are_read(files: dict[str, bytes], tmp_path: Path) -> None:
+    found = load_mnist(source(files), write(files, tmp_path / "root"))
+    assert found.spec.shape == (1, 28, 28)
+    assert found.spec.levels == 256
+    assert found.classes == 10
+    assert found.validation is None
+    assert found.train.images.shape == (6, 1, 28, 28)
+    assert found.train.labels is not None
+    assert found.train.labels.tolist() == list(range(6))
+    assert found.test is not None
+    assert found.test.labels is not None
+    assert found.test.labels.tolist() == [6, 7]
+
+
+def test_the_four_files_are_downloaded(
+    files: dict[str, bytes], cache: Path, serve: Callable[[dict[str, bytes]], str]
+) -> None:
+    address = serve(files)
+    found = load_mnist(source(files, f"{address}absent/", f"{address}good/"), None)
+    assert len(found.train) == 6
+    assert sorted(path.name for path in (cache / "nextpixel/Tiny/raw").iterdir()) == sorted(files)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "sentence"),
+    [
+        ("train-images-idx3-ubyte.gz", np.zeros((6, 27, 28)), r"has shape \(6, 27, 28\), not that of images of 28x28"),
+        ("t10k-images-idx3-ubyte.gz", np.zeros((0, 28, 28)), r"has shape \(0, 28, 28\), not that of images of 28x28"),
+        ("train-labels-idx1-ubyte.gz", np.zeros(5), "has 5 labels for 6 images"),
+        ("t10k-labels-idx1-ubyte.gz", np.array([3, 10]), "has the label 10; they go from 0 to 9"),
+    ],
+)
+def test_files_that_do_not_fit(
+    files: dict[str, bytes], tmp_path: Path, file: str, content: np.ndarray, sentence: str
+) -> None:
+    root = write(files | {file: idx(content)}, tmp_path / "root")
+    with pytest.raises(BadInput, match=f"{file} {sentence}"):
+        load_mnist(source(files), root)
+
+
+@pytest.mark.parametrize("published", [MNIST, FASHION_MNIST], ids=["mnist", "fashion"])
+def test_the_published_sources_are_complete(files: dict[str, bytes], published: IdxSource) -> None:
+    assert set(published.hashes) == set(files)
+    assert len(published.mirrors) == 2
+    assert all(mirror.endswith("/") for mirror in published.mirrors)
+    assert all(len(bytes.fromhex(sha256)) == 32 for sha256 in published.hashes.values())

@@ -1,0 +1,64 @@
+"""Nothing later is seen; everything earlier is."""
+
+import torch
+
+from zoo import Case, every_grid, every_model, images
+
+# "Zero" for a derivative that no path leads to; the smallest real one in the zoo is many orders larger.
+NOTHING = 0.0
+
+
+def _sight(case: Case, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Whether parameters of each sub-pixel (rows, raster order) depend on each sub-pixel (columns), by gradient.
+
+    Also which of them may: (N, N) each, N = H·W·C.
+    """
+    spec = case.spec(height, width)
+    model = case.build(spec)
+    levels = images(spec, 4).double().requires_grad_()
+    encoded = None if case.context is None else case.context.encode(case.labels(4), levels)
+    parameters = model.backbone(levels, encoded).permute(0, 2, 3, 1, 4).flatten(1, 3)  # (B, N, P)
+    generator = torch.Generator().manual_seed(1)
+    rows = []
+    for t in range(parameters.shape[1]):
+        mix = torch.randn(parameters[:, t].shape, generator=generator, dtype=torch.float64)
+        (gradient,) = torch.autograd.grad((parameters[:, t] * mix).sum(), levels, retain_graph=True, allow_unused=True)
+        gradient = torch.zeros_like(levels) if gradient is None else gradient
+        rows.append(gradient.permute(0, 2, 3, 1).flatten(1).abs().sum(0))
+    group = torch.arange(len(rows))
+    if case.arguments.get("colours") == "independent":
+        group = group // spec.channels
+    return torch.stack(rows) > NOTHING, group[None, :] < group[:, None]
+
+
+@every_grid
+@every_model
+def test_nothing_later_is_seen(case: Case, grid: tuple[int, int]) -> None:
+    seen, allowed = _sight(case, *grid)
+    assert not (seen & ~allowed).any()
+
+
+@every_grid
+@every_model
+def test_everything_earlier_is_seen(case: Case, grid: tuple[int, int]) -> None:
+    if case.blind:
+        return
+    seen, allowed = _sight(case, *grid)
+    assert (seen | ~allowed).all()
+
+
+@every_grid
+@every_model
+def test_a_change_has_no_effect_on_what_came_before(case: Case, grid: tuple[int, int]) -> None:
+    spec = case.spec(*grid)
+    model = case.build(spec)
+    x, other = images(spec, 2), images(spec, 2, seed=1)
+    labels = case.labels(2)
+    order = torch.arange(spec.subpixels).view(*grid, spec.channels).permute(2, 0, 1)
+    with torch.no_grad():
+        before = model.predict(x, labels).log_pmf()
+        for t in range(spec.subpixels):
+            changed = torch.where(order >= t, other, x)
+            after = model.predict(changed, labels).log_pmf()
+            # Backends may sum differently for other values elsewhere; a leak is far larger.
+            assert (before - after)[:, order <= t].abs().max() < 1e-12
