@@ -38,7 +38,9 @@ class Case:
         return "-".join(words + ["label"] * (self.context is not None))
 
     def spec(self, height: int, width: int, levels: int | None = None) -> npx.ImageSpec:
-        return npx.ImageSpec(self.channels, height, width, levels=levels or (2 if self.likelihood == "bernoulli" else 4))
+        return npx.ImageSpec(
+            self.channels, height, width, levels=levels or (2 if self.likelihood == "bernoulli" else 4)
+        )
 
     def build(self, spec: npx.ImageSpec) -> npx.Autoregressive:
         """The model with every weight drawn anew: fresh zeros would hide what is not connected.
@@ -82,4 +84,6 @@ CASES = [
 ]
 
 every_model = pytest.mark.parametrize("case", CASES, ids=str)
-every_grid = pytest.mark.parametrize("grid", [(5, 7), (7, 1), (1, 6), (4, 3), (1, 1)], ids=lambda grid: "x".join(map(str, grid)))
+every_grid = pytest.mark.parametrize(
+    "grid", [(5, 7), (7, 1), (1, 6), (4, 3), (1, 1)], ids=lambda grid: "x".join(map(str, grid))
+)

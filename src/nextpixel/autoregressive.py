@@ -169,8 +169,11 @@ class Autoregressive(nn.Module):
         """
         if known.dtype != torch.bool:
             raise BadInput(f"The mask of known pixels must be bool, not {str(known.dtype).removeprefix('torch.')}.")
-        if x.ndim != 4 or known.ndim != 4 or known.shape[1] not in (1, x.shape[1]) or (
-            (known.shape[0], *known.shape[2:]) != (x.shape[0], *x.shape[2:])
+        if (
+            x.ndim != 4
+            or known.ndim != 4
+            or known.shape[1] not in (1, x.shape[1])
+            or ((known.shape[0], *known.shape[2:]) != (x.shape[0], *x.shape[2:]))
         ):
             raise BadInput(
                 f"The mask of known pixels must have shape (B, 1 or C, H, W) for images of shape {tuple(x.shape)}, "
@@ -178,7 +181,9 @@ class Autoregressive(nn.Module):
             )
         known = known.expand(x.shape).to(self.device)
         x = x.to(self.device)
-        x, context = self._check(torch.where(known, x, torch.zeros_like(x)) if not x.is_floating_point() else x, context)
+        x, context = self._check(
+            torch.where(known, x, torch.zeros_like(x)) if not x.is_floating_point() else x, context
+        )
         drawn = draw(noise(self.spec, len(x), seed=seed, first=first).to(self.device), temperature)
 
         def choose(site: Site, distribution: Finite) -> Tensor:
@@ -215,7 +220,11 @@ class Autoregressive(nn.Module):
             shape = (count, *self.spec.shape)
             images = torch.zeros(shape, dtype=torch.long, device=self.device) if given is None else given.long()
             return unroll(
-                self.backbone, self.likelihood, choose, images=images, context=encoded,
+                self.backbone,
+                self.likelihood,
+                choose,
+                images=images,
+                context=encoded,
                 rows=range(self.spec.height) if rows is None else rows,
             )
 

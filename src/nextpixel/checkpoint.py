@@ -2,13 +2,12 @@
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.errors import BadInput
@@ -30,13 +29,12 @@ def save(model: Autoregressive, path: str | os.PathLike[str]) -> None:
     metadata = {"nextpixel": json.dumps({"format": FORMAT, **model.recipe})}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as beside:
-            temporary = Path(beside.name)
+        beside = path.with_name(f".{path.name}.part")
         try:
-            save_file(tensors, temporary, metadata)
-            os.replace(temporary, path)
+            beside.write_bytes(serialize(tensors, metadata))  # not save_file, which lets nobody else read the file
+            beside.replace(path)
         finally:
-            temporary.unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
     except (OSError, safetensors.SafetensorError) as error:
         raise BadInput(f"The model cannot be written to {path}: {_reason(error)}.") from error
 

@@ -1,12 +1,17 @@
 """Likelihoods at the edge: bits per dimension, and the average over a data set with its standard error."""
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nextpixel.autoregressive import Autoregressive
+from nextpixel.data import Split
+from nextpixel.errors import BadInput
+from nextpixel.spec import ImageSpec
 from nextpixel.typing import PerImage
 
 
@@ -47,10 +52,42 @@ class Evaluation:
     bits_per_dim_error: float
 
 
-def summarise(nats: Tensor, subpixels: int) -> Evaluation:
-    """The mean of −log p(x), shape (N,), with its standard error (0 for a single image)."""
-    nats = nats.double()
-    mean = float(nats.mean())
-    error = float(nats.std() / math.sqrt(len(nats))) if len(nats) > 1 else 0.0
-    bits = 1 / (subpixels * math.log(2))
+def evaluate(
+    model: Autoregressive,
+    split: Split,
+    *,
+    images: int | None = None,
+    batch: int = 64,
+    seed: int = 0,
+    watch: Callable[[Sequence[int]], Iterable[int]] = iter,
+) -> Evaluation:
+    """Measure a model on a split of a data set, image by image, in the precision of its weights.
+
+    Args:
+        model: with the split's spec.
+        split: its labels are given to a model that has a context.
+        images: only the first so many; None for all.
+        batch: images at once.
+        seed: of images that are drawn: the train split's, if dynamically binarised.
+        watch: goes through the batches, for a progress bar.
+
+    Raises:
+        BadInput: no images, or not what the model is about.
+    """
+    count = len(split) if images is None else min(images, len(split))
+    if count == 0:
+        raise BadInput("There are no images to evaluate on.")
+    noise = np.random.default_rng(seed)
+    nats = []
+    with torch.no_grad():
+        for start in watch(range(0, count, batch)):
+            x, labels = split.batch(np.arange(start, min(count, start + batch)), noise)
+            nats.append(-model.log_prob(x, None if model.context is None else labels).double().cpu())
+    return summarise(torch.cat(nats), model.spec)
+
+
+def summarise(nats: Tensor, spec: ImageSpec) -> Evaluation:
+    """The mean of −log p(x), shape (N,), with its standard error (not a number for a single image)."""
+    mean, error = float(nats.mean()), float(nats.std() / math.sqrt(len(nats))) if len(nats) > 1 else math.nan
+    bits = 1 / (spec.subpixels * math.log(2))
     return Evaluation(len(nats), mean, error, mean * bits, error * bits)

@@ -14,7 +14,8 @@ def test_a_saved_model_is_the_same_model(case: Case, tmp_path: Path) -> None:
     model, x, labels = case.build(spec), images(spec, 3), case.labels(3)
     npx.save(model, tmp_path / "m.safetensors")
     again = npx.load(tmp_path / "m.safetensors")
-    assert again.spec == spec and again.recipe == model.recipe
+    assert again.spec == spec
+    assert again.recipe == model.recipe
     with torch.no_grad():
         assert again.log_prob(x, labels).equal(model.log_prob(x, labels))
 
@@ -34,4 +35,5 @@ def test_every_parameter_gets_a_gradient(case: Case) -> None:
     model = case.build(spec).train()
     model(images(spec, 6), case.labels(6)).sum().backward()
     for name, weight in model.named_parameters():
-        assert weight.grad is not None and bool((weight.grad != 0).any()), name
+        assert weight.grad is not None, name
+        assert bool((weight.grad != 0).any()), name

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -169,10 +168,12 @@ class GatedBlock(nn.Module):
         # The vertical stack never sees its own row, so its features have no order of colours to keep.
         self.norm_above = ColourNorm((0,) * len(inputs)) if norm else None
         self.norm_left = ColourNorm(inputs) if norm else None
-        self.above = RowsAbove(len(inputs), wide, reach=reach, strict=first)
-        self.link = one_by_one(wide, wide)
-        self.left = PixelsLeft(inputs, features + features, reach=reach, strict=first, bias=False)
-        self.project = PixelsLeft(features, skips if last else features + skips, reach=0)
+        # A gate halves small numbers. What goes into it starts with a gain of 2, in the horizontal stack shared out
+        # between its two sums, so that the image reaches the last block of a deep stack from the first step on.
+        self.above = RowsAbove(len(inputs), wide, reach=reach, strict=first, gain=2.0)
+        self.link = one_by_one(wide, wide, gain=0.5**0.5)
+        self.left = PixelsLeft(inputs, features + features, reach=reach, strict=first, bias=False, gain=2**0.5)
+        self.project = PixelsLeft(features, skips if last else features + skips, reach=0, gain=0.5)
         self.context = one_by_one(context, wide if last else 2 * wide, bias=False) if context else None
         self.dropout = nn.Dropout(dropout)
 

@@ -21,15 +21,16 @@ class RowsAbove(nn.Module):
         outputs: features of the output.
         reach: rows above its own that it sees, and columns to either side.
         strict: leave out its own row (for the first layer, whose input is the image).
+        gain: at the start, the output's standard deviation for an input of 1.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, reach: int, strict: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, *, reach: int, strict: bool = False, gain: float = 1.0) -> None:
         super().__init__()
         self.reach, self.strict = reach, strict
         rows = reach if strict else reach + 1
         self.weight = nn.Parameter(torch.empty(outputs, inputs, rows, 2 * reach + 1))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        nn.init.kaiming_uniform_(self.weight, math.sqrt(5))
+        _start(self.weight, gain)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, H, W) to (B, O, H, W)."""
@@ -66,12 +67,20 @@ class PixelsLeft(nn.Module):
         reach: pixels to the left that it sees.
         strict: a colour does not see itself (mask A of van den Oord et al. 2016a; else mask B).
         bias: whether it adds a bias.
+        gain: at the start, the output's standard deviation for an input of 1.
     """
 
     mask: Tensor | None
 
     def __init__(
-        self, inputs: Sequence[int], outputs: Sequence[int], *, reach: int, strict: bool = False, bias: bool = True
+        self,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        *,
+        reach: int,
+        strict: bool = False,
+        bias: bool = True,
+        gain: float = 1.0,
     ) -> None:
         super().__init__()
         self.reach = reach
@@ -82,7 +91,7 @@ class PixelsLeft(nn.Module):
         self._first = [sum(i < colour for i in inputs) for colour in range(self.colours)]
         self._seen = [sum(i < o or (i == o and not strict) for i in inputs) for o in range(self.colours)]
         self.weight = nn.Parameter(torch.empty(len(outputs), len(inputs), 1, reach + self.own))
-        nn.init.kaiming_uniform_(self.weight, math.sqrt(5))
+        _start(self.weight, gain)
         self.bias = nn.Parameter(torch.zeros(len(outputs))) if bias else None
         mask = None
         if self.colours > 1:
@@ -99,7 +108,9 @@ class PixelsLeft(nn.Module):
 
     def init_state(self, batch: int, width: int) -> "LeftState":
         """The weights of each sub-step as matrices, and room for a row of the input."""
-        weight = self._masked().squeeze(2).transpose(1, 2).flatten(1)  # (O, taps · D): a window is pixels, then features
+        weight = (
+            self._masked().squeeze(2).transpose(1, 2).flatten(1)
+        )  # (O, taps · D): a window is pixels, then features
         inputs = self.weight.shape[1]
         packed = []
         for colour in range(self.colours):
@@ -196,6 +207,11 @@ def split(features: int, colours: int) -> tuple[int, ...]:
     return tuple(feature * colours // features for feature in range(features))
 
 
-def one_by_one(inputs: int, outputs: int, *, bias: bool = True) -> PixelsLeft:
+def one_by_one(inputs: int, outputs: int, *, bias: bool = True, gain: float = 1.0) -> PixelsLeft:
     """A 1x1 convolution that sees every feature of its place: for what depends on rows above, or on no pixel at all."""
-    return PixelsLeft((0,) * inputs, (0,) * outputs, reach=0, bias=bias)
+    return PixelsLeft((0,) * inputs, (0,) * outputs, reach=0, bias=bias, gain=gain)
+
+
+def _start(weight: Tensor, gain: float) -> None:
+    bound = gain * math.sqrt(3 / max(1, weight[0].numel()))
+    nn.init.uniform_(weight, -bound, bound)

@@ -1,0 +1,86 @@
+"""How sampling compares with whole passes of the same network, in one run: ratios, as machines differ.
+
+    python benchmarks/sampling.py                 # the network that DESIGN.md's numbers are about
+    python benchmarks/sampling.py --filters 32 --blocks 4 --json
+
+The naive sampler runs one whole forward a sub-pixel; its time is that of one forward, measured, times the number of
+sub-pixels. Weights are random. Nothing else should run on the machine meanwhile.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import nextpixel as npx
+
+NAIVE = "1 image, naive ÷ streaming"
+LIMITS = {  # what each ratio must be: DESIGN.md, "Numbers every part is held to"
+    "64 images ÷ one forward": "≤ 2",
+    "64 images, 3 dependent colours ÷ one forward": "≤ 4",
+    NAIVE: "≥ 60",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="gated_pixelcnn", choices=list(npx.MODELS))
+    parser.add_argument("--filters", type=int, default=128)
+    parser.add_argument("--blocks", type=int, default=10)
+    parser.add_argument("--size", type=int, default=28, help="height and width")
+    parser.add_argument("--repeats", type=int, default=3, help="the median of so many is taken")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    grey = _model(options, channels=1, likelihood="bernoulli")
+    colours = _model(options, channels=3, likelihood="categorical")
+    rows = [
+        _compare("64 images ÷ one forward", grey, 64, options.repeats),
+        _compare("64 images, 3 dependent colours ÷ one forward", colours, 64, options.repeats),
+        _compare(NAIVE, grey, 1, options.repeats),
+    ]
+    if options.json:
+        print(json.dumps(rows, indent=1))
+        return
+    title = f"{options.model}, {options.filters} filters, {options.blocks} blocks, {options.size}x{options.size}"
+    table = Table(
+        "", "one forward, s", "sampling, s", "ratio", "must", title=f"{title}, {torch.get_num_threads()} threads"
+    )
+    for row in rows:
+        table.add_row(
+            row["what"], f"{row['forward']:.3f}", f"{row['sampling']:.3f}", f"{row['ratio']:.2f}", LIMITS[row["what"]]
+        )
+    Console().print(table)
+
+
+def _model(options: argparse.Namespace, *, channels: int, likelihood: str) -> npx.Autoregressive:
+    spec = npx.ImageSpec(channels, options.size, options.size, levels=2 if likelihood == "bernoulli" else 4)
+    return npx.build(options.model, spec, likelihood, filters=options.filters, blocks=options.blocks).eval()
+
+
+def _compare(what: str, model: npx.Autoregressive, batch: int, repeats: int) -> dict:
+    x = torch.randint(model.spec.levels, (batch, *model.spec.shape))
+    with torch.no_grad():
+        forward = _seconds(lambda: model(x), max(repeats, 5))
+    sampling = _seconds(lambda: model.sample(batch, seed=0), repeats)
+    ratio = model.spec.subpixels * forward / sampling if what == NAIVE else sampling / forward
+    return {"what": what, "forward": forward, "sampling": sampling, "ratio": ratio}
+
+
+def _seconds(work: Callable[[], object], repeats: int) -> float:
+    work()  # the first call of a kernel is slow
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The command `nextpixel`: finds the verb, and turns what a user can mend into one sentence and exit status 2."""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from nextpixel.errors import BadInput
+
+# A verb is the module of that name, imported only when it is asked for.
+VERBS = {
+    "train": "train a model from a recipe, or go on with a run",
+    "evaluate": "measure a model's likelihood of images it has not seen",
+    "sample": "draw new images",
+    "complete": "draw the unknown part of images",
+    "models": "list the models and their settings",
+    "data": "list the data sets",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name; None for those of the process.
+
+    Returns:
+        The exit status: 0, or 2 for bad input, or 130 when interrupted.
+    """
+    try:
+        status = _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains
+        return 0
+    except BadInput as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
+    match arguments:
+        case []:
+            print(_usage(), file=sys.stderr)
+            return 2
+        case ["-h" | "--help", *_]:
+            print(_usage())
+        case ["--version", *_]:
+            from nextpixel import __version__
+
+            print(f"nextpixel {__version__}")
+        case [verb, *rest] if verb in VERBS:
+            importlib.import_module(f"nextpixel.cli.{verb}").main(rest)
+        case [verb, *_]:
+            close = difflib.get_close_matches(verb, VERBS, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(VERBS)}."
+            raise BadInput(f"There is no command {verb!r}; {hint}")
+    return 0
+
+
+def _usage() -> str:
+    lines = [f"  {verb:<10}{about}" for verb, about in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: nextpixel COMMAND …",
+            "",
+            "Image models of the PixelRNN and PixelCNN family: exact likelihoods, samples, completions.",
+            "",
+            *lines,
+            "",
+            "nextpixel COMMAND --help says more, with examples.",
+        ]
+    )
+
+
+def _refuse(sentence: str) -> int:
+    print(f"nextpixel: {' '.join(sentence.split())}", file=sys.stderr)
+    return 2

@@ -1,0 +1,157 @@
+"""`nextpixel complete`: images of which a part is known."""
+
+import re
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import nextpixel as npx
+from nextpixel import pictures
+from nextpixel.cli.common import (
+    Parser,
+    check_spec,
+    classes_of,
+    data_of,
+    device,
+    pieces,
+    place,
+    whole,
+    with_bar,
+    write_arrays,
+)
+from nextpixel.data.arrays import ARRAY_SUFFIXES, read_arrays
+from nextpixel.data.dataset import Parts, Split
+from nextpixel.data.folder import read_folder, read_image
+from nextpixel.data.transforms import reduce_bits
+
+EXAMPLES = (
+    "nextpixel complete runs/digits --known top-half",
+    "nextpixel complete runs/digits --data digits --known left-half -n 12 --completions 4 --out completed.png",
+    "nextpixel complete model.safetensors photo.png --known mask.png --out photo-completed.png",
+    "nextpixel complete model.safetensors images/ --known random:30%",
+)
+
+
+def main(arguments: list[str]) -> None:
+    """Draw the unknown part of images; the grid shows each as it was given, then its completions."""
+    parser = Parser("complete", "Draw the unknown pixels of images, given those known.", examples=EXAMPLES)
+    parser.add_model()
+    parser.add_argument("source", nargs="?", type=Path, metavar="IMAGES", help="an image, a folder, an npz or npy file")
+    parser.add_data()
+    parser.add_argument(
+        "--known",
+        required=True,
+        metavar="WHICH",
+        help="top-half, left-half, random:30%%, or an image of the same size that is bright where pixels are known",
+    )
+    parser.add_argument("-n", "--images", type=whole(1), default=8, metavar="N", help="the first N images (default: 8)")
+    parser.add_argument("--completions", type=whole(1), default=4, metavar="K", help="of each image (default: 4)")
+    parser.add_argument("--label", help="the class of all images; by default that of each, where it is known")
+    parser.add_drawing()
+    parser.add_argument(
+        "--out", nargs="+", default=["completions.png"], metavar="FILE", help=".png, .npz (default: completions.png)"
+    )
+    options = parser.parse_args(arguments)
+
+    out = [place(text, ".png", ".npz") for text in options.out]
+    model = npx.load(options.model, device=device(options.device))
+    given, labels = _given(model, options)
+    known = _known(options.known, given, seed=options.seed)
+    labels = _labels(model, options.label, labels, len(given))
+    every = torch.arange(len(given)).repeat_interleave(options.completions)
+    completed = torch.cat(
+        [
+            model.complete(
+                given[every[piece]],
+                known[every[piece]],
+                None if labels is None else labels[every[piece]],
+                seed=options.seed,
+                temperature=options.temperature,
+                first=piece.start,
+            ).cpu()
+            for piece in with_bar(pieces(len(every)), "completing")
+        ]
+    )
+    for path in out:
+        if path.suffix.lower() == ".png":
+            pictures.write(pictures.completions(given, known, completed, model.spec.levels), path)
+        else:
+            levels = model.spec.levels
+            write_arrays(path, images=completed, given=given, known=known, labels=labels, levels=levels)
+        print(f"{len(given)} images, {options.completions} completions of each: {path}")
+
+
+def _given(model: npx.Autoregressive, options: Namespace) -> tuple[Tensor, Tensor | None]:
+    """The first images of the source, in the model's levels, and their labels if they have any."""
+    if options.source is not None and options.data is not None:
+        raise npx.BadInput(f"Give either IMAGES ({options.source}) or --data {options.data}, not both.")
+    if options.source is None:
+        data = data_of(options.model, options)
+        name, spec, split = data.name, data.spec, getattr(data, options.split)
+    else:
+        parts = _read(options.source)
+        name, spec, split = str(options.source), parts.spec, parts.test or parts.train
+    images, labels = split.batch(np.arange(min(options.images, len(split))), np.random.default_rng(options.seed))
+    wanted = model.spec.levels
+    if spec.ordinal and wanted < spec.levels and wanted.bit_count() == 1:
+        images = torch.from_numpy(reduce_bits(images.numpy(), wanted.bit_length() - 1, levels=spec.levels))
+        spec = npx.ImageSpec(*spec.shape, levels=wanted)
+    check_spec(model, spec, what=name)
+    return images.long(), labels
+
+
+def _read(source: Path) -> Parts:
+    if source.is_dir():
+        return read_folder(source)
+    if not source.exists():
+        raise npx.BadInput(f"There is no file or folder {source}.")
+    if source.suffix.lower() in ARRAY_SUFFIXES:
+        return read_arrays(source)
+    image = read_image(source)[None]
+    return Parts(npx.ImageSpec(*image.shape[1:], levels=256), None, Split(image))
+
+
+def _known(which: str, given: Tensor, *, seed: int) -> Tensor:
+    """The mask of known pixels, (B, 1, H, W)."""
+    count, _, height, width = given.shape
+    known = torch.zeros(count, 1, height, width, dtype=torch.bool)
+    if which == "top-half":
+        known[:, :, : height // 2] = True
+    elif which == "left-half":
+        known[:, :, :, : width // 2] = True
+    elif which.startswith("random:"):
+        noise = np.random.default_rng(seed).random(known.shape)
+        known = torch.from_numpy(noise < _share(which))
+    elif Path(which).is_file():
+        mask = read_image(Path(which))
+        if mask.shape[1:] != (height, width):
+            raise npx.BadInput(
+                f"The mask {which} is {mask.shape[2]}x{mask.shape[1]}, but the images are {width}x{height}."
+            )
+        known[:] = torch.from_numpy(mask.max(axis=0) >= 128)
+    else:
+        raise npx.BadInput(f"Known pixels are top-half, left-half, random:30% or the file of a mask, not {which!r}.")
+    return known
+
+
+def _share(which: str) -> float:
+    found = re.fullmatch(r"random:(\d+(?:\.\d+)?)%", which)
+    if found is None or float(found[1]) > 100:
+        raise npx.BadInput(f"A share of known pixels is written random:30%, from 0 to 100 %, not {which!r}.")
+    return float(found[1]) / 100
+
+
+def _labels(model: npx.Autoregressive, label: str | None, labels: Tensor | None, count: int) -> Tensor | None:
+    context = classes_of(model, label)
+    if context is None:
+        return None
+    if label == "all":
+        raise npx.BadInput("An image is completed as one class; --label all is for sample.")
+    if label is not None:
+        return torch.full((count,), int(label))
+    if labels is None:
+        raise npx.BadInput(f"The model needs the class of the images, from 0 to {context.classes - 1}: give --label.")
+    return context.check(labels, count)

@@ -1,0 +1,31 @@
+"""The training batches in their order."""
+
+import numpy as np
+from torch import Tensor
+
+from nextpixel.data import Split
+
+
+class Batches:
+    """The batches of all epochs; any one by its number, so that a run can go on where it stopped.
+
+    Each epoch is a permutation of its own. An incomplete last batch is left out, unless it is the only one.
+
+    Args:
+        split: the training images.
+        size: images in a batch (B).
+        seed: of the permutations and of the noise that the split's transform draws.
+    """
+
+    def __init__(self, split: Split, *, size: int, seed: int) -> None:
+        self.split, self.size, self.seed = split, size, seed
+        self.per_epoch = max(1, len(split) // size)
+        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor | None]:
+        """Images (B, C, H, W) and labels (B,) of a step of the run."""
+        epoch, number = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.split))
+        indices = self._order[number * self.size : (number + 1) * self.size]
+        return self.split.batch(indices, np.random.default_rng([self.seed, epoch, number]))

@@ -1,0 +1,73 @@
+"""What a training run shows while it runs: a bar in a terminal, a line now and then in a log."""
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+SECONDS_BETWEEN_LINES = 30
+
+
+class Display:
+    """Shows how far a run is, on the standard error stream.
+
+    Args:
+        epochs: of the whole run.
+    """
+
+    def __init__(self, *, epochs: int) -> None:
+        self._epochs = epochs
+        self._console = Console(stderr=True)
+        self._validation = ""
+        self._last_line = float("-inf")
+        self._began, self._began_at = time.monotonic(), 0.0
+        self._bar = Progress(
+            BarColumn(bar_width=14),
+            TextColumn("{task.description}", markup=False),
+            console=self._console,
+        )
+        self._task = self._bar.add_task("starting", total=1.0)
+
+    def __enter__(self) -> "Display":
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._bar.stop()
+
+    def start_at(self, progress: float) -> None:
+        """Count the time left from here, where `progress` of the run is behind us."""
+        self._began, self._began_at = time.monotonic(), progress
+
+    def validated(self, bits: float) -> None:
+        """Show the newest validation, in bits per dimension, from now on."""
+        self._validation = f", validation {bits:.4f}"
+
+    def show(self, progress: float, *, epoch: float, bits: float, rate: float) -> None:
+        """Show a step: epochs done, the training loss in bits per dimension, and images per second."""
+        text = f"{bits:.4f} bits/dim{self._validation}, {rate:.0f} images/s, {self._left(progress)}"
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=progress, description=text)
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            self.say(f"epoch {epoch:.2f}/{self._epochs}: {text}")
+
+    def say(self, text: str) -> None:
+        """Print a line of its own."""
+        if self._console.is_terminal:
+            self._console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def _left(self, progress: float) -> str:
+        done = progress - self._began_at
+        if done <= 0:
+            return "time left unknown"
+        seconds = (time.monotonic() - self._began) * (1 - progress) / done
+        return f"{seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"

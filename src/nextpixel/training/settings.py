@@ -1,0 +1,89 @@
+"""What can be set about a training run, and what follows from it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from nextpixel.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained.
+
+    A run that `max_minutes` may end is not reproducible to the bit: its learning rate follows the clock.
+
+    Args:
+        epochs: passes over the training images, at most.
+        max_minutes: minutes, validation and samples included, after which the run ends, with one last validation;
+            None for no limit. The learning rate decays to zero by then.
+        batch: images in a step.
+        learning_rate: of the optimizer, at its highest.
+        optimizer: "adam" or "adamw" (weight decay apart from the gradient).
+        betas: decay of the optimizer's two moments, a step.
+        weight_decay: of matrices and kernels; biases and gains are left alone.
+        warmup: steps in which the learning rate rises linearly from zero.
+        schedule: "cosine" falls to zero over the run, "constant" stays.
+        gradient_clip: largest norm of the gradient of nats per image; None for no limit.
+        ema: decay of the average of the weights that is validated and saved, a step; 0 for the weights themselves.
+        precision: "fp32", "bf16" (activations only), or "auto": bf16 where the device computes it fast.
+        validate_every: epochs between validations, which also save; 0.25 is four an epoch.
+        validation_images: at most so many, the first ones; None for all.
+        samples: images drawn at each validation into the run folder; 0 for none.
+        seed: of the order of the images, of their noise and of dropout.
+        compile: whether torch.compile makes the network faster; costs a minute at the start.
+
+    Raises:
+        BadInput: a value out of its range.
+    """
+
+    epochs: int = 10
+    max_minutes: float | None = None
+    batch: int = 64
+    learning_rate: float = 1e-3
+    optimizer: Literal["adam", "adamw"] = "adam"
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    warmup: int = 100
+    schedule: Literal["cosine", "constant"] = "cosine"
+    gradient_clip: float | None = None
+    ema: float = 0.999
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    validate_every: float = 1.0
+    validation_images: int | None = None
+    samples: int = 64
+    seed: int = 0
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("optimizer", ("adam", "adamw")),
+            ("schedule", ("cosine", "constant")),
+            ("precision", ("auto", "fp32", "bf16")),
+        ):
+            if getattr(self, name) not in choices:
+                raise BadInput(f"training.{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")
+        for name in ("epochs", "batch", "validation_images"):
+            self._check(name, getattr(self, name), "at least 1", lambda value: value >= 1)
+        for name in ("max_minutes", "learning_rate", "gradient_clip", "validate_every"):
+            self._check(name, getattr(self, name), "above 0", lambda value: 0 < value < math.inf)
+        for name in ("weight_decay", "warmup", "samples", "seed"):
+            self._check(name, getattr(self, name), "at least 0", lambda value: 0 <= value < math.inf)
+        for name, value in (("ema", self.ema), ("betas", self.betas[0]), ("betas", self.betas[1])):
+            self._check(name, value, "at least 0 and below 1", lambda value: 0 <= value < 1)
+
+    def _check(self, name: str, value: int | float | None, rule: str, holds: Callable[[float], bool]) -> None:
+        if value is not None and not holds(value):
+            raise BadInput(f"training.{name} must be {rule}, not {value}.")
+
+    def progress(self, step: int, steps: int, minutes: float) -> float:
+        """Tell the part of the run that is behind us, in [0, 1]: of its steps or minutes, whichever is more."""
+        timed = minutes / self.max_minutes if self.max_minutes is not None else 0.0
+        return min(1.0, max(step / steps, timed))
+
+    def rate(self, step: int, progress: float) -> float:
+        """Tell the learning rate of a step, where `progress` of the run is behind it."""
+        risen = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        fallen = 0.5 * (1 + math.cos(math.pi * progress)) if self.schedule == "cosine" else 1.0
+        return self.learning_rate * risen * fallen

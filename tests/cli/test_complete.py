@@ -1,0 +1,108 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import nextpixel as npx
+from nextpixel.data import open_data
+
+
+def test_completions_are_those_of_the_model(call: Callable[..., Any], labelled: Path, data: Path) -> None:
+    said = call(
+        "complete", labelled, "--known", "top-half", "-n", 3, "--completions", 2, "--seed", 4, "--out", "a.npz", "a.png"
+    )
+    assert said.status == 0, said.err
+    assert said.out.splitlines()[0] == "3 images, 2 completions of each: a.npz"
+    arrays = {name: torch.from_numpy(array).long() for name, array in np.load("a.npz").items()}
+    test = open_data(data).test
+    assert test.labels is not None
+    assert arrays["labels"].tolist() == test.labels[:3].tolist()
+    assert arrays["given"].tolist() == test.images[:3].tolist()
+    assert arrays["known"].flatten(2)[0, 0].tolist() == [1] * 10 + [0] * 10
+    twice = [0, 0, 1, 1, 2, 2]
+    completed = npx.load(labelled).complete(
+        arrays["given"][twice], arrays["known"][twice].bool(), arrays["labels"][twice], seed=4
+    )
+    assert torch.equal(arrays["images"], completed)
+    assert torch.equal(completed[:, :, :2], arrays["given"][twice][:, :, :2])
+    with Image.open("a.png") as picture:
+        assert picture.size == (3 * 60 + 2 * 2, 3 * 48 + 2 * 2)
+
+
+def known(call: Callable[..., Any], model: Path, which: object, *more: object) -> np.ndarray:
+    said = call("complete", model, *more, "--known", which, "--completions", 1, "--out", "a.npz")
+    assert said.status == 0, said.err
+    return np.load("a.npz")["known"]
+
+
+def test_known_pixels_may_be_a_half_a_share_or_a_mask(call: Callable[..., Any], plain: Path, tmp_path: Path) -> None:
+    assert known(call, plain, "left-half")[0, 0].tolist() == [[1, 1, 0, 0, 0]] * 4
+    assert known(call, plain, "random:0%").sum() == 0
+    assert known(call, plain, "random:100%").min() == 1
+    some = known(call, plain, "random:30%", "-n", 4)
+    assert 0.15 < some.mean() < 0.45  # 80 pixels, four standard deviations
+    assert (some[0] != some[1]).any()
+    mask = np.array([[0, 127, 128, 255, 0]] * 4, dtype=np.uint8)
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    assert known(call, plain, tmp_path / "mask.png")[0, 0].tolist() == [[0, 0, 1, 1, 0]] * 4
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    Image.fromarray(np.array([[0, 127, 128, 255, 0]] * 4, dtype=np.uint8)).save(tmp_path / "picture.png")
+    return tmp_path / "picture.png"
+
+
+@pytest.fixture
+def binary(tmp_path: Path) -> Path:
+    model = npx.build("gated_pixelcnn", npx.ImageSpec(1, 4, 5, 2), context=npx.ClassLabel(3), filters=4, blocks=1)
+    npx.save(model, tmp_path / "binary.safetensors")
+    return tmp_path / "binary.safetensors"
+
+
+def test_images_come_from_files_folders_and_arrays(
+    call: Callable[..., Any], plain: Path, binary: Path, picture: Path, data: Path
+) -> None:
+    assert known(call, plain, "top-half", data).shape == (8, 1, 4, 5)
+    for source in (picture, picture.parent):
+        assert known(call, binary, "top-half", source, "--label", 2).shape == (1, 1, 4, 5)
+        arrays = np.load("a.npz")
+        assert arrays["given"][0, 0, 0].tolist() == [0, 0, 1, 1, 0]  # 8 bits floored to one
+        assert arrays["labels"].tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("which", "sentence"),
+    [
+        ("bottom", "top-half, left-half, random:30% or the file of a mask, not 'bottom'"),
+        ("nowhere.png", "the file of a mask, not 'nowhere.png'"),
+        ("random:half", "written random:30%, from 0 to 100 %, not 'random:half'"),
+        ("random:101%", "from 0 to 100 %, not 'random:101%'"),
+    ],
+)
+def test_known_pixels_that_mean_nothing(which: str, sentence: str, refused: Callable[..., Any], plain: Path) -> None:
+    assert sentence in refused("complete", plain, "--known", which)
+
+
+def test_what_cannot_be_completed(
+    refused: Callable[..., Any], plain: Path, binary: Path, picture: Path, data: Path, tmp_path: Path
+) -> None:
+    top = ("--known", "top-half")
+    assert "required: --known" in refused("complete", plain)
+    assert "1x4x5 with 3 levels, but those of" in refused("complete", plain, picture, *top)
+    assert "no file or folder nowhere" in refused("complete", plain, "nowhere", *top)
+    assert "either IMAGES" in refused("complete", plain, picture, "--data", "digits", *top)
+    assert "cannot be read as an image" in refused("complete", plain, plain / "metrics.csv", *top)
+    assert "class of the images, from 0 to 2: give --label" in refused("complete", binary, picture, *top)
+    assert "label must be from 0 to 2, not 3" in refused("complete", binary, picture, *top, "--label", 3)
+    assert "--label all is for sample" in refused("complete", binary, picture, *top, "--label", "all")
+    assert "knows no classes" in refused("complete", plain, *top, "--label", 0)
+    assert "must end in .png or .npz" in refused("complete", plain, *top, "--out", "a.gif")
+    Image.new("L", (3, 3)).save(tmp_path / "small.png")
+    assert "small.png is 3x3, but the images are 5x4" in refused("complete", plain, "--known", tmp_path / "small.png")
+    (tmp_path / "empty").mkdir()
+    assert "has no images in it" in refused("complete", plain, tmp_path / "empty", *top)

@@ -1,0 +1,94 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nextpixel.cli import VERBS, main
+from nextpixel.models import MODELS
+
+COMMAND = [sys.executable, "-W", "error", "-m", "nextpixel.cli"]
+
+
+def test_help_names_every_verb(call: Callable[..., Any]) -> None:
+    said = call("--help")
+    assert said.status == 0
+    assert all(f"  {verb} " in said.out for verb in VERBS)
+
+
+def test_nothing_asked_is_a_mistake_that_is_explained(call: Callable[..., Any]) -> None:
+    said = call()
+    assert (said.status, said.out) == (2, "")
+    assert "usage: nextpixel COMMAND" in said.err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([verb, "--help"])
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    assert "examples:" in text
+    assert f"  nextpixel {verb}" in text.partition("examples:")[2]
+
+
+def test_the_version_is_told(call: Callable[..., Any]) -> None:
+    assert call("--version").out.startswith("nextpixel 0.")
+
+
+def test_an_unknown_verb_is_refused_with_a_guess(refused: Callable[..., Any]) -> None:
+    assert "no command 'smaple'; did you mean sample?" in refused("smaple")
+    assert "no command 'xyz'; there are train, " in refused("xyz")
+
+
+def test_models_and_data_are_listed(call: Callable[..., Any]) -> None:
+    models, data = call("models"), call("data")
+    assert all(name in models.out for name in MODELS)
+    assert "filters = 128" in models.out
+    assert "digits\n" in data.out
+    assert "1x8x8 with 17 levels, 10 classes; 1,257 train, 180 validation, 360 test images" in data.out
+
+
+def test_options_of_another_verb_are_refused(refused: Callable[..., Any]) -> None:
+    assert "Unrecognized arguments: --known" in refused("models", "--known")
+
+
+def test_the_process_says_one_sentence_and_exits_with_2() -> None:
+    done = subprocess.run([*COMMAND, "sample", "nowhere"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "nextpixel: There is no model at nowhere.\n")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    with subprocess.Popen([*COMMAND, "models"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
+def test_an_interruption_is_silent(call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(arguments: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nextpixel.cli.models.main", interrupt)
+    said = call("models")
+    assert (said.status, said.out, said.err) == (130, "", "")
+
+
+def test_a_defect_of_ours_is_not_hidden(call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(arguments: list[str]) -> None:
+        raise ValueError("ours")
+
+    monkeypatch.setattr("nextpixel.cli.models.main", fail)
+    with pytest.raises(ValueError, match="ours"):
+        call("models")
+
+
+def test_what_the_system_refuses_is_a_sentence(refused: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(arguments: list[str]) -> None:
+        raise OSError(28, "No space left on device", "runs/a")
+
+    monkeypatch.setattr("nextpixel.cli.models.main", fail)
+    assert "runs/a cannot be used: No space left on device." in refused("models")

@@ -1,0 +1,167 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import nextpixel as npx
+from nextpixel.cli.train import _settings
+from nextpixel.training import Training
+
+GOOD = "model: {name: gated_pixelcnn, filters: 4, blocks: 1, head: 4}\ndata: {name: digits}\ntraining: {epochs: 1}\n"
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        path = tmp_path / "recipe.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_a_run_folder_holds_the_complete_recipe(labelled: Path) -> None:
+    config = yaml.safe_load((labelled / "config.yaml").read_text())
+    assert config["model"]["filters"] == 4
+    assert config["model"]["context"] == "label"
+    assert config["model"]["kernel"] == 3  # the constructor's default
+    assert config["training"]["learning_rate"] == 0.01
+    assert config["training"]["betas"] == [0.9, 0.999]
+    assert npx.load(labelled).context == npx.ClassLabel(2)
+
+
+def test_the_command_line_overrides_the_recipe(
+    call: Callable[..., Any], recipe: Callable[..., Any], data: Path
+) -> None:
+    said = call(
+        "train", recipe(GOOD), "--data.name", data, "--model.filters=6", "--training.batch", 8, "--training.samples", 0,
+        "--seed", 3, "--training.betas", "[0.8, 0.9]", "--out", "mine",
+    )  # fmt: skip
+    assert said.status == 0, said.err
+    assert said.out == "The run is in mine; its best model is mine/model.safetensors.\n"
+    config = yaml.safe_load(Path("mine/config.yaml").read_text())
+    assert (config["model"]["filters"], config["training"]["batch"], config["training"]["seed"]) == (6, 8, 3)
+    assert config["training"]["betas"] == [0.8, 0.9]
+    assert npx.load("mine").spec == npx.ImageSpec(1, 4, 5, 3)
+
+
+def test_the_run_folder_is_named_after_the_recipe(
+    call: Callable[..., Any], recipe: Callable[..., Any], data: Path
+) -> None:
+    assert call("train", recipe(GOOD), "--data.name", data).status == 0
+    assert Path("runs/recipe/model.safetensors").is_file()
+
+
+def test_the_same_seed_gives_the_same_weights(call: Callable[..., Any], recipe: Callable[..., Any], data: Path) -> None:
+    for out in ("a", "b"):
+        assert call("train", recipe(GOOD), "--data.name", data, "--out", out).status == 0
+    assert Path("a/last.safetensors").read_bytes() == Path("b/last.safetensors").read_bytes()
+
+
+def test_a_run_is_resumed_by_its_folder(call: Callable[..., Any], recipe: Callable[..., Any], data: Path) -> None:
+    start = ("train", recipe(GOOD), "--data.name", data, "--out", "run")
+    assert call(*start).status == 0
+    assert "run is not empty" in call(*start).err
+    assert "finished, after 1 steps" in call("train", "run", "--resume").err
+    assert "run is a run folder" in call("train", "run").err
+    assert "give the run folder alone" in call("train", recipe(GOOD), "--resume").err
+    said = call("train", "run", "--resume", "--training.epochs", 3)
+    assert said.status == 0, said.err
+    assert [row.split(",")[0] for row in Path("run/metrics.csv").read_text().splitlines()] == ["step", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_is_accepted(path: Path) -> None:
+    settings = _settings(path, [str(path)])
+    Training(**settings.training.as_dict())
+    chosen = settings.model.as_dict()
+    levels = 2 if chosen["likelihood"] == "bernoulli" else 17
+    context = npx.ClassLabel(10) if chosen.pop("context") == "label" else None
+    model = npx.build(chosen.pop("name"), npx.ImageSpec(levels=levels), chosen.pop("likelihood"), context, **chosen)
+    assert model.sample(1, 0 if context else None).shape == (1, 1, 28, 28)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("just a sentence", "is not a recipe: it has no sections model, data, training"),
+        ("[1, 2]", "is not a recipe"),
+        ("", "is not a recipe"),
+        ("model: {name: gated_pixelcnn", "is not YAML, see line 1"),
+        ("a: !!python/object/apply:os.system [true]", "is not YAML"),
+        (GOOD.replace("training:", "trainnig:"), "has a section 'trainnig'"),
+        (GOOD.replace("{epochs: 1}", "5"), "section training of .* must have settings, not 5"),
+        (GOOD.replace("filters", "filtres"), r"no setting model\.filtres; did you mean model\.filters\?"),
+        (GOOD.replace("epochs", "zzz"), r"no setting training\.zzz\."),
+        (GOOD.replace("{epochs: 1}", "{3: 4}"), "Key must be a string, got: 3"),
+        (GOOD.replace("filters: 4", "filters: many"), r"model\.filters must be a whole number, not many\."),
+        (GOOD.replace("filters: 4", "filters: 1.5"), r"model\.filters must be a whole number, not 1\.5\."),
+        (GOOD.replace("filters: 4", "filters: -4"), "filters .* -4"),
+        (GOOD.replace("filters: 4", "norm: batch"), r"model\.norm must be one of none, layer, not batch\."),
+        (GOOD.replace("epochs: 1", "epochs: 0"), r"training\.epochs must be at least 1, not 0\."),
+        (GOOD.replace("epochs: 1", "max_minutes: soon"), r"max_minutes must be a number or null, not soon\."),
+        (GOOD.replace("epochs: 1", "betas: [1]"), r"training\.betas must be a tuple with 2 elements, not \[1\]\."),
+        (GOOD.replace("epochs: 1", "compile: maybe"), r"training\.compile must be true or false, not maybe\."),
+        (GOOD.replace("epochs: 1", "optimizer: sgd"), r"training\.optimizer must be one of adam, adamw, not sgd\."),
+        (GOOD.replace("gated_pixelcnn", "gated_pixelcn"), "no model 'gated_pixelcn'; there is gated_pixelcnn"),
+        (GOOD.replace("name: gated_pixelcnn, ", ""), r"does not say model\.name"),
+        (GOOD.replace("name: digits", ""), r"does not say data\.name"),
+        (GOOD.replace("digits", "digit"), "no data set 'digit'.*Did you mean digits"),
+        (GOOD.replace("digits", "nowhere.npz"), r"no file or folder nowhere\.npz"),
+        (GOOD.replace("filters", "likelihood: poisson, filters"), "no likelihood 'poisson'"),
+        (GOOD.replace("filters", "likelihood: bernoulli, filters"), "bernoulli likelihood is for images of 2 levels"),
+        (GOOD.replace("filters", "context: labels, filters"), r"model\.context must be one of none, label, not"),
+    ],
+)  # fmt: skip
+def test_recipes_that_cannot_be_used(
+    text: str, sentence: str, recipe: Callable[..., Any], refused: Callable[..., Any]
+) -> None:
+    said = refused("train", recipe(text))
+    assert re.search(sentence, said), said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--training.epohcs", "3"], "There is no setting training.epohcs; did you mean training.epochs?"),
+        (["--epochs", "3"], "There is no setting epochs; did you mean training.epochs?"),
+        (["--training.epochs", "x"], "training.epochs must be a whole number, not x."),
+        (["--training.epochs"], "Argument --training.epochs: expected one argument"),
+        (["--model.name", "pixel"], "no model 'pixel'"),
+        (["--out"], "Argument --out: expected one argument"),
+        (["--device", "abacus"], "no device 'abacus' here; there is cpu"),
+        (["--data-root", "nowhere"], "data root nowhere is not a folder"),
+        (["another.yaml"], "Unrecognized arguments: another.yaml"),
+    ],
+)
+def test_options_that_cannot_be_used(
+    arguments: list[str], sentence: str, recipe: Callable[..., Any], refused: Callable[..., Any]
+) -> None:
+    text = GOOD.replace("digits", "mnist") if "--data-root" in arguments else GOOD
+    assert sentence in refused("train", recipe(text), *arguments)
+
+
+def test_a_recipe_comes_first_and_exists(refused: Callable[..., Any]) -> None:
+    assert "There is no recipe nowhere.yaml." in refused("train", "nowhere.yaml")
+    assert "The recipe comes first, before --out" in refused("train", "--out", "a", "recipe.yaml")
+
+
+def test_labels_are_needed_for_a_context_of_labels(
+    recipe: Callable[..., Any], refused: Callable[..., Any], data: Path
+) -> None:
+    unlabelled = data.parent / "unlabelled.npz"
+    np.savez(unlabelled, images=np.load(data)["images"], levels=3)
+    sentence = refused("train", recipe(GOOD), "--data.name", unlabelled, "--model.context", "label")
+    assert "model.context is label, but" in sentence
+    assert "has no labels" in sentence
+
+
+def test_an_output_that_cannot_be_written(recipe: Callable[..., Any], refused: Callable[..., Any]) -> None:
+    path = recipe(GOOD)
+    assert "cannot be written: Not a directory" in refused("train", path, "--out", path / "run")
+    assert "is not empty" in refused("train", path, "--out", path.parent)

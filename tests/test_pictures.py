@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nextpixel import pictures
+from nextpixel.errors import BadInput
+
+
+def pixels(picture: Image.Image) -> np.ndarray:
+    return np.asarray(picture)
+
+
+@pytest.mark.parametrize("levels", [2, 4, 17, 256])
+def test_every_level_has_its_exact_brightness_in_every_image(levels: int) -> None:
+    ramp = torch.arange(levels).reshape(levels, 1, 1, 1).expand(levels, 1, 64, 64)
+    found = pixels(pictures.grid(ramp, levels, columns=levels, gap=0))[0, ::64, 0]
+    assert found.tolist() == [int(level * 255 / (levels - 1) + 0.5) for level in range(levels)]
+
+
+def test_images_are_enlarged_by_a_whole_factor_and_stand_in_rows() -> None:
+    images = np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1).repeat(20, axis=2).repeat(30, axis=3)
+    sheet = pixels(pictures.grid(images, 6, columns=4, gap=3))
+    assert sheet.shape == (2 * 40 + 3, 4 * 60 + 3 * 3, 3)
+    assert sheet[0, 63 * 2].tolist() == [102] * 3  # the third image
+    assert sheet[43, 63].tolist() == [255] * 3  # the sixth
+    assert sheet[43, 63 * 2].tolist() == pictures.GAP.tolist()  # nothing
+
+
+def test_colours_stay_in_their_order() -> None:
+    image = torch.tensor([3, 0, 1]).reshape(1, 3, 1, 1)
+    assert pixels(pictures.grid(image, 4))[0, 0].tolist() == [255, 0, 85]
+
+
+def test_completions_stand_beside_what_was_given() -> None:
+    given = torch.tensor([0, 1]).reshape(2, 1, 1, 1).expand(2, 1, 64, 64)
+    known = torch.zeros(2, 1, 64, 64, dtype=torch.bool)
+    known[:, :, :32] = True
+    completed = torch.tensor([0, 1, 1, 1, 0, 0]).reshape(6, 1, 1, 1).expand(6, 1, 64, 64)
+    sheet = pixels(pictures.completions(given, known, completed, 2))
+    assert sheet[0, ::66, 0].tolist() == [0, 0, 255, 255]
+    assert sheet[66, ::66, 0].tolist() == [255, 255, 0, 0]
+    assert sheet[32, 0].tolist() == sheet[66 + 63, 63].tolist() == pictures.UNKNOWN.tolist()
+
+
+@pytest.mark.parametrize(
+    ("images", "sentence"),
+    [
+        (torch.zeros(1, 2, 4, 4, dtype=torch.long), r"not \(1, 2, 4, 4\)"),
+        (torch.zeros(0, 1, 4, 4, dtype=torch.long), r"not \(0, 1, 4, 4\)"),
+        (torch.zeros(1, 1, 4, 4), "not float32"),
+        (torch.full((1, 1, 4, 4), 5), r"\[0, 4\).* 5"),
+        (torch.full((1, 1, 4, 4), -1), r"\[0, 4\).* -1"),
+    ],
+)
+def test_what_is_no_picture_is_refused(images: torch.Tensor, sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        pictures.grid(images, 4)
+
+
+def test_numbers_of_completions_that_do_not_fit_are_refused() -> None:
+    images = torch.zeros(2, 1, 4, 4, dtype=torch.long)
+    with pytest.raises(BadInput, match="3 completions of 2 images"):
+        pictures.completions(images, images > 0, images[[0, 0, 0]], 2)
+
+
+def test_writing_leaves_the_file_and_nothing_else(tmp_path: Path) -> None:
+    pictures.write(pictures.grid(np.ones((1, 1, 64, 64), dtype=int), 2), tmp_path / "a.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    with Image.open(tmp_path / "a.png") as picture:
+        assert pixels(picture).min() == 255

@@ -1,0 +1,54 @@
+import math
+from typing import Any
+
+import pytest
+
+from nextpixel.errors import BadInput
+from nextpixel.training import Training
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, not 0"),
+        ({"max_minutes": -1.0}, r"max_minutes must be above 0, not -1\.0"),
+        ({"max_minutes": math.nan}, "max_minutes must be above 0, not nan"),
+        ({"batch": -64}, "batch must be at least 1, not -64"),
+        ({"learning_rate": 0.0}, r"learning_rate must be above 0, not 0\.0"),
+        ({"learning_rate": math.inf}, "learning_rate must be above 0, not inf"),
+        ({"optimizer": "sgd"}, "optimizer must be one of adam, adamw, not 'sgd'"),
+        ({"betas": (0.9, 1.0)}, r"betas must be at least 0 and below 1, not 1\.0"),
+        ({"weight_decay": -0.1}, r"weight_decay must be at least 0, not -0\.1"),
+        ({"warmup": -1}, "warmup must be at least 0, not -1"),
+        ({"schedule": "linear"}, "schedule must be one of cosine, constant, not 'linear'"),
+        ({"gradient_clip": 0.0}, r"gradient_clip must be above 0, not 0\.0"),
+        ({"ema": 1.0}, r"ema must be at least 0 and below 1, not 1\.0"),
+        ({"precision": "16"}, "precision must be one of auto, fp32, bf16, not '16'"),
+        ({"validate_every": 0.0}, r"validate_every must be above 0, not 0\.0"),
+        ({"validation_images": 0}, "validation_images must be at least 1, not 0"),
+        ({"samples": -1}, "samples must be at least 0, not -1"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
+    ],
+)
+def test_values_out_of_range_are_refused(wrong: dict[str, Any], sentence: str) -> None:
+    settings = Training()
+    for name, value in wrong.items():  # past beartype, which is there only in tests
+        object.__setattr__(settings, name, value)
+    with pytest.raises(BadInput, match=f"training.{sentence}"):
+        settings.__post_init__()
+
+
+def test_the_rate_rises_linearly_then_falls_as_a_cosine() -> None:
+    settings = Training(learning_rate=1.0, warmup=4)
+    assert [settings.rate(step, 0.0) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert settings.rate(100, 0.5) == pytest.approx(0.5)
+    assert settings.rate(100, 1 / 3) == pytest.approx(0.75)
+    assert settings.rate(100, 1.0) == 0.0
+    assert Training(learning_rate=0.1, warmup=0, schedule="constant").rate(0, 0.9) == 0.1
+
+
+def test_progress_is_of_steps_or_of_minutes_whichever_is_more() -> None:
+    assert Training().progress(30, 100, 1e6) == 0.3
+    assert Training(max_minutes=10.0).progress(30, 100, 5.0) == 0.5
+    assert Training(max_minutes=10.0).progress(70, 100, 5.0) == 0.7
+    assert Training(max_minutes=10.0).progress(70, 100, 50.0) == 1.0
