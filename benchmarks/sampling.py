@@ -19,10 +19,10 @@ from rich.table import Table
 
 import nextpixel as npx
 
-NAIVE = "1 image, naive ÷ streaming"
+NAIVE = "sampling 1 image, naive ÷ streaming"
 LIMITS = {  # what each ratio must be: DESIGN.md, "Numbers every part is held to"
-    "64 images ÷ one forward": "≤ 2",
-    "64 images, 3 dependent colours ÷ one forward": "≤ 4",
+    "sampling 64 images ÷ one forward of 64": "≤ 2",
+    "the same with 3 dependent colours": "≤ 4",
     NAIVE: "≥ 60",
 }
 
@@ -40,8 +40,8 @@ def main() -> None:
     grey = _model(options, channels=1, likelihood="bernoulli")
     colours = _model(options, channels=3, likelihood="categorical")
     rows = [
-        _compare("64 images ÷ one forward", grey, 64, options.repeats),
-        _compare("64 images, 3 dependent colours ÷ one forward", colours, 64, options.repeats),
+        _compare("sampling 64 images ÷ one forward of 64", grey, 64, options.repeats),
+        _compare("the same with 3 dependent colours", colours, 64, options.repeats),
         _compare(NAIVE, grey, 1, options.repeats),
     ]
     if options.json:
@@ -53,7 +53,7 @@ def main() -> None:
     )
     for row in rows:
         table.add_row(
-            row["what"], f"{row['forward']:.3f}", f"{row['sampling']:.3f}", f"{row['ratio']:.2f}", LIMITS[row["what"]]
+            row["what"], f"{row['forward']:.3f}", f"{row['sampling']:.3f}", f"{row['ratio']:.2f}", row["must"]
         )
     Console().print(table)
 
@@ -69,7 +69,7 @@ def _compare(what: str, model: npx.Autoregressive, batch: int, repeats: int) -> 
         forward = _seconds(lambda: model(x), max(repeats, 5))
     sampling = _seconds(lambda: model.sample(batch, seed=0), repeats)
     ratio = model.spec.subpixels * forward / sampling if what == NAIVE else sampling / forward
-    return {"what": what, "forward": forward, "sampling": sampling, "ratio": ratio}
+    return {"what": what, "ratio": ratio, "must": LIMITS[what], "forward": forward, "sampling": sampling}
 
 
 def _seconds(work: Callable[[], object], repeats: int) -> float:

@@ -167,31 +167,17 @@ class Autoregressive(nn.Module):
         Raises:
             BadInput: images, mask or context are not what the model is about.
         """
-        if known.dtype != torch.bool:
-            raise BadInput(f"The mask of known pixels must be bool, not {str(known.dtype).removeprefix('torch.')}.")
-        if (
-            x.ndim != 4
-            or known.ndim != 4
-            or known.shape[1] not in (1, x.shape[1])
-            or ((known.shape[0], *known.shape[2:]) != (x.shape[0], *x.shape[2:]))
-        ):
-            raise BadInput(
-                f"The mask of known pixels must have shape (B, 1 or C, H, W) for images of shape {tuple(x.shape)}, "
-                f"not {tuple(known.shape)}."
-            )
-        known = known.expand(x.shape).to(self.device)
-        x = x.to(self.device)
-        x, context = self._check(
-            torch.where(known, x, torch.zeros_like(x)) if not x.is_floating_point() else x, context
-        )
-        drawn = draw(noise(self.spec, len(x), seed=seed, first=first).to(self.device), temperature)
+        known = self._mask(x, known)
+        given = torch.where(known, x.to(self.device), torch.zeros_like(x, device=self.device))
+        given, context = self._check(given, context)
+        drawn = draw(noise(self.spec, len(given), seed=seed, first=first).to(self.device), temperature)
 
         def choose(site: Site, distribution: Finite) -> Tensor:
             here = (slice(None), site.channels, site.row, site.column)
-            return torch.where(known[here], x[here], drawn(site, distribution))
+            return torch.where(known[here], given[here], drawn(site, distribution))
 
         rows = [row for row in range(self.spec.height) if not bool(known[:, :, row].all())]
-        return self.unroll(choose, len(x), context, given=x, rows=rows)
+        return self.unroll(choose, len(given), context, given=given, rows=rows)
 
     def unroll(
         self,
@@ -237,6 +223,21 @@ class Autoregressive(nn.Module):
         parameters = self.backbone(x, context)
         # Sums over hundreds of sub-pixels need more than the 8 bits of a bfloat16.
         return self.likelihood.distribution(parameters.to(torch.promote_types(parameters.dtype, torch.float32)))
+
+    def _mask(self, x: Tensor, known: Tensor) -> Tensor:
+        if not isinstance(x, Tensor) or x.is_floating_point() or x.ndim != 4:
+            self.spec.check(x)  # which refuses it
+        if not isinstance(known, Tensor):
+            raise BadInput(f"The mask of known pixels must be a bool tensor, not a {type(known).__name__}.")
+        if known.dtype != torch.bool:
+            raise BadInput(f"The mask of known pixels must be bool, not {str(known.dtype).removeprefix('torch.')}.")
+        batch, channels, *grid = x.shape
+        if known.shape not in ((batch, 1, *grid), (batch, channels, *grid)):
+            raise BadInput(
+                f"The mask of known pixels must have shape (B, 1 or C, H, W) for images of shape {tuple(x.shape)}, "
+                f"not {tuple(known.shape)}."
+            )
+        return known.expand(x.shape).to(self.device)
 
     def _check(self, x: Tensor, context: object) -> tuple[Tensor, Tensor | None]:
         self.spec.check(x)

@@ -24,7 +24,7 @@ def save(model: Autoregressive, path: str | os.PathLike[str]) -> None:
     Raises:
         BadInput: the file cannot be written there.
     """
-    path = Path(path)
+    path = _path(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     metadata = {"nextpixel": json.dumps({"format": FORMAT, **model.recipe})}
     try:
@@ -49,7 +49,7 @@ def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") ->
     Raises:
         BadInput: there is no such file, or it is not a whole nextpixel model.
     """
-    path = Path(path)
+    path = _path(path)
     if path.is_dir():
         path = path / "model.safetensors"
     if not path.is_file():
@@ -87,6 +87,12 @@ def _rebuild(path: Path, text: str) -> Autoregressive:
         raise BadInput(f"{path} cannot be read: {error}") from error
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path} holds a damaged recipe: {text[:80]!r}.") from error
+
+
+def _path(path: object) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise BadInput(f"A model's file must be a path, not {path!r}.")
+    return Path(path)
 
 
 def _not_safetensors(path: Path, error: Exception) -> str:

@@ -63,6 +63,8 @@ class ImageSpec:
         Raises:
             BadInput: wrong shape, wrong dtype, or a level out of range.
         """
+        if not isinstance(images, Tensor):
+            raise BadInput(f"{what} must be a tensor of integer levels, not a {type(images).__name__}.")
         if images.is_floating_point() or images.is_complex() or images.dtype == torch.bool:
             detail = " with NaN among them" if images.is_floating_point() and bool(images.isnan().any()) else ""
             kind = str(images.dtype).removeprefix("torch.")

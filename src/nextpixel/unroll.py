@@ -120,7 +120,7 @@ def draw(numbers: Tensor, temperature: float = 1.0) -> Choose:
     Raises:
         BadInput: a temperature that is not above 0 and finite.
     """
-    if not 0 < temperature < float("inf"):
+    if not isinstance(temperature, int | float) or not 0 < temperature < float("inf"):
         raise BadInput(f"The temperature must be above 0 and finite, not {temperature!r}.")
 
     def choose(site: Site, distribution: Finite) -> Tensor:

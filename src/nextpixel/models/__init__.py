@@ -64,6 +64,6 @@ def build(
 def _named(name: str, table: dict[str, Any], what: str) -> Any:
     if name not in table:
         close = difflib.get_close_matches(str(name), table, 1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(table)}."
+        hint = f"did you mean {close[0]}?" if close else f"the choice is {', '.join(table)}."
         raise BadInput(f"There is no {what} {name!r}; {hint}")
     return table[name]

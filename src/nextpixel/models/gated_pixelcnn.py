@@ -282,10 +282,10 @@ def _by_column(row: Tensor, width: int, layer: LeftState) -> Addends:
 
 def _check(*, filters: int, head: int, kernel: int, first_kernel: int, blocks: int, dropout: float) -> None:
     for name, value, least in (("filters", filters, 1), ("head", head, 1), ("blocks", blocks, 0)):
-        if value < least:
-            raise BadInput(f"{name} must be at least {least}, not {value}.")
+        if not isinstance(value, int) or value < least:
+            raise BadInput(f"{name} must be a whole number of at least {least}, not {value!r}.")
     for name, value, least in (("kernel", kernel, 1), ("first_kernel", first_kernel, 3)):
-        if value < least or value % 2 == 0:
-            raise BadInput(f"{name} must be odd and at least {least}, not {value}.")
-    if not 0 <= dropout < 1:
-        raise BadInput(f"dropout must be in [0, 1), not {dropout}.")
+        if not isinstance(value, int) or value < least or value % 2 == 0:
+            raise BadInput(f"{name} must be odd and at least {least}, not {value!r}.")
+    if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise BadInput(f"dropout must be in [0, 1), not {dropout!r}.")

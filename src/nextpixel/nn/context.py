@@ -57,7 +57,10 @@ class ClassLabel(Context):
         """Labels as int64, shape (B,); a single number stands for the whole batch."""
         if value is None:
             raise BadInput(f"This model needs a class label in [0, {self.classes}) for each image; none was given.")
-        labels = torch.as_tensor(value)
+        try:
+            labels = torch.as_tensor(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise BadInput(f"Class labels must be integers in [0, {self.classes}), not {value!r}.") from error
         if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
             kind = str(labels.dtype).removeprefix("torch.")
             raise BadInput(f"Class labels must be integers in [0, {self.classes}), not {kind} values.")

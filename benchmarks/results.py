@@ -1,0 +1,116 @@
+"""The results table: measured figures only, each with the command that made it.
+
+    python benchmarks/results.py record runs/mnist-binary      # evaluates on the test split, writes results/mnist-binary.json
+    python benchmarks/results.py table                         # writes the tables of README.md and RESULTS.md from results/
+
+What others published stands in a column headed "paper".
+"""
+
+import argparse
+import csv
+import json
+import math
+import re
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+
+import nextpixel as npx
+from nextpixel.data import open_data
+from nextpixel.evaluate import evaluate
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+PAPER = {  # data set -> what was published for a larger network of this kind, and where
+    ("gated_pixelcnn", "mnist-binary"): "81.50 nats (a PyTorch library's README, dynamic binarisation)",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    recording = verbs.add_parser("record", help="evaluate runs on their test split")
+    recording.add_argument("runs", type=Path, nargs="+")
+    recording.add_argument("--data-root")
+    recording.add_argument("--command", help="how the run was made; by default its recipe's command")
+    verbs.add_parser("table", help="write the tables")
+    options = parser.parse_args()
+    if options.verb == "record":
+        for run in options.runs:
+            record(run, options.data_root, options.command)
+    write_tables()
+
+
+def record(run: Path, root: str | None, command: str | None) -> None:
+    """Evaluate a run on all of its test images and keep the figures with where they come from."""
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    with (run / "metrics.csv").open() as file:
+        last = list(csv.DictReader(file))[-1]
+    model = npx.load(run)
+    chosen = {**config["data"], **({"root": root} if root else {})}
+    data = open_data(**chosen)
+    start = time.monotonic()
+    result = evaluate(model, data.test)
+    figures = {
+        "name": run.name,
+        "model": config["model"]["name"],
+        "data": config["data"]["name"],
+        "given": "class" if model.context else "",
+        "weights": sum(weight.numel() for weight in model.parameters()),
+        "command": command or f"nextpixel train recipes/{run.name}.yaml",
+        "seed": config["training"]["seed"],
+        "epochs": float(last["epoch"]),
+        "minutes": float(last["minutes"]),
+        "evaluation_seconds": round(time.monotonic() - start, 1),
+        **asdict(result),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{run.name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def write_tables() -> None:
+    """Put the tables made from `results/` between the markers in README.md and RESULTS.md."""
+    tables = {"likelihoods": _likelihoods(), "speed": _speed()}
+    for page in (ROOT / "README.md", ROOT / "RESULTS.md"):
+        text = page.read_text()
+        for name, table in tables.items():
+            marked = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+            text = marked.sub(lambda found, table=table: f"{found[1]}{table}{found[2]}", text)
+        page.write_text(text)
+
+
+def _likelihoods() -> str:
+    lines = [
+        "| images (test split) | model | weights | training | nats per image | bits/dim | paper |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    runs = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    for run in (run for run in runs if "nats" in run):
+        given = f", given the {run['given']}" if run["given"] else ""
+        lines.append(
+            f"| {run['data']} ({run['images']:,}) | `{run['model']}`{given} | {run['weights']:,} "
+            f"| {run['minutes']:.1f} min, {run['epochs']:.2f} epochs, seed {run['seed']}: `{run['command']}` "
+            f"| {_figure(run['nats'], run['nats_error'], 2)} | {_figure(run['bits_per_dim'], run['bits_per_dim_error'], 4)} "
+            f"| {'' if given else PAPER.get((run['model'], run['data']), '')} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _figure(value: float, error: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isnan(error) else f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
+def _speed() -> str:
+    lines = ["| what | ratio | must |", "|---|---|---|"]
+    for name in ("sampling", "training"):
+        path = RESULTS / f"{name}-benchmark.json"
+        if path.is_file():
+            rows = json.loads(path.read_text())
+            lines += [f"| {row['what']} | {row['ratio']:.2f} | {row['must']} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+import nextpixel as npx
+
+SPEC = npx.ImageSpec(3, 4, 5, levels=4)
+
+
+def test_shape_and_size() -> None:
+    assert SPEC.shape == (3, 4, 5)
+    assert SPEC.subpixels == 60
+    assert str(SPEC) == "3x4x5 with 4 levels"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "sentence"),
+    [
+        ({"channels": 0}, "channels must be a whole number of at least 1, not 0"),
+        ({"height": -1}, "height must be a whole number of at least 1, not -1"),
+        ({"levels": 1}, "levels must be a whole number of at least 2, not 1"),
+        ({"levels": True}, "levels must be a whole number of at least 2, not True"),
+    ],
+)
+def test_impossible_sizes_are_refused(sizes: dict, sentence: str) -> None:
+    with pytest.raises(npx.BadInput, match=sentence):
+        npx.ImageSpec(**sizes)
+
+
+@pytest.mark.parametrize(
+    ("images", "sentence"),
+    [
+        (torch.zeros(2, 3, 4, 5), r"integer levels in \[0, 4\), not float32 values\.$"),
+        (torch.full((2, 3, 4, 5), torch.nan), "not float32 values with NaN among them"),
+        (torch.zeros(2, 3, 4, 5, dtype=torch.bool), "not bool values"),
+        (torch.zeros(3, 4, 5, dtype=torch.long), r"shape \(B, 3, 4, 5\), not \(3, 4, 5\)"),
+        (torch.zeros(2, 1, 4, 5, dtype=torch.long), r"shape \(B, 3, 4, 5\), not \(2, 1, 4, 5\)"),
+        (torch.full((2, 3, 4, 5), 4), r"levels in \[0, 4\); one is 4"),
+        (torch.full((2, 3, 4, 5), -1), r"levels in \[0, 4\); one is -1"),
+    ],
+)
+def test_other_images_are_refused(images: torch.Tensor, sentence: str) -> None:
+    with pytest.raises(npx.BadInput, match=sentence):
+        SPEC.check(images)
+    with pytest.raises(npx.BadInput, match=r"^x\.npz must"):
+        SPEC.check(images, what="x.npz")
+
+
+def test_fitting_images_pass() -> None:
+    SPEC.check(torch.randint(4, (2, 3, 4, 5), dtype=torch.uint8))
+    SPEC.check(torch.zeros(0, 3, 4, 5, dtype=torch.long))
