@@ -1,7 +1,7 @@
 """The results table: measured figures only, each with the command that made it.
 
     python benchmarks/results.py record runs/mnist-binary      # evaluates on the test split, writes results/mnist-binary.json
-    python benchmarks/results.py table                         # writes the tables of README.md and RESULTS.md from results/
+    python benchmarks/results.py table                         # writes the tables of README.md from results/
 
 What others published stands in a column headed "paper".
 """
@@ -40,7 +40,8 @@ def main() -> None:
     if options.verb == "record":
         for run in options.runs:
             record(run, options.data_root, options.command)
-    write_tables()
+    page = ROOT / "README.md"
+    page.write_text(tabulated(page.read_text()))
 
 
 def record(run: Path, root: str | None, command: str | None) -> None:
@@ -70,15 +71,12 @@ def record(run: Path, root: str | None, command: str | None) -> None:
     (RESULTS / f"{run.name}.json").write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def write_tables() -> None:
-    """Put the tables made from `results/` between the markers in README.md and RESULTS.md."""
-    tables = {"likelihoods": _likelihoods(), "speed": _speed()}
-    for page in (ROOT / "README.md", ROOT / "RESULTS.md"):
-        text = page.read_text()
-        for name, table in tables.items():
-            marked = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-            text = marked.sub(lambda found, table=table: f"{found[1]}{table}{found[2]}", text)
-        page.write_text(text)
+def tabulated(text: str) -> str:
+    """A page with the tables made from `results/` between its markers."""
+    for name, table in (("likelihoods", _likelihoods()), ("speed", _speed())):
+        marked = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text = marked.sub(lambda found, table=table: f"{found[1]}{table}{found[2]}", text)
+    return text
 
 
 def _likelihoods() -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -65,22 +65,21 @@ class GatedPixelCNN(Backbone):
             raise BadInput(f"norm must be none or layer, not {norm!r}.")
         pixel = split(spec.channels, self.substeps)
         features, skips = split(filters, self.substeps), split(head, self.substeps)
-        self.blocks = nn.ModuleList()
-        for index in range(blocks + 1):
-            first, last = index == 0, index == blocks
-            self.blocks.append(
-                GatedBlock(
-                    pixel if first else features,
-                    features,
-                    skips,
-                    reach=(first_kernel if first else kernel) // 2,
-                    context=context,
-                    norm=norm == "layer" and not first,
-                    dropout=dropout,
-                    first=first,
-                    last=last,
-                )
+        made = [
+            GatedBlock(
+                features if index else pixel,
+                features,
+                skips,
+                reach=(kernel if index else first_kernel) // 2,
+                context=context,
+                norm=norm == "layer" and index > 0,
+                dropout=dropout,
+                first=index == 0,
+                last=index == blocks,
             )
+            for index in range(blocks + 1)
+        ]
+        self.blocks = cast("list[GatedBlock]", nn.ModuleList(made))
         self.head = PixelsLeft(skips, skips, reach=0)
         self.parameters_of = PixelsLeft(skips, [colour for colour in pixel for _ in range(parameters)], reach=0)
         self.head_context = one_by_one(context, head, bias=False) if context else None
@@ -91,6 +90,7 @@ class GatedPixelCNN(Backbone):
         for block in self.blocks:
             v, h, skip = block(v, h, context)
             skips = _add(skip, skips)
+        assert skips is not None, "there is always a first block"
         bias = None if self.head_context is None else self.head_context(context)
         return self.as_parameters(_read(skips, lambda x: self.head(x, bias), self.parameters_of))
 
@@ -122,6 +122,7 @@ class GatedPixelCNN(Backbone):
         for block, block_state in zip(self.blocks, state.blocks, strict=True):
             h, skip = block.step(h, place, block_state)
             skips = _add(skip, skips)
+        assert skips is not None, "there is always a first block"
         parameters = _read(
             skips,
             lambda x: self.head.step(x, place, state.head, state.addends[substep][column]),
@@ -182,7 +183,7 @@ class GatedBlock(nn.Module):
         bias = None if self.context is None else self.context(context)
         v, above = self._down(self.above(v if self.norm_above is None else self.norm_above(v)), bias)
         left = h if self.norm_left is None else self.norm_left(h)
-        residual, skip = self._across(self.left(left, above), self.project)
+        residual, skip = self._across(self.left(left, above), lambda x: self.project(self.dropout(x)))
         return v, self._keep(h, residual), skip
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> "BlockState":
@@ -222,7 +223,7 @@ class GatedBlock(nn.Module):
 
     def _across(self, sums: Tensor, project: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         """What the horizontal stack adds to itself and to the skip connections."""
-        gated = self.dropout(ops.gate(sums))
+        gated = ops.gate(sums)
         out = project(gated)
         residual = 0 if self.last else gated.shape[1]
         return out[:, :residual], out[:, residual:]

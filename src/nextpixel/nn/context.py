@@ -10,6 +10,7 @@ from torch import Tensor
 from nextpixel.errors import BadInput
 
 
+@dataclass(frozen=True)
 class Context(ABC):
     """A kind of context: it checks what the user gives and turns it into a map of features."""
 
