@@ -201,11 +201,11 @@ class Autoregressive(nn.Module):
             Levels, int64, shape (B, C, H, W).
         """
         context = self._check_context(context, count)
-        with _evaluating(self), torch.no_grad():
+        with _evaluating(self), torch.inference_mode():
             encoded = self._encode(context)
             shape = (count, *self.spec.shape)
             images = torch.zeros(shape, dtype=torch.long, device=self.device) if given is None else given.long()
-            return unroll(
+            made = unroll(
                 self.backbone,
                 self.likelihood,
                 choose,
@@ -213,6 +213,7 @@ class Autoregressive(nn.Module):
                 context=encoded,
                 rows=range(self.spec.height) if rows is None else rows,
             )
+        return made.clone()  # outside of inference mode, so that it may take part in a gradient
 
     @property
     def device(self) -> torch.device:

@@ -88,8 +88,7 @@ class GatedPixelCNN(Backbone):
         v = h = self.embed(levels)
         skips: Tensor | None = None
         for block in self.blocks:
-            v, h, skip = block(v, h, context)
-            skips = _add(skip, skips)
+            v, h, skips = block(v, h, skips, context)
         assert skips is not None, "there is always a first block"
         bias = None if self.head_context is None else self.head_context(context)
         return self.as_parameters(_read(skips, lambda x: self.head(x, bias), self.parameters_of))
@@ -120,8 +119,7 @@ class GatedPixelCNN(Backbone):
         h: Tensor | None = None
         skips: Tensor | None = None
         for block, block_state in zip(self.blocks, state.blocks, strict=True):
-            h, skip = block.step(h, place, block_state)
-            skips = _add(skip, skips)
+            h, skips = block.step(h, skips, place, block_state)
         assert skips is not None, "there is always a first block"
         parameters = _read(
             skips,
@@ -174,24 +172,29 @@ class GatedBlock(nn.Module):
         self.above = RowsAbove(len(inputs), wide, reach=reach, strict=first, gain=2.0)
         self.link = one_by_one(wide, wide, gain=0.5**0.5)
         self.left = PixelsLeft(inputs, features + features, reach=reach, strict=first, bias=False, gain=2**0.5)
-        self.project = PixelsLeft(features, skips if last else features + skips, reach=0, gain=0.5)
+        self.residual = None if last else PixelsLeft(features, features, reach=0, bias=False, gain=0.5)
+        self.skip = PixelsLeft(features, skips, reach=0, bias=first, gain=0.5)  # one bias for the sum
         self.context = one_by_one(context, wide if last else 2 * wide, bias=False) if context else None
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, v: Tensor, h: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Both stacks, (B, D, H, W) each, to both and to the skip connection."""
+    def forward(
+        self, v: Tensor, h: Tensor, skips: Tensor | None, context: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Both stacks, (B, D, H, W) each, and the sum of skip connections so far, to the same."""
         bias = None if self.context is None else self.context(context)
         v, above = self._down(self.above(v if self.norm_above is None else self.norm_above(v)), bias)
         left = h if self.norm_left is None else self.norm_left(h)
-        residual, skip = self._across(self.left(left, above), lambda x: self.project(self.dropout(x)))
-        return v, self._keep(h, residual), skip
+        gated = self.dropout(ops.gate(self.left(left, above)))
+        skips = self.skip(gated, skips)
+        return v, h if self.residual is None else self.residual(gated, None if self.first else h), skips
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> "BlockState":
         return BlockState(
             past=self.above.init_state(batch, width),
             bias=None if self.context is None else self.context(context),
             left=self.left.init_state(batch, width),
-            project=self.project.init_state(batch, width),
+            residual=None if self.residual is None else self.residual.init_state(batch, width),
+            skip=self.skip.init_state(batch, width),
             addends=[],
         )
 
@@ -202,16 +205,17 @@ class GatedBlock(nn.Module):
         state.addends = _by_column(above, v.shape[-1], state.left)
         return v
 
-    def step(self, h: Tensor | None, place: Place, state: "BlockState") -> tuple[Tensor, Tensor]:
+    def step(
+        self, h: Tensor | None, skips: Tensor | None, place: Place, state: "BlockState"
+    ) -> tuple[Tensor | None, Tensor]:
         """The horizontal stack for one sub-step: (B, D_g) to the same; None for the first block, as in `observe`."""
         left = h if h is None or self.norm_left is None else self.norm_left.step(h, place.substep)
-        sums = self.left.step(left, place, state.left, state.addends[place.substep][place.column])
-        residual, skip = self._across(sums, lambda x: self.project.step(x, place, state.project))
-        return self._keep(h, residual), skip
-
-    def _keep(self, h: Tensor | None, residual: Tensor) -> Tensor:
-        """The residual connection; off where the input is the image itself, or nothing follows."""
-        return residual if h is None or self.first or self.last else h + residual
+        above = state.addends[place.substep][place.column]
+        gated = ops.gate(self.left.step(left, place, state.left, above))
+        skips = self.skip.step(gated, place, state.skip, skips)
+        if self.residual is not None and state.residual is not None:
+            h = self.residual.step(gated, place, state.residual, h)
+        return h, skips
 
     def _down(self, sums: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """What the vertical stack gives to the next block and to the horizontal stack."""
@@ -221,13 +225,6 @@ class GatedBlock(nn.Module):
             return sums, above
         return ops.gate(_add(sums, None if bias is None else bias[:, wide:])), above
 
-    def _across(self, sums: Tensor, project: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        """What the horizontal stack adds to itself and to the skip connections."""
-        gated = ops.gate(sums)
-        out = project(gated)
-        residual = 0 if self.last else gated.shape[1]
-        return out[:, :residual], out[:, residual:]
-
 
 @dataclass
 class BlockState:
@@ -236,14 +233,15 @@ class BlockState:
     Attributes:
         past: the vertical stack's last rows.
         bias: of the context, (B, O, 1 or H, 1 or W).
-        left, project: of the horizontal stack's layers.
+        left, residual, skip: of the horizontal stack's layers.
         addends: what this row's rows above add to the horizontal stack, for each sub-step and column: (B, 2D_g).
     """
 
     past: Tensor
     bias: Tensor | None
     left: LeftState
-    project: LeftState
+    residual: LeftState | None
+    skip: LeftState
     addends: "Addends"
 
 

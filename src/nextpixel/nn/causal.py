@@ -88,7 +88,7 @@ class PixelsLeft(nn.Module):
         # With one colour, the strict layer sees nothing of its own pixel: that tap is cropped away.
         self.own = not (strict and self.colours == 1)
         self._outputs = tuple(outputs)
-        self._first = [sum(i < colour for i in inputs) for colour in range(self.colours)]
+        self._inputs = [sum(i == colour for i in inputs) for colour in range(self.colours)]
         self._seen = [sum(i < o or (i == o and not strict) for i in inputs) for o in range(self.colours)]
         self.weight = nn.Parameter(torch.empty(len(outputs), len(inputs), 1, reach + self.own))
         _start(self.weight, gain)
@@ -118,8 +118,12 @@ class PixelsLeft(nn.Module):
             columns = self.reach * inputs + (self._seen[colour] if self.own else 0)
             bias = None if self.bias is None else self.bias[rows]
             packed.append(Packed(rows, weight[rows, :columns].t().contiguous(), bias))
-        lane = None if self.reach == 0 and self.colours == 1 else Lane(weight, batch, width, inputs, reach=self.reach)
-        return LeftState(packed, lane)
+        if self.reach == 0 and self.colours == 1:
+            return LeftState(packed, None)
+        lengths = [len(part.weight) for part in packed]
+        return LeftState(
+            packed, Lane(weight, batch, width, reach=self.reach, colours=self._inputs, lengths=lengths)
+        )
 
     def step(self, x: Tensor | None, place: "Place", state: "LeftState", addend: Tensor | None = None) -> Tensor:
         """The output's features of one colour at one place, (B, O_g).
@@ -132,19 +136,20 @@ class PixelsLeft(nn.Module):
             addend: is added to the result.
         """
         packed = state.packed[place.substep]
-        if state.lane is None:
-            window = x
-        else:
+        window = x
+        if state.lane is not None:
             if x is not None:
-                self.observe(x, place, state)
-            window = state.lane.window(place.column, packed.weight.shape[0])
+                state.lane.cells[place.substep][place.column].copy_(x)
+            window = state.lane.windows[place.substep][place.column]
+        assert window is not None, "only a strict layer, which has a lane, is told of its input later"
         if packed.bias is not None:
             addend = packed.bias if addend is None else packed.bias + addend
         return ops.multiply(window, packed.weight, addend)
 
     def observe(self, x: Tensor, place: "Place", state: "LeftState") -> None:
         """Take note of the input's features of one colour at one place, (B, D_g)."""
-        state.lane.write(place.column, self._first[place.substep], x)
+        assert state.lane is not None, "a 1x1 layer gets its input with the step"
+        state.lane.cells[place.substep][place.column].copy_(x)
 
     def _masked(self) -> Tensor:
         return self.weight if self.mask is None else self.weight * self.mask
@@ -186,20 +191,35 @@ class LeftState(NamedTuple):
 class Lane:
     """The features of one row so far, behind `reach` pixels of padding: what `PixelsLeft` takes its windows from.
 
-    Rows need no reset: a window ends where writing has got to.
+    Rows need no reset: a window ends where writing has got to. All views are made once, as making one for each step
+    would take as long as the step's arithmetic.
+
+    Args:
+        like: a tensor whose dtype and device the lane has.
+        batch: images (B).
+        width: pixels in a row (W).
+        reach: pixels of padding.
+        colours: how many features the input has of each colour.
+        lengths: for each colour, how many numbers its window has.
+
+    Attributes:
+        cells: for each colour and column, where to write its features: a view (B, D_g).
+        windows: for each colour and column, what its sub-step sees: a view (B, length).
     """
 
-    def __init__(self, like: Tensor, batch: int, width: int, features: int, *, reach: int) -> None:
-        self._cells = like.new_zeros(batch, (reach + width) * features)
-        self._features, self._reach = features, reach
-
-    def window(self, column: int, length: int) -> Tensor:
-        """The first `length` numbers from `reach` pixels left of `column` on: a view, (B, length)."""
-        return self._cells.narrow(1, column * self._features, length)
-
-    def write(self, column: int, first: int, x: Tensor) -> None:
-        """Put (B, D_g) at features `first` and following of `column`."""
-        self._cells.narrow(1, (column + self._reach) * self._features + first, x.shape[1]).copy_(x)
+    def __init__(
+        self, like: Tensor, batch: int, width: int, *, reach: int, colours: Sequence[int], lengths: Sequence[int]
+    ) -> None:
+        features = sum(colours)
+        row = like.new_zeros(batch, (reach + width) * features)
+        starts = [sum(colours[:colour]) for colour in range(len(colours))]
+        self.cells = [
+            [row.narrow(1, (reach + column) * features + start, size) for column in range(width)]
+            for start, size in zip(starts, colours, strict=True)
+        ]
+        self.windows = [
+            [row.narrow(1, column * features, length) for column in range(width)] for length in lengths
+        ]
 
 
 def split(features: int, colours: int) -> tuple[int, ...]:
