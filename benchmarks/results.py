@@ -1,6 +1,6 @@
 """The results table: measured figures only, each with the command that made it.
 
-    python benchmarks/results.py record runs/mnist-binary      # evaluates on the test split, writes results/mnist-binary.json
+    python benchmarks/results.py record runs/mnist-binary      # evaluates on the test split, keeps it in results/
     python benchmarks/results.py table                         # writes the tables of README.md from results/
 
 What others published stands in a column headed "paper".
@@ -90,7 +90,8 @@ def _likelihoods() -> str:
         lines.append(
             f"| {run['data']} ({run['images']:,}) | `{run['model']}`{given} | {run['weights']:,} "
             f"| {run['minutes']:.1f} min, {run['epochs']:.2f} epochs, seed {run['seed']}: `{run['command']}` "
-            f"| {_figure(run['nats'], run['nats_error'], 2)} | {_figure(run['bits_per_dim'], run['bits_per_dim_error'], 4)} "
+            f"| {_figure(run['nats'], run['nats_error'], 2)} "
+            f"| {_figure(run['bits_per_dim'], run['bits_per_dim_error'], 4)} "
             f"| {'' if given else PAPER.get((run['model'], run['data']), '')} |"
         )
     return "\n".join(lines) + "\n"

@@ -12,6 +12,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -63,7 +64,7 @@ def _model(options: argparse.Namespace, *, channels: int, likelihood: str) -> np
     return npx.build(options.model, spec, likelihood, filters=options.filters, blocks=options.blocks).eval()
 
 
-def _compare(what: str, model: npx.Autoregressive, batch: int, repeats: int) -> dict:
+def _compare(what: str, model: npx.Autoregressive, batch: int, repeats: int) -> dict[str, Any]:
     x = torch.randint(model.spec.levels, (batch, *model.spec.shape))
     with torch.no_grad():
         forward = _seconds(lambda: model(x), max(repeats, 5))

@@ -49,7 +49,8 @@ class FullKernel(nn.Module):
 
 def plain(model: npx.Autoregressive) -> npx.Autoregressive:
     """The same network with full masked kernels, in the usual memory layout."""
-    other = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+    other: npx.Autoregressive = copy.deepcopy(model)
+    other.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     for parent in list(other.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, RowsAbove | PixelsLeft):

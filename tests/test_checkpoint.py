@@ -92,7 +92,7 @@ def test_damaged_recipes_are_named(saved: Path, changes: dict, sentence: str) ->
 
 def test_a_recipe_that_is_no_json_is_named(saved: Path) -> None:
     save_file({"weight": torch.zeros(3)}, saved, metadata={"nextpixel": "{"})
-    with pytest.raises(npx.BadInput, match="damaged recipe: '{'"):
+    with pytest.raises(npx.BadInput, match=r"damaged recipe: '\{'"):
         npx.load(saved)
 
 

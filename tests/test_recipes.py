@@ -27,5 +27,7 @@ def test_recipe_trains(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     np.savez(tmp_path / "tiny.npz", levels=levels, **arrays)
     smaller = ["--data.name", tmp_path / "tiny.npz", "--data.validation", 2, "--training.batch", 3]
     smaller += ["--training.epochs", 1, "--training.samples", 0, "--training.compile", "false"]
-    assert main([str(word) for word in ["train", recipe, "--out", tmp_path / "run", *smaller]]) == 0, capsys.readouterr()
+    assert main([str(word) for word in ["train", recipe, "--out", tmp_path / "run", *smaller]]) == 0, (
+        capsys.readouterr()
+    )
     assert (tmp_path / "run" / "model.safetensors").is_file()

@@ -1,4 +1,4 @@
-"""Values of a wrong type, which the annotations' own check in tests would catch first: tried in a process without it."""
+"""Values of a wrong type: tried in a process without the tests' check of annotations, which would catch them first."""
 
 import subprocess
 import sys

@@ -1,7 +1,7 @@
 """A network, what its output means, and everything that follows: likelihoods, samples, completions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Literal, final
 
@@ -82,12 +82,18 @@ class Autoregressive(nn.Module):
     """
 
     def __init__(
-        self, spec: ImageSpec, backbone: Backbone, likelihood: Likelihood, context: Context | None, *, recipe: dict
+        self,
+        spec: ImageSpec,
+        backbone: Backbone,
+        likelihood: Likelihood,
+        context: Context | None,
+        *,
+        recipe: dict[str, Any],
     ) -> None:
         super().__init__()
         self.spec, self.likelihood, self.context, self.recipe = spec, likelihood, context, recipe
         # oneDNN and cuDNN convolve fastest with the features of a pixel side by side.
-        self.backbone = backbone.to(memory_format=torch.channels_last)
+        self.backbone: Backbone = backbone.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """`log_prob` without checks: what training wraps. Levels (B, C, H, W) to nats (B,)."""
@@ -262,7 +268,7 @@ def _brief(context: object) -> str:
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
+def _evaluating(module: nn.Module) -> Generator[None]:
     training = module.training
     module.eval()
     try:

@@ -80,7 +80,9 @@ def test_agreement_with_torch() -> None:
         Bernoulli(logits).log_prob(value), distributions.Bernoulli(logits=logits).log_prob(value.double())
     )
     logits, value = torch.randn(50, 9, dtype=torch.float64), torch.randint(9, (50,))
-    torch.testing.assert_close(Categorical(logits).log_prob(value), distributions.Categorical(logits=logits).log_prob(value))
+    torch.testing.assert_close(
+        Categorical(logits).log_prob(value), distributions.Categorical(logits=logits).log_prob(value)
+    )
 
 
 def test_levels_of_eight_bits_do_not_wrap_round() -> None:

@@ -22,8 +22,9 @@ def _sight(case: Case, height: int, width: int) -> tuple[torch.Tensor, torch.Ten
     rows = []
     for t in range(parameters.shape[1]):
         mix = torch.randn(parameters[:, t].shape, generator=generator, dtype=torch.float64)
-        (gradient,) = torch.autograd.grad((parameters[:, t] * mix).sum(), levels, retain_graph=True, allow_unused=True)
-        gradient = torch.zeros_like(levels) if gradient is None else gradient
+        (gradient,) = torch.autograd.grad(
+            (parameters[:, t] * mix).sum(), levels, retain_graph=True, materialize_grads=True
+        )
         rows.append(gradient.permute(0, 2, 3, 1).flatten(1).abs().sum(0))
     group = torch.arange(len(rows))
     if case.arguments.get("colours") == "independent":

@@ -11,7 +11,11 @@ SPEC = npx.ImageSpec(1, 4, 4, levels=3)
     [
         (("gated_pixlecnn", SPEC), {}, "There is no model 'gated_pixlecnn'; did you mean gated_pixelcnn?"),
         (("transformer", SPEC), {}, "There is no model 'transformer'; the choice is gated_pixelcnn"),
-        (("gated_pixelcnn", SPEC, "gaussian"), {}, "There is no likelihood 'gaussian'; the choice is bernoulli, categorical"),
+        (
+            ("gated_pixelcnn", SPEC, "gaussian"),
+            {},
+            "There is no likelihood 'gaussian'; the choice is bernoulli, categorical",
+        ),
         (("gated_pixelcnn", SPEC), {"filter": 3}, "gated_pixelcnn has no setting 'filter'; it has filters, blocks"),
         (("gated_pixelcnn", SPEC, "bernoulli"), {}, "bernoulli likelihood is for images of 2 levels, not 3"),
     ],

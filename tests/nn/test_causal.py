@@ -18,7 +18,9 @@ def test_rows_above_step_by_rows(reach: int, strict: bool) -> None:
     whole, past = layer(x), layer.init_state(3, 4)
     for row in range(6):
         # A strict layer's row comes from the rows above: at first from none.
-        newest = x[:, :, row : row + 1] if not strict else x[:, :, row - 1 : row] if row else torch.zeros_like(x[:, :, :1])
+        newest = (
+            x[:, :, row : row + 1] if not strict else x[:, :, row - 1 : row] if row else torch.zeros_like(x[:, :, :1])
+        )
         torch.testing.assert_close(layer.step(newest, past), whole[:, :, row : row + 1])
 
 

@@ -87,12 +87,17 @@ class Bernoulli(Finite):
         logits: log-odds of level 1, any shape.
     """
 
-    arg_constraints = {"logits": constraints.real}  # noqa: RUF012 (torch's own way)
-    support = constraints.boolean
-
     def __init__(self, logits: Tensor, *, validate_args: bool | None = None) -> None:
         self.logits = logits
         super().__init__(logits.shape, validate_args=validate_args)
+
+    @property
+    def arg_constraints(self) -> dict[str, constraints.Constraint]:
+        return {"logits": constraints.real}
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.boolean
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats, shape `batch_shape`."""
@@ -116,13 +121,15 @@ class Categorical(Finite):
         logits: unnormalised log-probabilities, shape (*batch_shape, L).
     """
 
-    arg_constraints = {"logits": constraints.real_vector}  # noqa: RUF012 (torch's own way)
-
     def __init__(self, logits: Tensor, *, validate_args: bool | None = None) -> None:
         self.logits = logits
         super().__init__(logits.shape[:-1], validate_args=validate_args)
 
-    @constraints.dependent_property(is_discrete=True, event_dim=0)
+    @property
+    def arg_constraints(self) -> dict[str, constraints.Constraint]:
+        return {"logits": constraints.real_vector}
+
+    @property
     def support(self) -> constraints.Constraint:
         return constraints.integer_interval(0, self.logits.shape[-1] - 1)
 

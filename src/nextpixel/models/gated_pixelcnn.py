@@ -185,8 +185,8 @@ class GatedBlock(nn.Module):
         v, above = self._down(self.above(v if self.norm_above is None else self.norm_above(v)), bias)
         left = h if self.norm_left is None else self.norm_left(h)
         gated = self.dropout(ops.gate(self.left(left, above)))
-        skips = self.skip(gated, skips)
-        return v, h if self.residual is None else self.residual(gated, None if self.first else h), skips
+        h = h if self.residual is None else self.residual(gated, None if self.first else h)
+        return v, h, self.skip(gated, skips)
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> "BlockState":
         return BlockState(

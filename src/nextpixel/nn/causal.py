@@ -121,9 +121,7 @@ class PixelsLeft(nn.Module):
         if self.reach == 0 and self.colours == 1:
             return LeftState(packed, None)
         lengths = [len(part.weight) for part in packed]
-        return LeftState(
-            packed, Lane(weight, batch, width, reach=self.reach, colours=self._inputs, lengths=lengths)
-        )
+        return LeftState(packed, Lane(weight, batch, width, reach=self.reach, colours=self._inputs, lengths=lengths))
 
     def step(self, x: Tensor | None, place: "Place", state: "LeftState", addend: Tensor | None = None) -> Tensor:
         """The output's features of one colour at one place, (B, O_g).
@@ -217,9 +215,7 @@ class Lane:
             [row.narrow(1, (reach + column) * features + start, size) for column in range(width)]
             for start, size in zip(starts, colours, strict=True)
         ]
-        self.windows = [
-            [row.narrow(1, column * features, length) for column in range(width)] for length in lengths
-        ]
+        self.windows = [[row.narrow(1, column * features, length) for column in range(width)] for length in lengths]
 
 
 def split(features: int, colours: int) -> tuple[int, ...]:
