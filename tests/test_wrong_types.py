@@ -48,7 +48,7 @@ def sentences() -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize(("number", "sentence"), enumerate(sentence for _, sentence in CASES))
+@pytest.mark.parametrize(("number", "sentence"), list(enumerate(sentence for _, sentence in CASES)))
 def test_a_wrong_type_is_one_sentence(sentences: list[str], number: int, sentence: str) -> None:
     assert len(sentences) == len(CASES)
     assert sentence in sentences[number]

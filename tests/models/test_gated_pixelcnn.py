@@ -41,10 +41,9 @@ def test_the_paper_size_has_the_expected_number_of_weights() -> None:
     first = (21 + 3) * 2 * d + 2 * d
     block = 6 * 2 * d * d + 2 * d + 2 * 2 * d * d
     link = 4 * d * d + 2 * d
-    project = d * (d + s) + d + s
-    last_project = d * s + s
-    head = s * s + s + s + 1
-    expected = first + 10 * block + 11 * link + 10 * project + last_project + head
+    residual, skip = d * d, d * s
+    head = s + s * s + s + s + 1
+    expected = first + 10 * block + 11 * link + 10 * residual + 11 * skip + head
     model = npx.build("gated_pixelcnn", npx.ImageSpec(), "bernoulli")
     assert sum(weight.numel() for weight in model.parameters()) == expected
 
