@@ -34,7 +34,7 @@ def test_the_example_of_the_readme_runs() -> None:
 def test_the_tables_of_the_readme_are_what_the_command_writes() -> None:
     page = (ROOT / "README.md").read_text()
     assert _script(ROOT / "benchmarks" / "results.py").tabulated(page) == page
-    assert page.count("| `gated_pixelcnn`") >= 2
+    assert page.count("\n| ") > len(list((ROOT / "results").glob("*.json")))  # each has a row, beside the headers
 
 
 @pytest.mark.parametrize(
