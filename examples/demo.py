@@ -58,7 +58,7 @@ def main() -> None:
     given, labels = data.test.batch(np.arange(16), np.random.default_rng(0))
     known = torch.zeros(16, 1, 8, 8, dtype=torch.bool)
     known[:, :, :4] = True
-    completed = torch.stack([model.complete(given, known, labels, seed=seed) for seed in range(4)], 1)
+    completed = torch.stack([model.complete(given, known, labels, seed=seed) for seed in range(4)], 1).flatten(0, 1)
     for name, picture, what in (
         ("samples.png", pictures.grid(samples, data.spec.levels, columns=10), "samples, a column a class"),
         ("classes.png", pictures.grid(by_class, data.spec.levels, columns=10), "samples, a row a class: 0 to 9"),
