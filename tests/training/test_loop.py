@@ -92,7 +92,7 @@ def test_the_best_model_stays_when_later_ones_are_worse(
 def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
     optimizer: Any, model: npx.Autoregressive, data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = signal.getsignal(signal.SIGINT)  # ignored where CI runs in the background
+    handler = signal.getsignal(signal.SIGINT)  # ignored where CI runs in the background
     settings = replace(SETTINGS, optimizer=optimizer, weight_decay=0.1, gradient_clip=5.0)
     whole = train(copy_of(model), data, out=tmp_path / "whole", settings=settings)
 
@@ -106,7 +106,7 @@ def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
     monkeypatch.setattr(_Loop, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(copy_of(model), data, out=tmp_path / "halves", settings=settings)
-    assert signal.getsignal(signal.SIGINT) is usual
+    assert signal.getsignal(signal.SIGINT) is handler
     assert [row["step"] for row in rows(tmp_path / "halves")] == [5]
     fresh = npx.build("gated_pixelcnn", data.spec, context=npx.ClassLabel(2), **model.recipe["arguments"])
     halves = train(fresh, data, out=tmp_path / "halves", settings=settings, resume=True)
