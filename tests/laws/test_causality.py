@@ -4,9 +4,6 @@ import torch
 
 from zoo import Case, every_grid, every_model, images
 
-# "Zero" for a derivative that no path leads to; the smallest real one in the zoo is many orders larger.
-NOTHING = 0.0
-
 
 def _sight(case: Case, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Whether parameters of each sub-pixel (rows, raster order) depend on each sub-pixel (columns), by gradient.
@@ -29,7 +26,7 @@ def _sight(case: Case, height: int, width: int) -> tuple[torch.Tensor, torch.Ten
     group = torch.arange(len(rows))
     if case.arguments.get("colours") == "independent":
         group = group // spec.channels
-    return torch.stack(rows) > NOTHING, group[None, :] < group[:, None]
+    return torch.stack(rows) > 0, group[None, :] < group[:, None]
 
 
 @every_grid
