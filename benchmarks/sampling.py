@@ -1,7 +1,7 @@
 """How sampling compares with whole passes of the same network, in one run: ratios, as machines differ.
 
     python benchmarks/sampling.py                 # the network that DESIGN.md's numbers are about
-    python benchmarks/sampling.py --filters 32 --blocks 4 --json
+    python benchmarks/sampling.py --model row_lstm filters=128 layers=7 --json
 
 The naive sampler runs one whole forward a sub-pixel; its time is that of one forward, measured, times the number of
 sub-pixels. Weights are random. Nothing else should run on the machine meanwhile.
@@ -31,8 +31,7 @@ LIMITS = {  # what each ratio must be: DESIGN.md, "Numbers every part is held to
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="gated_pixelcnn", choices=list(npx.MODELS))
-    parser.add_argument("--filters", type=int, default=128)
-    parser.add_argument("--blocks", type=int, default=10)
+    parser.add_argument("arguments", nargs="*", help="of the model, name=whole number (default: the model's own)")
     parser.add_argument("--size", type=int, default=28, help="height and width")
     parser.add_argument("--repeats", type=int, default=3, help="the median of so many is taken")
     parser.add_argument("--json", action="store_true")
@@ -48,7 +47,7 @@ def main() -> None:
     if options.json:
         print(json.dumps(rows, indent=1))
         return
-    title = f"{options.model}, {options.filters} filters, {options.blocks} blocks, {options.size}x{options.size}"
+    title = f"{options.model} {' '.join(options.arguments)}, {options.size}x{options.size}"
     table = Table(
         "", "one forward, s", "sampling, s", "ratio", "must", title=f"{title}, {torch.get_num_threads()} threads"
     )
@@ -61,7 +60,8 @@ def main() -> None:
 
 def _model(options: argparse.Namespace, *, channels: int, likelihood: str) -> npx.Autoregressive:
     spec = npx.ImageSpec(channels, options.size, options.size, levels=2 if likelihood == "bernoulli" else 4)
-    return npx.build(options.model, spec, likelihood, filters=options.filters, blocks=options.blocks).eval()
+    arguments = {name: int(value) for name, _, value in (text.partition("=") for text in options.arguments)}
+    return npx.build(options.model, spec, likelihood, **arguments).eval()
 
 
 def _compare(what: str, model: npx.Autoregressive, batch: int, repeats: int) -> dict[str, Any]:

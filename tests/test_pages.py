@@ -40,7 +40,7 @@ def test_the_tables_of_the_readme_are_what_the_command_writes() -> None:
 @pytest.mark.parametrize(
     ("script", "options"),
     [
-        ("sampling.py", ["--filters", 6, "--blocks", 1, "--size", 4, "--repeats", 1]),
+        ("sampling.py", ["filters=6", "blocks=1", "--size", 4, "--repeats", 1]),
         ("training.py", ["--filters", 4, "--blocks", 1, "--size", 6, "--batch", 2, "--repeats", 1]),
     ],
 )

@@ -7,8 +7,15 @@ import pytest
 
 CASES = [
     ("npx.ImageSpec(width=2.5)", "width must be a whole number of at least 1, not 2.5"),
+    ("npx.build('gated_pixelcnn', spec, activation='tanh')", "activation must be gate or relu, not 'tanh'"),
+    ("npx.build('gated_pixelcnn', spec, stacks=3)", "stacks must be 1 or 2, not 3"),
+    ("npx.build('pixelcnn', spec, norm='group')", "norm must be none, layer, positional or batch, not 'group'"),
+    ("npx.build('pixelcnn', spec, colours='red')", "colours must be dependent or independent, not 'red'"),
+    ("npx.build('row_lstm', spec, layers=1.5)", "layers must be a whole number of at least 0, not 1.5"),
+    ("npx.Vector(2.5)", "Vector: size must be a whole number of at least 1, not 2.5"),
+    ("npx.Both(npx.ClassLabel(2), 3)", "each part must be a Context such as ClassLabel(10), not 3"),
     ("npx.build('gated_pixelcnn', spec, context=10)", "must be a Context such as ClassLabel(10), not 10"),
-    ("npx.build('gated_pixelcnn', spec, norm='group')", "norm must be none or layer, not 'group'"),
+    ("npx.build('gated_pixelcnn', spec, norm='group')", "norm must be none, layer or positional, not 'group'"),
     ("npx.build('gated_pixelcnn', spec, colours='both')", "colours must be dependent or independent, not 'both'"),
     ("npx.build('gated_pixelcnn', spec, filters=1.5)", "filters must be a whole number of at least 1, not 1.5"),
     ("npx.build('gated_pixelcnn', spec, kernel='3')", "kernel must be odd and at least 1, not '3'"),

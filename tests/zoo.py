@@ -35,7 +35,7 @@ class Case:
 
     def __str__(self) -> str:
         words = [self.name, self.likelihood, f"{self.channels}ch", *map(str, self.arguments.values())]
-        return "-".join(words + ["label"] * (self.context is not None))
+        return "-".join(words + [type(self.context).__name__] * (self.context is not None))
 
     def spec(self, height: int, width: int, levels: int | None = None) -> npx.ImageSpec:
         return npx.ImageSpec(
@@ -53,10 +53,36 @@ class Case:
             for weight in model.parameters():
                 values = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
                 weight.copy_(values / weight[0].numel() ** 0.5 if weight.ndim > 1 else 1 + values / 4)
+            for name, buffer in model.named_buffers():  # of batch norm, which must use them as they are
+                if name.endswith(("running_mean", "running_var")):
+                    buffer.copy_(1 + torch.rand(buffer.shape, generator=generator, dtype=torch.float64))
         return model
 
-    def labels(self, count: int) -> torch.Tensor | None:
-        return None if self.context is None else torch.arange(count) % self.context.features
+    def contexts(self, spec: npx.ImageSpec, count: int) -> Any:
+        """A context for each of `count` images, all different as far as that goes."""
+        return None if self.context is None else context_of(self.context, spec, count)
+
+
+def context_of(context: Context, spec: npx.ImageSpec, count: int) -> Any:
+    generator = torch.Generator().manual_seed(3)
+    match context:
+        case npx.ClassLabel():
+            return torch.arange(count) % context.classes
+        case npx.Vector():
+            return torch.randn(count, context.size, generator=generator, dtype=torch.float64)
+        case npx.Map():
+            return torch.randn(count, context.size, spec.height, 1, generator=generator, dtype=torch.float64)
+        case npx.Both():
+            return context_of(context.first, spec, count), context_of(context.second, spec, count)
+        case _:
+            raise NotImplementedError(f"the zoo knows no values for {context}")
+
+
+def part(context: Any, which: slice | list[int]) -> Any:
+    """The contexts of some of the images."""
+    if isinstance(context, tuple):
+        return tuple(part(its, which) for its in context)
+    return None if context is None else context[which]
 
 
 def images(spec: npx.ImageSpec, count: int, *, seed: int = 0) -> torch.Tensor:
@@ -64,24 +90,71 @@ def images(spec: npx.ImageSpec, count: int, *, seed: int = 0) -> torch.Tensor:
     return torch.randint(spec.levels, (count, *spec.shape), generator=torch.Generator().manual_seed(seed))
 
 
+_LABEL = npx.ClassLabel(3)
+_ONE = {"filters": 6, "head": 6}
+_BLIND = ("pixelcnn", "residual_pixelcnn", "row_lstm")  # the papers say so of these
 _GATED = {"filters": 8, "head": 12, "blocks": 4}
-_CONTEXTS = (None, npx.ClassLabel(3))
+_SMALL: dict[str, dict[str, Any]] = {
+    "gated_pixelcnn": _GATED,
+    "pixelcnn": _ONE | {"layers": 2, "kernel": 3},
+    "residual_pixelcnn": _ONE | {"blocks": 2},
+    "row_lstm": _ONE | {"layers": 2},
+    "diagonal_bilstm": _ONE | {"layers": 1},
+}
 
-CASES = [
-    Case("gated_pixelcnn", likelihood, channels, context, _GATED | extra)
-    for likelihood in ("bernoulli", "categorical")
-    for context in _CONTEXTS
-    for channels, extra in (
-        (1, {}),
-        (1, {"norm": "layer", "kernel": 5}),
-        (3, {"colours": "dependent"}),
-        (3, {"colours": "dependent", "norm": "layer", "filters": 10}),
-        (3, {"colours": "independent"}),
-    )
-] + [
-    Case("gated_pixelcnn", "categorical", 1, None, {"filters": 4, "head": 4, "blocks": 0}, blind=True),
-    Case("gated_pixelcnn", "categorical", 4, None, _GATED),
-]
+
+def _case(name: str, likelihood: str, channels: int, context: Context | None, **arguments: Any) -> Case:
+    one_stack = arguments.get("stacks") == 1
+    return Case(name, likelihood, channels, context, _SMALL[name] | arguments, blind=name in _BLIND or one_stack)
+
+
+CASES = (
+    [
+        _case("gated_pixelcnn", likelihood, channels, context, **extra)
+        for likelihood in ("bernoulli", "categorical")
+        for context in (None, _LABEL)
+        for channels, extra in (
+            (1, {}),
+            (1, {"norm": "layer", "kernel": 5, "coordinates": True}),
+            (3, {"colours": "dependent"}),
+            (3, {"colours": "dependent", "norm": "layer", "filters": 10, "coordinates": True}),
+            (3, {"colours": "independent"}),
+        )
+    ]
+    + [
+        Case("gated_pixelcnn", "categorical", 1, None, {"filters": 4, "head": 4, "blocks": 0}, blind=True),
+        _case("gated_pixelcnn", "categorical", 4, None),
+    ]
+    + [  # the paper's gated network without one of its parts
+        _case("gated_pixelcnn", "categorical", channels, context, blocks=3, **extra)
+        for channels, context in ((1, None), (3, _LABEL))
+        for extra in ({"residual": False}, {"activation": "relu"}, {"stacks": 1}, {"stacks": 1, "norm": "positional"})
+    ]
+    + [  # the family of 2016a: each model, likelihood and kind of colours
+        _case(name, likelihood, channels, context, colours=colours)
+        for name in ("pixelcnn", "residual_pixelcnn", "row_lstm", "diagonal_bilstm")
+        for likelihood, channels, colours, context in (
+            ("bernoulli", 1, "dependent", _LABEL),
+            ("categorical", 1, "dependent", None),
+            ("categorical", 3, "dependent", None),
+            ("categorical", 3, "independent", None),
+        )
+    ]
+    + [
+        _case(name, "categorical", 3, None, norm=norm)
+        for name in ("pixelcnn", "residual_pixelcnn")
+        for norm in ("layer", "batch")
+    ]
+    + [  # every model with every other kind of context
+        _case(name, "categorical", channels, context)
+        for name in _SMALL
+        for channels, context in (
+            (1, npx.Vector(2)),
+            (1, npx.Map(2)),
+            (3, npx.Both(_LABEL, npx.Map(2))),
+        )
+    ]
+)
 
 every_model = pytest.mark.parametrize("case", CASES, ids=str)
 every_grid = pytest.mark.parametrize(

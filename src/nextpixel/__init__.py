@@ -5,7 +5,7 @@ from nextpixel.checkpoint import load, save
 from nextpixel.errors import BadInput
 from nextpixel.evaluate import bits_per_dim
 from nextpixel.models import MODELS, build
-from nextpixel.nn.context import ClassLabel
+from nextpixel.nn.context import Both, ClassLabel, Map, Vector
 from nextpixel.spec import ImageSpec
 
 __version__ = "0.1.0"
@@ -15,8 +15,11 @@ __all__ = [
     "Autoregressive",
     "Backbone",
     "BadInput",
+    "Both",
     "ClassLabel",
     "ImageSpec",
+    "Map",
+    "Vector",
     "bits_per_dim",
     "build",
     "load",

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from nextpixel.distributions import Finite
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, one_of, whole
 from nextpixel.likelihoods import Likelihood
+from nextpixel.nn.causal import split
 from nextpixel.nn.context import Context
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import PerImage
@@ -27,15 +28,43 @@ class Backbone(nn.Module, ABC):
         spec: the images.
         parameters: numbers for each sub-pixel's distribution (P).
         colours: "dependent": a pixel's channels in order, each given those before; "independent": all at once.
+        carries: whether a row's steps leave what later rows need, so that even a known row must be stepped through.
     """
 
-    def __init__(self, spec: ImageSpec, parameters: int, *, colours: Literal["dependent", "independent"]) -> None:
+    def __init__(
+        self,
+        spec: ImageSpec,
+        parameters: int,
+        *,
+        colours: Literal["dependent", "independent"],
+        carries: bool,
+    ) -> None:
         super().__init__()
-        if colours not in ("dependent", "independent"):
-            raise BadInput(f"colours must be dependent or independent, not {colours!r}.")
+        one_of(colours, "colours", ("dependent", "independent"))
         self.spec = spec
         self.parameters_each = parameters
         self.substeps = spec.channels if colours == "dependent" else 1
+        self.carries = carries
+
+    @property
+    def image_colours(self) -> tuple[int, ...]:
+        """The colour, by the order of drawing, of each channel of the image."""
+        return split(self.spec.channels, self.substeps)
+
+    @property
+    def parameter_colours(self) -> tuple[int, ...]:
+        """The same of each number that the network gives: C·P, the parameters of a channel together."""
+        return tuple(colour for colour in self.image_colours for _ in range(self.parameters_each))
+
+    def share(self, **sizes: int) -> tuple[tuple[int, ...], ...]:
+        """The colour of each feature of layers of such sizes: shared out in order, as evenly as can be.
+
+        Raises:
+            BadInput: a size that is not a whole number, or below one feature a colour.
+        """
+        for name, size in sizes.items():
+            whole(size, name, least=self.substeps, why="one feature a colour" if self.substeps > 1 else "")
+        return tuple(split(size, self.substeps) for size in sizes.values())
 
     @abstractmethod
     def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
@@ -95,7 +124,7 @@ class Autoregressive(nn.Module):
         # oneDNN and cuDNN convolve fastest with the features of a pixel side by side.
         self.backbone: Backbone = backbone.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: Any = None) -> Tensor:
         """`log_prob` without checks: what training wraps. Levels (B, C, H, W) to nats (B,)."""
         return self._distribution(x, self._encode(context)).log_prob(x).flatten(1).sum(1)
 
@@ -246,21 +275,21 @@ class Autoregressive(nn.Module):
             )
         return known.expand(x.shape).to(self.device)
 
-    def _check(self, x: Tensor, context: object) -> tuple[Tensor, Tensor | None]:
+    def _check(self, x: Tensor, context: object) -> tuple[Tensor, Any]:
         self.spec.check(x)
         return x.to(self.device), self._check_context(context, len(x))
 
-    def _check_context(self, context: object, batch: int) -> Tensor | None:
+    def _check_context(self, context: object, batch: int) -> Any:
         if self.context is not None:
-            return self.context.check(context, batch).to(self.device)
+            return self.context.check(context, batch, self.spec)
         if context is not None:
             raise BadInput(f"This model is not conditioned on anything, but was given {_brief(context)}.")
         return None
 
-    def _encode(self, context: Tensor | None) -> Tensor | None:
+    def _encode(self, context: Any) -> Tensor | None:
         if self.context is None or context is None:
             return None
-        return self.context.encode(context, next(self.parameters()))
+        return self.context.encode(context, self.spec, next(self.parameters()))
 
 
 def _brief(context: object) -> str:

@@ -12,7 +12,7 @@ from safetensors.torch import save as serialize
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.errors import BadInput
 from nextpixel.models import build
-from nextpixel.nn.context import CONTEXTS
+from nextpixel.nn.context import restore
 from nextpixel.spec import ImageSpec
 
 FORMAT = 1
@@ -78,9 +78,7 @@ def _rebuild(path: Path, text: str) -> Autoregressive:
         recipe: dict[str, Any] = json.loads(text)
         if recipe["format"] != FORMAT:
             raise BadInput(f"{path} has format {recipe['format']}; this nextpixel reads format {FORMAT}.")
-        context = recipe["context"]
-        if context is not None:
-            context = CONTEXTS[context["kind"]](**{key: value for key, value in context.items() if key != "kind"})
+        context = restore(recipe["context"])
         spec = ImageSpec(**recipe["spec"])
         return build(recipe["name"], spec, recipe["likelihood"], context, **recipe["arguments"])
     except BadInput as error:

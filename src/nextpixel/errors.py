@@ -1,4 +1,6 @@
-"""The one exception for input that a user can mend."""
+"""The one exception for input that a user can mend, and the checks of settings that raise it."""
+
+from collections.abc import Sequence
 
 
 class BadInput(ValueError):
@@ -6,3 +8,29 @@ class BadInput(ValueError):
 
     The command line prints the sentence and exits with status 2; any other exception is a defect of ours.
     """
+
+
+def whole(value: object, name: str, *, least: int, why: str = "") -> None:
+    """Refuse a setting that is not a whole number of at least `least`; `why` says what sets that limit."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        reason = f", {why}" if why else ""
+        raise BadInput(f"{name} must be a whole number of at least {least}{reason}, not {value!r}.")
+
+
+def odd(value: object, name: str, *, least: int = 1) -> None:
+    """Refuse a kernel's size that has no middle."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or value % 2 == 0:
+        raise BadInput(f"{name} must be odd and at least {least}, not {value!r}.")
+
+
+def share(value: object, name: str) -> None:
+    """Refuse a part of a whole that is not in [0, 1)."""
+    if not isinstance(value, int | float) or not 0 <= value < 1:
+        raise BadInput(f"{name} must be in [0, 1), not {value!r}.")
+
+
+def one_of(value: object, name: str, choices: Sequence[object]) -> None:
+    """Refuse what is not among the choices."""
+    if value not in choices:
+        *others, last = choices
+        raise BadInput(f"{name} must be {', '.join(map(str, others))} or {last}, not {value!r}.")

@@ -30,6 +30,7 @@ class Streaming(Protocol):
     """What the loop needs of a network; `state` is the network's own typed object, owned by the caller."""
 
     substeps: int
+    carries: bool  # whether a row's steps leave what later rows need
 
     def init_state(self, batch: int, context: Tensor | None) -> Any:
         """Buffers for `batch` images and the constants of weights and context."""
@@ -77,13 +78,15 @@ def unroll(
     visited = set(rows)
     for row in range(max(visited, default=-1) + 1):
         network.begin_row(row, images[:, :, row - 1] if row else None, state)
-        if row not in visited:  # Only the vertical part depends on rows; the horizontal part starts afresh.
+        if row not in visited and not network.carries:
             continue
         for column in range(width):
             for substep in range(network.substeps):
                 site = Site(row, column, slice(substep * together, (substep + 1) * together))
-                levels = choose(site, likelihood.distribution(network.step(column, substep, state)))
-                images[:, site.channels, row, column] = levels
+                levels = images[:, site.channels, row, column]
+                parameters = network.step(column, substep, state)
+                if row in visited:
+                    levels.copy_(choose(site, likelihood.distribution(parameters)))
                 network.observe(column, substep, levels, state)
     return images
 

@@ -13,7 +13,8 @@ def _sight(case: Case, height: int, width: int) -> tuple[torch.Tensor, torch.Ten
     spec = case.spec(height, width)
     model = case.build(spec)
     levels = images(spec, 4).double().requires_grad_()
-    encoded = None if case.context is None else case.context.encode(case.labels(4), levels)
+    contexts = case.contexts(spec, 4)
+    encoded = None if case.context is None else case.context.encode(contexts, spec, levels)
     parameters = model.backbone(levels, encoded).permute(0, 2, 3, 1, 4).flatten(1, 3)  # (B, N, P)
     generator = torch.Generator().manual_seed(1)
     rows = []
@@ -51,12 +52,12 @@ def test_a_change_has_no_effect_on_what_came_before(case: Case, grid: tuple[int,
     spec = case.spec(*grid)
     model = case.build(spec)
     x, other = images(spec, 2), images(spec, 2, seed=1)
-    labels = case.labels(2)
+    contexts = case.contexts(spec, 2)
     order = torch.arange(spec.subpixels).view(*grid, spec.channels).permute(2, 0, 1)
     with torch.no_grad():
-        before = model.predict(x, labels).log_pmf()
+        before = model.predict(x, contexts).log_pmf()
         for t in range(spec.subpixels):
             changed = torch.where(order >= t, other, x)
-            after = model.predict(changed, labels).log_pmf()
+            after = model.predict(changed, contexts).log_pmf()
             # Backends may sum differently for other values elsewhere; a leak is far larger.
             assert (before - after)[:, order <= t].abs().max() < 1e-12

@@ -3,53 +3,55 @@
 import torch
 
 from nextpixel.checks import naive_sample, stepwise_log_prob
-from zoo import Case, every_grid, every_model, images
+from zoo import Case, every_grid, every_model, images, part
 
 
 @every_grid
 @every_model
 def test_step_agrees_with_forward(case: Case, grid: tuple[int, int]) -> None:
     spec = case.spec(*grid)
-    model, x, labels = case.build(spec), images(spec, 3), case.labels(3)
+    model, x, contexts = case.build(spec), images(spec, 3), case.contexts(spec, 3)
     with torch.no_grad():
-        parallel = model.predict(x, labels).log_prob(x)
-    assert (parallel - stepwise_log_prob(model, x, labels)).abs().max() < 1e-10
+        parallel = model.predict(x, contexts).log_prob(x)
+    assert (parallel - stepwise_log_prob(model, x, contexts)).abs().max() < 1e-10
 
 
 @every_grid
 @every_model
 def test_samples_are_those_of_the_naive_path(case: Case, grid: tuple[int, int]) -> None:
-    model = case.build(case.spec(*grid))
+    spec = case.spec(*grid)
+    model, contexts = case.build(spec), case.contexts(spec, 3)
     for temperature in (1.0, 0.7):
-        fast = model.sample(3, case.labels(3), seed=11, temperature=temperature)
-        assert fast.equal(naive_sample(model, 3, case.labels(3), seed=11, temperature=temperature))
+        fast = model.sample(3, contexts, seed=11, temperature=temperature)
+        assert fast.equal(naive_sample(model, 3, contexts, seed=11, temperature=temperature))
 
 
 @every_grid
 @every_model
 def test_completions_keep_what_is_known_and_draw_the_rest_as_the_naive_path(case: Case, grid: tuple[int, int]) -> None:
     spec = case.spec(*grid)
-    model, x, labels = case.build(spec), images(spec, 3), case.labels(3)
+    model, x, contexts = case.build(spec), images(spec, 3), case.contexts(spec, 3)
     generator = torch.Generator().manual_seed(2)
     for channels in {1, spec.channels}:
         known = torch.rand(3, channels, *grid, generator=generator) < 0.5
-        completed = model.complete(x, known, labels, seed=4)
+        completed = model.complete(x, known, contexts, seed=4)
         assert completed[known.expand(x.shape)].equal(x[known.expand(x.shape)])
-        assert completed.equal(naive_sample(model, 3, labels, seed=4, given=x, known=known))
+        assert completed.equal(naive_sample(model, 3, contexts, seed=4, given=x, known=known))
     top = (torch.arange(grid[0]) < grid[0] // 2).view(1, 1, -1, 1).expand(3, 1, *grid)
-    assert model.complete(x, top, labels, seed=4).equal(naive_sample(model, 3, labels, seed=4, given=x, known=top))
+    assert model.complete(x, top, contexts, seed=4).equal(naive_sample(model, 3, contexts, seed=4, given=x, known=top))
 
 
 @every_model
 def test_an_image_does_not_depend_on_its_batch(case: Case) -> None:
-    model = case.build(case.spec(4, 3))
-    whole = model.sample(5, case.labels(5), seed=3)
-    labels = case.labels(5)
-    parts = [model.sample(1, None if labels is None else labels[i : i + 1], seed=3, first=i) for i in range(5)]
+    spec = case.spec(4, 3)
+    model, contexts = case.build(spec), case.contexts(spec, 5)
+    whole = model.sample(5, contexts, seed=3)
+    parts = [model.sample(1, part(contexts, slice(i, i + 1)), seed=3, first=i) for i in range(5)]
     assert whole.equal(torch.cat(parts))
 
 
 @every_model
 def test_other_seeds_give_other_images(case: Case) -> None:
-    model = case.build(case.spec(5, 7))
-    assert not model.sample(2, case.labels(2), seed=0).equal(model.sample(2, case.labels(2), seed=1))
+    spec = case.spec(5, 7)
+    model, contexts = case.build(spec), case.contexts(spec, 2)
+    assert not model.sample(2, contexts, seed=0).equal(model.sample(2, contexts, seed=1))

@@ -10,7 +10,7 @@ SPEC = npx.ImageSpec(1, 4, 4, levels=3)
     ("arguments", "settings", "sentence"),
     [
         (("gated_pixlecnn", SPEC), {}, "There is no model 'gated_pixlecnn'; did you mean gated_pixelcnn?"),
-        (("transformer", SPEC), {}, "There is no model 'transformer'; the choice is gated_pixelcnn"),
+        (("transformer", SPEC), {}, "There is no model 'transformer'; the choice is pixelcnn, residual_pixelcnn"),
         (
             ("gated_pixelcnn", SPEC, "gaussian"),
             {},

@@ -2,37 +2,46 @@ import pytest
 import torch
 
 import nextpixel as npx
+from sight import seen, window
 
 SPEC = npx.ImageSpec(1, 15, 15, levels=2)
-
-
-def _seen(model: npx.Autoregressive, row: int, column: int) -> torch.Tensor:
-    """Which pixels (H, W) reach the parameters of one pixel, by gradient."""
-    levels = torch.randint(2, (4, *model.spec.shape)).double().requires_grad_()
-    model.backbone(levels, None)[:, :, row, column].sum().backward()
-    assert levels.grad is not None
-    return (levels.grad != 0).any(0).any(0)
 
 
 def test_the_middle_of_15x15_sees_all_140_pixels_before_it() -> None:
     # Earlier implementations saw 128, 124 and 139 (SEEDS.md).
     model = npx.build("gated_pixelcnn", SPEC, "bernoulli", filters=8, blocks=8, kernel=3).double()
-    seen = _seen(model, 9, 5)
-    assert int(seen.sum()) == 9 * 15 + 5 == 140
-    assert seen.flatten()[:140].all()
+    sees = seen(model, 9, 5)
+    assert int(sees.sum()) == 9 * 15 + 5 == 140
+    assert sees.flatten()[:140].all()
 
 
 def test_the_receptive_field_grows_by_the_kernel() -> None:
     model = npx.build("gated_pixelcnn", SPEC, "bernoulli", filters=8, blocks=1, kernel=5).double()
-    seen = _seen(model, 9, 7)
+    sees = seen(model, 9, 7)
     expected = torch.zeros(15, 15, dtype=torch.bool)
     # 3 rows of 7 columns, widened by 2 rows and columns; from there sideways by what the row's left sees.
     expected[9, 2:7] = True  # 3 pixels, then 2
     expected[4:9, 2:13] = True  # the last block's link
-    assert seen[9].equal(expected[9])
-    assert not seen[:4].any()
-    assert seen[8, 2:13].all()
-    assert not seen[8, 13:].any()
+    assert sees[9].equal(expected[9])
+    assert not sees[:4].any()
+    assert sees[8, 2:13].all()
+    assert not sees[8, 13:].any()
+
+
+def test_one_stack_has_the_blind_spot_of_masked_convolutions() -> None:
+    model = npx.build("gated_pixelcnn", SPEC, "bernoulli", filters=2, head=2, blocks=3, stacks=1).double()
+    assert seen(model, 9, 5).equal(window(15, 9, 5, 7, 3, 3, 3))
+
+
+def test_every_ablation_says_something_else() -> None:
+    x = torch.randint(2, (2, *SPEC.shape))
+    said = []
+    for ablation in ({}, {"residual": False}, {"activation": "relu"}, {"stacks": 1}):
+        torch.manual_seed(0)
+        model = npx.build("gated_pixelcnn", SPEC, "bernoulli", filters=4, head=4, blocks=2, **ablation)
+        with torch.no_grad():
+            said.append(model.log_prob(x))
+    assert all(not a.allclose(b) for index, a in enumerate(said) for b in said[:index])
 
 
 def test_the_paper_size_has_the_expected_number_of_weights() -> None:
@@ -56,6 +65,7 @@ def test_the_paper_size_has_the_expected_number_of_weights() -> None:
         ({"blocks": -1}, "blocks must be a whole number of at least 0, not -1"),
         ({"kernel": 4}, "kernel must be odd and at least 1, not 4"),
         ({"first_kernel": 1}, "first_kernel must be odd and at least 3, not 1"),
+        ({"stacks": 1, "coordinates": True}, "coordinates=True needs stacks=2, not stacks=1"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), not 1.0"),
     ],
 )
@@ -65,7 +75,7 @@ def test_impossible_settings_are_refused(arguments: dict, sentence: str) -> None
 
 
 def test_dependent_colours_need_a_feature_each() -> None:
-    with pytest.raises(npx.BadInput, match="filters and head must be at least 3"):
+    with pytest.raises(npx.BadInput, match="filters must be a whole number of at least 3, one feature a colour, not 2"):
         npx.build("gated_pixelcnn", npx.ImageSpec(3, 4, 4), filters=2)
 
 

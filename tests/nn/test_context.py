@@ -3,17 +3,19 @@ import torch
 
 import nextpixel as npx
 
+SPEC = npx.ImageSpec(1, 4, 6)
+
 
 def test_a_label_becomes_a_one_hot_map() -> None:
     context = npx.ClassLabel(4)
-    encoded = context.encode(context.check([2, 0], 2), torch.zeros(1, dtype=torch.float64))
+    encoded = context.encode(context.check([2, 0], 2, SPEC), SPEC, torch.zeros(1, dtype=torch.float64))
     assert encoded.shape == (2, 4, 1, 1)
     assert encoded.dtype == torch.float64
     assert encoded.flatten(1).tolist() == [[0, 0, 1, 0], [1, 0, 0, 0]]
 
 
 def test_one_label_stands_for_the_batch() -> None:
-    assert npx.ClassLabel(4).check(3, 2).tolist() == [3, 3]
+    assert npx.ClassLabel(4).check(3, 2, SPEC).tolist() == [3, 3]
 
 
 @pytest.mark.parametrize(
@@ -31,9 +33,60 @@ def test_one_label_stands_for_the_batch() -> None:
 )
 def test_other_labels_are_refused(labels: object, sentence: str) -> None:
     with pytest.raises(npx.BadInput, match=sentence):
-        npx.ClassLabel(4).check(labels, 2)
+        npx.ClassLabel(4).check(labels, 2, SPEC)
 
 
 def test_no_classes_are_refused() -> None:
     with pytest.raises(npx.BadInput, match="at least 1, not 0"):
         npx.ClassLabel(0)
+
+
+@pytest.mark.parametrize(
+    ("context", "value", "sentence"),
+    [
+        (npx.Vector(3), None, r"needs a vector of 3 numbers for each image; none was given"),
+        (npx.Vector(3), torch.zeros(2, 4), r"shape \(2, 3\), not \(2, 4\)"),
+        (npx.Vector(3), torch.zeros(2, 3, dtype=torch.long), r"floating-point numbers, not int64"),
+        (npx.Vector(3), [[0.0] * 3] * 2, r"floating-point numbers, not list"),
+        (npx.Vector(3), torch.tensor([[0, 0, 0], [0, float("nan"), 0]]), r"some are not finite"),
+        (npx.Map(2), torch.zeros(2, 2), r"shape \(2, 2, h, w\), not \(2, 2\)"),
+        (npx.Map(2), torch.zeros(2, 3, 4, 6), r"shape \(2, 2, h, w\), not \(2, 3, 4, 6\)"),
+        (
+            npx.Map(2),
+            torch.zeros(2, 2, 3, 6),
+            r"map of 3x6 places cannot be enlarged by whole factors to images of 4x6",
+        ),
+        (npx.Map(2), torch.zeros(2, 2, 8, 6), r"map of 8x6 places cannot"),
+        (npx.Map(2), torch.zeros(2, 2, 0, 6), r"not \(2, 2, 0, 6\)"),
+        (
+            npx.Both(npx.ClassLabel(3), npx.Vector(1)),
+            None,
+            r"pair, one for ClassLabel.* and one for Vector.*, not nothing",
+        ),
+        (npx.Both(npx.ClassLabel(3), npx.Vector(1)), torch.tensor([1, 2]), r"not a Tensor"),
+        (npx.Both(npx.ClassLabel(3), npx.Vector(1)), ([1, 3], torch.zeros(2, 1)), r"one is 3"),
+    ],
+)
+def test_other_contexts_are_refused(context: npx.Vector, value: object, sentence: str) -> None:
+    with pytest.raises(npx.BadInput, match=sentence):
+        context.check(value, 2, SPEC)
+
+
+def test_a_map_is_enlarged_by_repeating_its_places() -> None:
+    context = npx.Map(1)
+    value = torch.tensor([[[[1.0, 2.0]]]])
+    encoded = context.encode(context.check(value, 1, SPEC), SPEC, torch.zeros(1))
+    assert encoded.tolist() == [[[[1, 1, 1, 2, 2, 2]] * 4]]
+
+
+def test_both_contexts_stand_side_by_side() -> None:
+    context = npx.Both(npx.ClassLabel(2), npx.Map(1))
+    encoded = context.encode(context.check(([1], torch.ones(1, 1, 4, 6)), 1, SPEC), SPEC, torch.zeros(1))
+    assert encoded.shape == (1, 3, 4, 6)
+    assert encoded[0, :, 3, 5].tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("context", [npx.Vector, npx.Map, npx.ClassLabel])
+def test_a_context_without_features_is_refused(context: type[npx.Vector]) -> None:
+    with pytest.raises(npx.BadInput, match="at least 1, not 0"):
+        context(0)

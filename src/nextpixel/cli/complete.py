@@ -154,4 +154,4 @@ def _labels(model: npx.Autoregressive, label: str | None, labels: Tensor | None,
         return torch.full((count,), int(label))
     if labels is None:
         raise npx.BadInput(f"The model needs the class of the images, from 0 to {context.classes - 1}: give --label.")
-    return context.check(labels, count)
+    return context.check(labels, count, model.spec)

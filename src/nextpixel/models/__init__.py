@@ -9,10 +9,19 @@ from nextpixel.autoregressive import Autoregressive, Backbone
 from nextpixel.errors import BadInput
 from nextpixel.likelihoods import LIKELIHOODS
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
-from nextpixel.nn.context import Context
+from nextpixel.models.pixelcnn import PixelCNN
+from nextpixel.models.pixelrnn import DiagonalBiLSTM, RowLSTM
+from nextpixel.models.residual_pixelcnn import ResidualPixelCNN
+from nextpixel.nn.context import Context, describe
 from nextpixel.spec import ImageSpec
 
-MODELS: dict[str, type[Backbone]] = {"gated_pixelcnn": GatedPixelCNN}
+MODELS: dict[str, type[Backbone]] = {
+    "pixelcnn": PixelCNN,
+    "residual_pixelcnn": ResidualPixelCNN,
+    "gated_pixelcnn": GatedPixelCNN,
+    "row_lstm": RowLSTM,
+    "diagonal_bilstm": DiagonalBiLSTM,
+}
 
 
 def build(
@@ -28,7 +37,7 @@ def build(
         name: of the model, a key of `MODELS`.
         spec: the images that it is about.
         likelihood: "bernoulli" or "categorical".
-        context: what images are conditioned on, such as `ClassLabel(10)`.
+        context: what images are conditioned on: `ClassLabel`, `Vector`, `Map`, or `Both` of two.
         arguments: of the model's constructor; its defaults are the paper's.
 
     Raises:
@@ -55,7 +64,7 @@ def build(
         "name": name,
         "spec": asdict(spec),
         "likelihood": likelihood,
-        "context": None if context is None else {"kind": type(context).__name__, **asdict(context)},
+        "context": describe(context),
         "arguments": arguments,
     }
     return Autoregressive(spec, network, meaning, context, recipe=recipe)

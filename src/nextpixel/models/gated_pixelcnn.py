@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple, cast
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor, nn
 
 from nextpixel.autoregressive import Backbone
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, odd, one_of, share, whole
 from nextpixel.nn import ops
-from nextpixel.nn.causal import LeftState, PixelsLeft, Place, RowsAbove, one_by_one, split
+from nextpixel.nn.causal import Addends, Lane, LeftState, PixelsLeft, Place, RowsAbove, one_by_one, row_of
+from nextpixel.nn.layers import Masked, MaskedState
 from nextpixel.nn.norm import ColourNorm
 from nextpixel.spec import ImageSpec
 
@@ -28,12 +30,19 @@ class GatedPixelCNN(Backbone):
         kernel: odd width k of the blocks' convolutions, which see k // 2 rows above and k // 2 pixels to the left.
         first_kernel: the same for the first block, which sees the image.
         head: features of the skip connections and of the 1x1 layers before the parameters.
-        norm: "layer" normalises both stacks before each block, the features of each colour on their own.
+        norm: "layer" or "positional" (one operation) normalises both stacks before each block, the features of each
+            colour on their own.
         dropout: share of gated features that training drops.
         colours: "dependent": a pixel's channels in order, each given those before; "independent": all at once.
+        coordinates: whether the vertical stack sees, beside the image, each place's row and column from −1 to 1 [2], so
+            that it need not find out from the padding where it is.
+        residual: whether a block's input is added to its output (from the second block on; the first sees the image).
+        activation: "gate" [1, equation 2], or "relu" to see what the gates do.
+        stacks: 2, or 1 for masked convolutions in one stack, with their blind spot, to see what the second one does.
 
     References:
         [1] van den Oord et al., Conditional Image Generation with PixelCNN Decoders, 2016.
+        [2] Chen et al., PixelSNAIL: An Improved Autoregressive Generative Model, 2017 (there for all layers).
 
     Example:
         >>> import nextpixel as npx
@@ -53,39 +62,53 @@ class GatedPixelCNN(Backbone):
         kernel: int = 3,
         first_kernel: int = 7,
         head: int = 64,
-        norm: Literal["none", "layer"] = "none",
+        norm: Literal["none", "layer", "positional"] = "none",
         dropout: float = 0.0,
         colours: Literal["dependent", "independent"] = "dependent",
+        coordinates: bool = False,
+        residual: bool = True,
+        activation: Literal["gate", "relu"] = "gate",
+        stacks: Literal[1, 2] = 2,
     ) -> None:
-        super().__init__(spec, parameters, colours=colours)
-        _check(filters=filters, head=head, kernel=kernel, first_kernel=first_kernel, blocks=blocks, dropout=dropout)
-        if min(filters, head) < self.substeps:
-            raise BadInput(f"filters and head must be at least {self.substeps}, one feature a colour.")
-        if norm not in ("none", "layer"):
-            raise BadInput(f"norm must be none or layer, not {norm!r}.")
-        pixel = split(spec.channels, self.substeps)
-        features, skips = split(filters, self.substeps), split(head, self.substeps)
+        super().__init__(spec, parameters, colours=colours, carries=stacks == 1)
+        whole(blocks, "blocks", least=0)
+        odd(kernel, "kernel")
+        odd(first_kernel, "first_kernel", least=3)
+        share(dropout, "dropout")
+        one_of(norm, "norm", ("none", "layer", "positional"))
+        one_of(activation, "activation", tuple(ACTIVATIONS))
+        one_of(stacks, "stacks", (1, 2))
+        if coordinates and stacks == 1:
+            raise BadInput("coordinates are for the vertical stack, so coordinates=True needs stacks=2, not stacks=1.")
+        features, skips = self.share(filters=filters, head=head)
+        block = TwoStackBlock if stacks == 2 else OneStackBlock
         made = [
-            GatedBlock(
-                features if index else pixel,
+            block(
+                features if index else self.image_colours,
                 features,
                 skips,
-                reach=(kernel if index else first_kernel) // 2,
+                kernel=kernel if index else first_kernel,
                 context=context,
-                norm=norm == "layer" and index > 0,
+                norm=norm != "none" and index > 0,
                 dropout=dropout,
+                activation=ACTIVATIONS[activation],
+                extra=2 if coordinates and index == 0 else 0,
                 first=index == 0,
                 last=index == blocks,
+                residual=residual and index > 0,
             )
             for index in range(blocks + 1)
         ]
-        self.blocks = cast("list[GatedBlock]", nn.ModuleList(made))
+        self.blocks = cast("list[TwoStackBlock | OneStackBlock]", nn.ModuleList(made))
+        self.coordinates: Tensor | None
+        self.register_buffer("coordinates", places(spec.height, spec.width) if coordinates else None, persistent=False)
         self.head = PixelsLeft(skips, skips, reach=0)
-        self.parameters_of = PixelsLeft(skips, [colour for colour in pixel for _ in range(parameters)], reach=0)
+        self.parameters_of = PixelsLeft(skips, self.parameter_colours, reach=0)
         self.head_context = one_by_one(context, head, bias=False) if context else None
 
     def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
-        v = h = self.embed(levels)
+        h = self.embed(levels)
+        v = self._place(h, self.coordinates)
         skips: Tensor | None = None
         for block in self.blocks:
             v, h, skips = block(v, h, skips, context)
@@ -95,57 +118,99 @@ class GatedPixelCNN(Backbone):
 
     def init_state(self, batch: int, context: Tensor | None) -> "GatedState":
         width = self.spec.width
+        blocks = [block.init_state(batch, width, context) for block in self.blocks]
+        unnormalised = [
+            None if block.normalised else its.left.lane for block, its in zip(self.blocks, blocks, strict=True)
+        ]
         return GatedState(
-            blocks=[block.init_state(batch, width, context) for block in self.blocks],
+            blocks=blocks,
+            following=[*unnormalised[1:], None],
+            skips=Skips([block.skip for block in self.blocks], batch),
             head=self.head.init_state(batch, width),
             parameters_of=self.parameters_of.init_state(batch, width),
             bias=None if self.head_context is None else self.head_context(context),
             addends=[[None] * width] * self.substeps,
+            no_row=self.head.weight.new_zeros(batch, self.spec.channels + 2 * (self.coordinates is not None), 1, width),
         )
 
     def begin_row(self, row: int, above: Tensor | None, state: "GatedState") -> None:
-        past, width = state.blocks[0].past, self.spec.width
-        if above is None:
-            v = past.new_zeros(past.shape[0], self.spec.channels, 1, width)
+        if above is None or row == 0:
+            v = state.no_row
         else:
-            v = self.embed(above)[:, :, None]
+            v = self._place(
+                self.embed(above)[:, :, None], None if self.coordinates is None else row_of(self.coordinates, row - 1)
+            )
         for block, block_state in zip(self.blocks, state.blocks, strict=True):
             v = block.begin_row(row, v, block_state)
         if state.bias is not None:
-            state.addends = _by_column(_row_of(state.bias, row), width, state.head)
+            state.addends = state.head.by_column(row_of(state.bias, row), self.spec.width)
 
     def step(self, column: int, substep: int, state: "GatedState") -> Tensor:
         place = Place(column, substep)
         h: Tensor | None = None
-        skips: Tensor | None = None
-        for block, block_state in zip(self.blocks, state.blocks, strict=True):
-            h, skips = block.step(h, skips, place, block_state)
-        assert skips is not None, "there is always a first block"
+        for block, its, slot, following in zip(
+            self.blocks, state.blocks, state.skips.slots[substep], state.following, strict=True
+        ):
+            out = None if following is None else following.cells[substep][column]
+            h = block.step(h, place, its, slot=slot, out=out)
         parameters = _read(
-            skips,
+            state.skips.sum(substep),
             lambda x: self.head.step(x, place, state.head, state.addends[substep][column]),
             lambda x: self.parameters_of.step(x, place, state.parameters_of),
         )
         return parameters.unflatten(1, (-1, self.parameters_each))
 
     def observe(self, column: int, substep: int, levels: Tensor, state: "GatedState") -> None:
-        first = self.blocks[0]
-        first.left.observe(self.embed(levels), Place(column, substep), state.blocks[0].left)
+        self.blocks[0].left.observe(self.embed(levels), Place(column, substep), state.blocks[0].left)
+
+    @staticmethod
+    def _place(image: Tensor, coordinates: Tensor | None) -> Tensor:
+        """What the vertical stack sees: the image, and where each of its places is."""
+        if coordinates is None:
+            return image
+        return torch.cat((image, coordinates.to(image).expand(len(image), -1, -1, -1)), 1)
 
 
-class GatedBlock(nn.Module):
+def places(height: int, width: int) -> Tensor:
+    """Row and column of each place, from −1 to 1: (1, 2, H, W)."""
+    row, column = torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)
+    return torch.stack(torch.meshgrid(row, column, indexing="ij"))[None]
+
+
+class Activation(NamedTuple):
+    """What stands between a block's sums and its features.
+
+    Attributes:
+        apply: (B, n·D, …) to (B, D, …), into `out` if that is given.
+        sums: how many numbers a feature takes (n).
+        gain: what goes in starts with this standard deviation, so that the image reaches the last block of a deep stack
+            from the first step on: a gate halves small numbers.
+    """
+
+    apply: Callable[..., Tensor]
+    sums: int
+    gain: float
+
+
+ACTIVATIONS = {"gate": Activation(ops.gate, 2, 2.0), "relu": Activation(ops.rectify, 1, 2**0.5)}
+
+
+class TwoStackBlock(nn.Module):
     """A layer of both stacks [1, figure 2].
 
     Args:
         inputs: colour of each feature that comes in.
         features: colour of each feature of both stacks (D).
         skips: colour of each feature that goes to the head.
-        reach: rows above and pixels to the left.
+        kernel: odd width k.
         context: features of the context, 0 without.
         norm: whether both inputs are normalised.
         dropout: share of gated features that training drops.
-        first: it sees the image: nothing of the sub-pixel itself, and no residual connection.
+        activation: the gate, or what stands for it.
+        extra: features that only the vertical stack gets.
+        first: it sees the image, and nothing of the sub-pixel itself.
         last: only the head follows.
+        residual: whether the horizontal stack's input is added to its output.
     """
 
     def __init__(
@@ -154,24 +219,27 @@ class GatedBlock(nn.Module):
         features: tuple[int, ...],
         skips: tuple[int, ...],
         *,
-        reach: int,
+        kernel: int,
         context: int,
         norm: bool,
         dropout: float,
+        activation: Activation,
+        extra: int = 0,
         first: bool,
         last: bool,
+        residual: bool,
     ) -> None:
         super().__init__()
-        self.first, self.last = first, last
-        wide = 2 * len(features)
+        self.last, self.adds, self.normalised, self.activate = last, residual, norm, activation.apply
+        reach = kernel // 2
+        sums, gain = features * activation.sums, activation.gain
+        wide = len(sums)
         # The vertical stack never sees its own row, so its features have no order of colours to keep.
         self.norm_above = ColourNorm((0,) * len(inputs)) if norm else None
         self.norm_left = ColourNorm(inputs) if norm else None
-        # A gate halves small numbers. What goes into it starts with a gain of 2, in the horizontal stack shared out
-        # between its two sums, so that the image reaches the last block of a deep stack from the first step on.
-        self.above = RowsAbove(len(inputs), wide, reach=reach, strict=first, gain=2.0)
-        self.link = one_by_one(wide, wide, gain=0.5**0.5)
-        self.left = PixelsLeft(inputs, features + features, reach=reach, strict=first, bias=False, gain=2**0.5)
+        self.above = RowsAbove(len(inputs) + extra, wide, reach=reach, strict=first, gain=gain)
+        self.link = one_by_one(wide, wide, gain=0.5**0.5)  # the two sums of the horizontal stack share its gain
+        self.left = PixelsLeft(inputs, sums, reach=reach, strict=first, bias=False, gain=gain * 0.5**0.5)
         self.residual = None if last else PixelsLeft(features, features, reach=0, bias=False, gain=0.5)
         self.skip = PixelsLeft(features, skips, reach=0, bias=first, gain=0.5)  # one bias for the sum
         self.context = one_by_one(context, wide if last else 2 * wide, bias=False) if context else None
@@ -184,8 +252,8 @@ class GatedBlock(nn.Module):
         bias = None if self.context is None else self.context(context)
         v, above = self._down(self.above(v if self.norm_above is None else self.norm_above(v)), bias)
         left = h if self.norm_left is None else self.norm_left(h)
-        gated = self.dropout(ops.gate(self.left(left, above)))
-        h = h if self.residual is None else self.residual(gated, None if self.first else h)
+        gated = self.dropout(self.activate(self.left(left, above)))
+        h = h if self.residual is None else self.residual(gated, h if self.adds else None)
         return v, h, self.skip(gated, skips)
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> "BlockState":
@@ -194,28 +262,34 @@ class GatedBlock(nn.Module):
             bias=None if self.context is None else self.context(context),
             left=self.left.init_state(batch, width),
             residual=None if self.residual is None else self.residual.init_state(batch, width),
-            skip=self.skip.init_state(batch, width),
             addends=[],
         )
 
     def begin_row(self, row: int, v: Tensor, state: "BlockState") -> Tensor:
         """The vertical stack for one row: (B, D, 1, W) to the same."""
         sums = self.above.step(v if self.norm_above is None else self.norm_above(v), state.past)
-        v, above = self._down(sums, None if state.bias is None else _row_of(state.bias, row))
-        state.addends = _by_column(above, v.shape[-1], state.left)
+        v, above = self._down(sums, None if state.bias is None else row_of(state.bias, row))
+        state.addends = state.left.by_column(above, v.shape[-1])
         return v
 
     def step(
-        self, h: Tensor | None, skips: Tensor | None, place: Place, state: "BlockState"
-    ) -> tuple[Tensor | None, Tensor]:
-        """The horizontal stack for one sub-step: (B, D_g) to the same; None for the first block, as in `observe`."""
+        self, h: Tensor | None, place: Place, state: "BlockState", *, slot: Tensor, out: Tensor | None
+    ) -> Tensor | None:
+        """The horizontal stack for one sub-step: (B, D_g) to the same.
+
+        Args:
+            h: what comes in; None for the first block, which is told of the image later.
+            place: column and colour.
+            state: from `init_state`.
+            slot: where the gated features go, for the skip connections.
+            out: where the result goes, if not into a tensor of its own.
+        """
         left = h if h is None or self.norm_left is None else self.norm_left.step(h, place.substep)
         above = state.addends[place.substep][place.column]
-        gated = ops.gate(self.left.step(left, place, state.left, above))
-        skips = self.skip.step(gated, place, state.skip, skips)
-        if self.residual is not None and state.residual is not None:
-            h = self.residual.step(gated, place, state.residual, h)
-        return h, skips
+        gated = self.activate(self.left.step(left, place, state.left, above), out=slot)
+        if self.residual is None or state.residual is None:
+            return None
+        return self.residual.step(gated, place, state.residual, h if self.adds else None, out=out)
 
     def _down(self, sums: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """What the vertical stack gives to the next block and to the horizontal stack."""
@@ -223,7 +297,78 @@ class GatedBlock(nn.Module):
         above = _add(self.link(sums), None if bias is None else bias[:, :wide])
         if self.last:
             return sums, above
-        return ops.gate(_add(sums, None if bias is None else bias[:, wide:])), above
+        return self.activate(_add(sums, None if bias is None else bias[:, wide:])), above
+
+
+class OneStackBlock(nn.Module):
+    """The same block with a masked convolution instead of a vertical stack: its blind spot is that of `pixelcnn`.
+
+    Args: as those of `TwoStackBlock`.
+    """
+
+    def __init__(
+        self,
+        inputs: tuple[int, ...],
+        features: tuple[int, ...],
+        skips: tuple[int, ...],
+        *,
+        kernel: int,
+        context: int,
+        norm: bool,
+        dropout: float,
+        activation: Activation,
+        extra: int = 0,
+        first: bool,
+        last: bool,
+        residual: bool,
+    ) -> None:
+        super().__init__()
+        self.adds, self.normalised, self.activate = residual, norm, activation.apply
+        self.norm = ColourNorm(inputs) if norm else None
+        self.masked = Masked(
+            inputs,
+            features * activation.sums,
+            kernel=kernel,
+            strict=first,
+            context=context,
+            gain=activation.gain,
+        )
+        self.residual = None if last else PixelsLeft(features, features, reach=0, bias=False, gain=0.5)
+        self.skip = PixelsLeft(features, skips, reach=0, bias=first, gain=0.5)  # one bias for the sum
+        self.dropout = nn.Dropout(dropout)
+
+    @property
+    def left(self) -> PixelsLeft:
+        return self.masked.left
+
+    def forward(
+        self, v: Tensor, h: Tensor, skips: Tensor | None, context: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As `TwoStackBlock`; what is handed to it as the vertical stack is handed on."""
+        gated = self.dropout(self.activate(self.masked(h if self.norm is None else self.norm(h), context)))
+        h = h if self.residual is None else self.residual(gated, h if self.adds else None)
+        return v, h, self.skip(gated, skips)
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> "OneStackState":
+        masked = self.masked.init_state(batch, width, context)
+        return OneStackState(
+            masked=masked,
+            left=masked.left,
+            residual=None if self.residual is None else self.residual.init_state(batch, width),
+        )
+
+    def begin_row(self, row: int, v: Tensor, state: "OneStackState") -> Tensor:
+        self.masked.begin_row(row, state.masked)
+        return v
+
+    def step(
+        self, h: Tensor | None, place: Place, state: "OneStackState", *, slot: Tensor, out: Tensor | None
+    ) -> Tensor | None:
+        left = h if h is None or self.norm is None else self.norm.step(h, place.substep)
+        gated = self.activate(self.masked.step(left, place, state.masked), out=slot)
+        if self.residual is None or state.residual is None:
+            return None
+        return self.residual.step(gated, place, state.residual, h if self.adds else None, out=out)
 
 
 @dataclass
@@ -233,7 +378,7 @@ class BlockState:
     Attributes:
         past: the vertical stack's last rows.
         bias: of the context, (B, O, 1 or H, 1 or W).
-        left, residual, skip: of the horizontal stack's layers.
+        left, residual: of the horizontal stack's layers.
         addends: what this row's rows above add to the horizontal stack, for each sub-step and column: (B, 2D_g).
     """
 
@@ -241,50 +386,74 @@ class BlockState:
     bias: Tensor | None
     left: LeftState
     residual: LeftState | None
-    skip: LeftState
-    addends: "Addends"
+    addends: Addends
+
+
+@dataclass
+class OneStackState:
+    """The same for a block with one stack."""
+
+    masked: MaskedState
+    left: LeftState
+    residual: LeftState | None
 
 
 @dataclass
 class GatedState:
-    """The state of an unroll: a part for each block, and the head's."""
+    """The state of an unroll: a part for each block, and the head's.
 
-    blocks: list[BlockState]
+    Attributes:
+        following: for each block, the lane of the next one where its result can be put at once.
+        skips: what all blocks leave for the head.
+        bias: of the context in the head, (B, O, 1 or H, 1 or W).
+        addends: what that adds in this row, for each sub-step and column.
+        no_row: what stands above the first row: padding, (B, C or C + 2, 1, W).
+    """
+
+    blocks: list[Any]
+    following: list[Lane | None]
+    skips: "Skips"
     head: LeftState
     parameters_of: LeftState
     bias: Tensor | None
-    addends: "Addends"
+    addends: Addends
+    no_row: Tensor
 
 
-Addends = list[Sequence[Tensor | None]]
+class Skips:
+    """The sum of all skip connections at one place, as one product: each block leaves its gated features in a slot.
+
+    Args:
+        layers: the blocks' 1x1 convolutions to the head, all of the same sizes.
+        batch: images (B).
+
+    Attributes:
+        slots: for each colour and block, (B, D_g).
+    """
+
+    def __init__(self, layers: Sequence[PixelsLeft], batch: int) -> None:
+        packed = [layer.init_state(batch, 1).packed for layer in layers]
+        ends = [len(part.weight) for part in packed[0]]  # of what each colour may see
+        sizes = [end - start for start, end in pairwise([0, *ends])]
+        # By colour, then by block: what a colour may see of all blocks is then the beginning of one row.
+        row = layers[0].weight.new_zeros(batch, ends[-1] * len(layers))
+        columns = iter(row.split([size for size in sizes for _ in layers], 1))
+        self.slots = [[next(columns) for _ in layers] for _ in sizes]
+        self._windows = [row[:, : end * len(layers)] for end in ends]
+        self._weights = [
+            torch.cat([parts[colour].weight[end - size : end] for end, size in seen for parts in packed])
+            for colour, seen in enumerate([list(zip(ends, sizes, strict=True))[: g + 1] for g in range(len(ends))])
+        ]
+        self._biases = [parts.bias for parts in packed[0]]  # the first block's is that of the sum
+
+    def sum(self, colour: int) -> Tensor:
+        """The sum for one colour, (B, S_g), once all blocks have filled their slots."""
+        return ops.multiply(self._windows[colour], self._weights[colour], self._biases[colour])
 
 
 def _read(skips: Tensor, head: Callable[[Tensor], Tensor], parameters_of: Callable[[Tensor], Tensor]) -> Tensor:
-    return parameters_of(F.relu(head(F.relu(skips))))
+    return parameters_of(ops.rectify(head(ops.rectify(skips))))
 
 
 def _add(x: Tensor, y: Tensor | None) -> Tensor:
     return x if y is None else x + y
-
-
-def _row_of(context: Tensor, row: int) -> Tensor:
-    """Row of a map that has one row for all or one for each: (B, O, 1, 1 or W)."""
-    return context if context.shape[2] == 1 else context[:, :, row : row + 1]
-
-
-def _by_column(row: Tensor, width: int, layer: LeftState) -> Addends:
-    """(B, O, 1, 1 or W) to a tensor (B, O_g) for each sub-step and column."""
-    columns = row.squeeze(2).permute(2, 0, 1).expand(width, -1, -1)
-    parts = [columns] if len(layer.packed) == 1 else [columns[..., part.rows] for part in layer.packed]
-    return [part.contiguous().unbind(0) for part in parts]
-
-
-def _check(*, filters: int, head: int, kernel: int, first_kernel: int, blocks: int, dropout: float) -> None:
-    for name, value, least in (("filters", filters, 1), ("head", head, 1), ("blocks", blocks, 0)):
-        if not isinstance(value, int) or value < least:
-            raise BadInput(f"{name} must be a whole number of at least {least}, not {value!r}.")
-    for name, value, least in (("kernel", kernel, 1), ("first_kernel", first_kernel, 3)):
-        if not isinstance(value, int) or value < least or value % 2 == 0:
-            raise BadInput(f"{name} must be odd and at least {least}, not {value!r}.")
-    if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-        raise BadInput(f"dropout must be in [0, 1), not {dropout!r}.")

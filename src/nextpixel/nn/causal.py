@@ -30,7 +30,7 @@ class RowsAbove(nn.Module):
         rows = reach if strict else reach + 1
         self.weight = nn.Parameter(torch.empty(outputs, inputs, rows, 2 * reach + 1))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        _start(self.weight, gain)
+        start(self.weight, gain)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, H, W) to (B, O, H, W)."""
@@ -91,7 +91,7 @@ class PixelsLeft(nn.Module):
         self._inputs = [sum(i == colour for i in inputs) for colour in range(self.colours)]
         self._seen = [sum(i < o or (i == o and not strict) for i in inputs) for o in range(self.colours)]
         self.weight = nn.Parameter(torch.empty(len(outputs), len(inputs), 1, reach + self.own))
-        _start(self.weight, gain)
+        start(self.weight, gain)
         self.bias = nn.Parameter(torch.zeros(len(outputs))) if bias else None
         mask = None
         if self.colours > 1:
@@ -123,7 +123,15 @@ class PixelsLeft(nn.Module):
         lengths = [len(part.weight) for part in packed]
         return LeftState(packed, Lane(weight, batch, width, reach=self.reach, colours=self._inputs, lengths=lengths))
 
-    def step(self, x: Tensor | None, place: "Place", state: "LeftState", addend: Tensor | None = None) -> Tensor:
+    def step(
+        self,
+        x: Tensor | None,
+        place: "Place",
+        state: "LeftState",
+        addend: Tensor | None = None,
+        *,
+        out: Tensor | None = None,
+    ) -> Tensor:
         """The output's features of one colour at one place, (B, O_g).
 
         Args:
@@ -132,17 +140,20 @@ class PixelsLeft(nn.Module):
             place: column and colour.
             state: from `init_state`; takes note of `x`.
             addend: is added to the result.
+            out: where to put the result.
         """
-        packed = state.packed[place.substep]
+        column, colour = place
+        packed, lane = state.packed[colour], state.lane
         window = x
-        if state.lane is not None:
-            if x is not None:
-                state.lane.cells[place.substep][place.column].copy_(x)
-            window = state.lane.windows[place.substep][place.column]
+        if lane is not None:
+            cell = lane.cells[colour][column]
+            if x is not None and x is not cell:  # else the layer before has put it there
+                cell.copy_(x)
+            window = lane.windows[colour][column]
         assert window is not None, "only a strict layer, which has a lane, is told of its input later"
         if packed.bias is not None:
             addend = packed.bias if addend is None else packed.bias + addend
-        return ops.multiply(window, packed.weight, addend)
+        return ops.multiply(window, packed.weight, addend, out=out)
 
     def observe(self, x: Tensor, place: "Place", state: "LeftState") -> None:
         """Take note of the input's features of one colour at one place, (B, D_g)."""
@@ -185,6 +196,10 @@ class LeftState(NamedTuple):
     packed: list[Packed]
     lane: "Lane | None"
 
+    def by_column(self, row: Tensor, width: int) -> "Addends":
+        """What is added to the layer's output at each place of a row, (B, O, 1, 1 or W): see `by_column`."""
+        return by_column(row, width, [part.rows for part in self.packed])
+
 
 class Lane:
     """The features of one row so far, behind `reach` pixels of padding: what `PixelsLeft` takes its windows from.
@@ -203,6 +218,7 @@ class Lane:
     Attributes:
         cells: for each colour and column, where to write its features: a view (B, D_g).
         windows: for each colour and column, what its sub-step sees: a view (B, length).
+        row: all cells, as a view (B, D, 1, W).
     """
 
     def __init__(
@@ -216,6 +232,29 @@ class Lane:
             for start, size in zip(starts, colours, strict=True)
         ]
         self.windows = [[row.narrow(1, column * features, length) for column in range(width)] for length in lengths]
+        self.row = row.unflatten(1, (-1, features))[:, reach:].transpose(1, 2).unsqueeze(2)
+
+
+Addends = list[Sequence[Tensor | None]]
+"""For each colour and column, what is added to a layer's output there, (B, O_g), if anything is."""
+
+
+def by_column(row: Tensor, width: int, colours: Sequence[Sequence[int]]) -> Addends:
+    """Cut a row of features, (B, O, 1, 1 or W), into what each sub-step of each column needs of it.
+
+    Args:
+        row: features of one row; a single column stands for all.
+        width: columns (W).
+        colours: which of the features are those of each colour.
+    """
+    columns = row.squeeze(2).permute(2, 0, 1).expand(width, -1, -1)
+    parts = [columns] if len(colours) == 1 else [columns[..., features] for features in colours]
+    return [part.contiguous().unbind(0) for part in parts]
+
+
+def row_of(context: Tensor, row: int) -> Tensor:
+    """The row of a map that has one row for all or one for each: (B, O, 1, 1 or W)."""
+    return context if context.shape[2] == 1 else context[:, :, row : row + 1]
 
 
 def split(features: int, colours: int) -> tuple[int, ...]:
@@ -228,6 +267,7 @@ def one_by_one(inputs: int, outputs: int, *, bias: bool = True, gain: float = 1.
     return PixelsLeft((0,) * inputs, (0,) * outputs, reach=0, bias=bias, gain=gain)
 
 
-def _start(weight: Tensor, gain: float) -> None:
+def start(weight: Tensor, gain: float) -> None:
+    """Draw first weights that make the output's standard deviation `gain` for an input of 1."""
     bound = gain * math.sqrt(3 / max(1, weight[0].numel()))
     nn.init.uniform_(weight, -bound, bound)

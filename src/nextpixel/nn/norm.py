@@ -1,6 +1,7 @@
 """Normalisation that keeps the order of colours."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +10,15 @@ from nextpixel.nn import ops
 
 
 class ColourNorm(nn.Module):
-    """Layer norm over the features of each colour of each pixel on its own.
+    """Layer norm over the features of each colour of each pixel on its own: positional normalisation by colour groups.
 
     Over all features of a pixel at once, the first colour's features would learn of the later ones through the mean.
 
     Args:
         features: colour of each feature, ascending (D,).
+
+    References:
+        Li et al., Positional Normalization, 2019.
     """
 
     def __init__(self, features: Sequence[int]) -> None:
@@ -33,3 +37,40 @@ class ColourNorm(nn.Module):
         """The features of one colour, (B, D_g, …), to the same shape."""
         first, size = sum(self._sizes[:colour]), self._sizes[colour]
         return ops.normalise(x, self.weight[first : first + size], self.bias[first : first + size])
+
+
+class BatchNorm(nn.Module):
+    """Batch norm: each feature by its mean and variance over the images and places of a batch [1].
+
+    In training those statistics include pixels that come later and other images, so the training loss is not a
+    likelihood: a leak, small in large batches. Evaluation uses running statistics, which are constants, and is exact.
+
+    Args:
+        features: colour of each feature, ascending (D,).
+
+    References:
+        [1] Ioffe and Szegedy, Batch Normalization, 2015.
+    """
+
+    def __init__(self, features: Sequence[int]) -> None:
+        super().__init__()
+        sizes = [features.count(colour) for colour in range(max(features) + 1)]
+        self._parts = [slice(sum(sizes[:colour]), sum(sizes[: colour + 1])) for colour in range(len(sizes))]
+        self.norm = nn.BatchNorm2d(len(features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D, H, W) to the same shape."""
+        return self.norm(x)
+
+    def step(self, x: Tensor, colour: int) -> Tensor:
+        """The features of one colour, (B, D_g), to the same shape, by the running statistics."""
+        part, norm = self._parts[colour], self.norm
+        mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+        return ops.standardise(x, mean[part], variance[part], norm.weight[part], norm.bias[part], norm.eps)
+
+
+NORMS: dict[str, type[ColourNorm] | type[BatchNorm]] = {
+    "layer": ColourNorm,
+    "positional": ColourNorm,  # the same thing by the name that the literature of normalisation has for it
+    "batch": BatchNorm,
+}

@@ -14,15 +14,40 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.conv2d(x, weight, bias)
 
 
-def multiply(x: Tensor, weight: Tensor, addend: Tensor | None = None) -> Tensor:
-    """The same sum at a single place: x · weight + addend, (B, D) by (D, O) to (B, O)."""
-    return x @ weight if addend is None else torch.addmm(addend, x, weight)
+def multiply(x: Tensor, weight: Tensor, addend: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
+    """The same sum at a single place: x · weight + addend, (B, D) by (D, O) to (B, O); into `out`, if given."""
+    return torch.mm(x, weight, out=out) if addend is None else torch.addmm(addend, x, weight, out=out)
 
 
-def gate(x: Tensor) -> Tensor:
+def gate(x: Tensor, *, out: Tensor | None = None) -> Tensor:
     """tanh of the first half of the features times the logistic function of the second: (B, 2D, …) to (B, D, …)."""
     value, valve = x.chunk(2, 1)
-    return torch.tanh(value) * torch.sigmoid(valve)
+    return torch.mul(torch.tanh(value), torch.sigmoid(valve), out=out)
+
+
+def remember(sums: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+    """One step of an LSTM (van den Oord et al. 2016a, eq. 3).
+
+    Args:
+        sums: (B, 4D, …): what opens the output, forget and input gates, and the content, in this order.
+        cells: (B, D, …).
+
+    Returns:
+        The hidden features and the new cells, (B, D, …) each.
+    """
+    output, forget, admit, content = sums.chunk(4, 1)
+    cells = torch.sigmoid(forget) * cells + torch.sigmoid(admit) * torch.tanh(content)
+    return torch.sigmoid(output) * torch.tanh(cells), cells
+
+
+def rectify(x: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Negative numbers become zero."""
+    return F.relu(x) if out is None else out.copy_(F.relu(x))
+
+
+def standardise(x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    """Batch norm with known statistics of each feature: (B, D, …) to the same."""
+    return F.batch_norm(x, mean, variance, weight, bias, eps=epsilon)
 
 
 def normalise(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float = 1e-5) -> Tensor:

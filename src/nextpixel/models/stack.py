@@ -1,0 +1,61 @@
+"""What the models of van den Oord et al. 2016a have in common: one layer after the other, from image to parameters."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from torch import Tensor
+
+from nextpixel.autoregressive import Backbone
+from nextpixel.nn.causal import Place
+from nextpixel.nn.layers import Chain, Entry, Layer, Masked, Normalise, Rectify
+from nextpixel.spec import ImageSpec
+
+
+class Stack(Backbone):
+    """A backbone that is a chain of layers, given by a model; the first layer hides the pixel itself."""
+
+    layers: Chain
+
+    def __init__(self, spec: ImageSpec, parameters: int, *, colours: Literal["dependent", "independent"]) -> None:
+        super().__init__(spec, parameters, colours=colours, carries=True)
+
+    def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
+        return self.as_parameters(self.layers(self.embed(levels), context))
+
+    def init_state(self, batch: int, context: Tensor | None) -> list[Any]:
+        return self.layers.init_state(batch, self.spec.width, context)
+
+    def begin_row(self, row: int, above: Tensor | None, state: list[Any]) -> None:
+        self.layers.begin_row(row, state)
+
+    def step(self, column: int, substep: int, state: list[Any]) -> Tensor:
+        return self.layers.step(None, Place(column, substep), state).unflatten(1, (-1, self.parameters_each))
+
+    def observe(self, column: int, substep: int, levels: Tensor, state: list[Any]) -> None:
+        first = self.layers.layers[0]
+        assert isinstance(first, Entry), "the first layer makes its step before it sees the pixel"
+        first.observe(self.embed(levels), Place(column, substep), state[0])
+
+
+def read_out(
+    features: Sequence[int], head: Sequence[int], parameters: Sequence[int], *, context: int
+) -> tuple[Layer, ...]:
+    """The last layers: ReLU, 1x1, ReLU, 1x1 [table 1 of the paper].
+
+    Args:
+        features: colour of each feature that comes in.
+        head: colour of each feature in between.
+        parameters: colour of each parameter.
+        context: features of the context, 0 without.
+    """
+    return (
+        Rectify(),
+        Masked(features, head, kernel=1, context=context, gain=2**0.5),
+        Rectify(),
+        Masked(head, parameters, kernel=1, context=context),
+    )
+
+
+def normalised(kind: str, features: Sequence[int]) -> tuple[Layer, ...]:
+    """A norm of that kind, or nothing for "none"."""
+    return () if kind == "none" else (Normalise(kind, features),)

@@ -1,0 +1,254 @@
+"""Layers of a single stack, and how they are put together: `forward` takes whole images, `step` one sub-pixel."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from nextpixel.nn import ops
+from nextpixel.nn.causal import Addends, LeftState, PixelsLeft, Place, RowsAbove, one_by_one, row_of
+from nextpixel.nn.norm import NORMS
+
+
+class Layer(nn.Module, ABC):
+    """Features to features; each place sees those before it, and of its own pixel what the order of colours allows.
+
+    In an unroll, `begin_row` comes when the row above has been stepped through, and does what depends only on it.
+    """
+
+    @abstractmethod
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """(B, D, H, W), and an encoded context (B, d, 1 or H, 1 or W), to (B, O, H, W)."""
+
+    @abstractmethod
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> Any:
+        """Buffers for `batch` images of `width` columns, and the constants of weights and context."""
+
+    @abstractmethod
+    def begin_row(self, row: int, state: Any) -> None:
+        """Do what depends only on rows above."""
+
+    @abstractmethod
+    def step(self, x: Tensor | None, place: Place, state: Any) -> Tensor:
+        """The features of one colour at one place, (B, D_g) to (B, O_g); None for an `Entry`, which gets them later."""
+
+
+class Entry(Layer):
+    """A layer that may stand first: it makes its step before the image's own sub-pixel is known."""
+
+    @abstractmethod
+    def observe(self, x: Tensor, place: Place, state: Any) -> None:
+        """Take note of the image at one place, (B, C_g)."""
+
+
+class Chain(Layer):
+    """Layers one after the other."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        super().__init__()
+        self.layers = cast("list[Layer]", nn.ModuleList(layers))
+
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, context)
+        return x
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> list[Any]:
+        return [layer.init_state(batch, width, context) for layer in self.layers]
+
+    def begin_row(self, row: int, state: list[Any]) -> None:
+        for layer, its in zip(self.layers, state, strict=True):
+            layer.begin_row(row, its)
+
+    def step(self, x: Tensor | None, place: Place, state: list[Any]) -> Tensor:
+        for layer, its in zip(self.layers, state, strict=True):
+            x = layer.step(x, place, its)
+        assert x is not None, "a chain has layers"
+        return x
+
+
+class Residual(Layer):
+    """What comes in is added to what the body makes of it."""
+
+    def __init__(self, body: Layer) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        return x + self.body(x, context)
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> Any:
+        return self.body.init_state(batch, width, context)
+
+    def begin_row(self, row: int, state: Any) -> None:
+        self.body.begin_row(row, state)
+
+    def step(self, x: Tensor | None, place: Place, state: Any) -> Tensor:
+        assert x is not None, "a strict layer has no residual connection"
+        return x + self.body.step(x, place, state)
+
+
+class Sum(Entry):
+    """Two layers side by side, added up."""
+
+    def __init__(self, first: Entry, second: Entry) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        return self.first(x, context) + self.second(x, context)
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> tuple[Any, Any]:
+        return self.first.init_state(batch, width, context), self.second.init_state(batch, width, context)
+
+    def begin_row(self, row: int, state: tuple[Any, Any]) -> None:
+        self.first.begin_row(row, state[0])
+        self.second.begin_row(row, state[1])
+
+    def step(self, x: Tensor | None, place: Place, state: tuple[Any, Any]) -> Tensor:
+        return self.first.step(x, place, state[0]) + self.second.step(x, place, state[1])
+
+    def observe(self, x: Tensor, place: Place, state: tuple[Any, Any]) -> None:
+        self.first.observe(x, place, state[0])
+        self.second.observe(x, place, state[1])
+
+
+class Rectify(Layer):
+    """ReLU."""
+
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        return ops.rectify(x)
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> None:
+        return None
+
+    def begin_row(self, row: int, state: None) -> None:
+        pass
+
+    def step(self, x: Tensor | None, place: Place, state: None) -> Tensor:
+        assert x is not None, "it stands behind a layer"
+        return ops.rectify(x)
+
+
+class Normalise(Layer):
+    """One of `NORMS`.
+
+    Args:
+        kind: its name.
+        features: colour of each feature, ascending (D,).
+    """
+
+    def __init__(self, kind: str, features: Sequence[int]) -> None:
+        super().__init__()
+        self.norm = NORMS[kind](features)
+
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        return self.norm(x)
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> None:
+        return None
+
+    def begin_row(self, row: int, state: None) -> None:
+        pass
+
+    def step(self, x: Tensor | None, place: Place, state: None) -> Tensor:
+        assert x is not None, "it stands behind a layer"
+        return self.norm.step(x, place.substep)
+
+
+class Masked(Entry):
+    """The masked convolution of van den Oord et al. 2016a, figure 2: k x k around the pixel, without what comes later.
+
+    The mask is a rectangle above and a line to the left, so both are convolutions of their own, and nothing is masked
+    but the colours of the pixel itself.
+
+    Args:
+        inputs: colour of each input feature, ascending (D,).
+        outputs: colour of each output feature (O,).
+        kernel: odd width k.
+        strict: mask A, which hides a colour from itself; else mask B.
+        context: features of the context, 0 without.
+        gain: at the start, the output's standard deviation for an input of 1.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        *,
+        kernel: int,
+        strict: bool = False,
+        context: int = 0,
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        reach = kernel // 2
+        above, left = reach * kernel, reach + (not strict)  # taps, which share out the variance
+        self.above = (
+            RowsAbove(len(inputs), len(outputs), reach=reach, strict=True, gain=gain * (above / (above + left)) ** 0.5)
+            if reach
+            else None
+        )
+        self.left = PixelsLeft(
+            inputs,
+            outputs,
+            reach=reach,
+            strict=strict,
+            bias=self.above is None,
+            gain=gain * (left / (above + left)) ** 0.5,
+        )
+        self.context = one_by_one(context, len(outputs), bias=False, gain=0.1) if context else None
+
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        above = None if self.above is None else self.above(x)
+        bias = None if self.context is None else self.context(context)
+        return self.left(x, _sum(above, bias))
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> "MaskedState":
+        return MaskedState(
+            width=width,
+            past=None if self.above is None else self.above.init_state(batch, width),
+            bias=None if self.context is None else self.context(context),
+            left=self.left.init_state(batch, width),
+            addends=[[None] * width] * self.left.colours,
+        )
+
+    def begin_row(self, row: int, state: "MaskedState") -> None:
+        above = None
+        if self.above is not None and state.past is not None:
+            assert state.left.lane is not None, "a layer that sees rows above sees pixels to the left too"
+            above = self.above.step(state.left.lane.row, state.past)
+        addend = _sum(above, None if state.bias is None else row_of(state.bias, row))
+        if addend is not None:
+            state.addends = state.left.by_column(addend, state.width)
+
+    def step(self, x: Tensor | None, place: Place, state: "MaskedState") -> Tensor:
+        return self.left.step(x, place, state.left, state.addends[place.substep][place.column])
+
+    def observe(self, x: Tensor, place: Place, state: "MaskedState") -> None:
+        self.left.observe(x, place, state.left)
+
+
+@dataclass
+class MaskedState:
+    """What `Masked` keeps during an unroll.
+
+    Attributes:
+        width: columns (W).
+        past: the rows above, see `RowsAbove`.
+        bias: of the context, (B, O, 1 or H, 1 or W).
+        left: this row.
+        addends: what rows above and the context add, for each colour and column.
+    """
+
+    width: int
+    past: Tensor | None
+    bias: Tensor | None
+    left: LeftState
+    addends: Addends
+
+
+def _sum(x: Tensor | None, y: Tensor | None) -> Tensor | None:
+    return y if x is None else x if y is None else x + y

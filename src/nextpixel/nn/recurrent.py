@@ -1,0 +1,273 @@
+"""The LSTMs of PixelRNN: along rows, and along diagonals in both directions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nextpixel.nn import ops
+from nextpixel.nn.causal import Addends, Lane, LeftState, PixelsLeft, Place, by_column, one_by_one, row_of, start
+from nextpixel.nn.layers import Entry, Layer
+
+GATES = 4  # output, forget, input, content: the sums of an LSTM have four numbers a feature
+
+
+class RowLSTM(Layer):
+    """An LSTM whose step is a row: each place sees its row to the left, and a triangle of the rows above [1, 3.1].
+
+    Args:
+        inputs: colour of each input feature, ascending (D,).
+        features: colour of each hidden feature, ascending (O,).
+        kernel: odd width k of both convolutions along rows.
+        context: features of the context, 0 without.
+
+    References:
+        [1] van den Oord et al., Pixel Recurrent Neural Networks, 2016.
+    """
+
+    def __init__(self, inputs: Sequence[int], features: Sequence[int], *, kernel: int, context: int) -> None:
+        super().__init__()
+        self.features = tuple(features)
+        sums = self.features * GATES
+        self.input = PixelsLeft(inputs, sums, reach=kernel // 2)
+        self.state = nn.Parameter(torch.empty(len(sums), len(features), 1, kernel))
+        start(self.state, 1.0)
+        self.context = one_by_one(context, len(sums), bias=False, gain=0.1) if context else None
+
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """(B, D, H, W) to (B, O, H, W): the input's sums of all rows at once, then row after row."""
+        sums = self.input(x, None if self.context is None else self.context(context))
+        hidden = cells = torch.zeros_like(sums[:, : len(self.features), :1])
+        rows = []
+        for row in sums.split(1, 2):
+            hidden, cells = ops.remember(row + self._from_above(hidden), cells)
+            rows.append(hidden)
+        return torch.cat(rows, 2)
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> "RowState":
+        sizes = [self.features.count(colour) for colour in range(self.input.colours)]
+        return RowState(
+            width=width,
+            bias=None if self.context is None else self.context(context),
+            input=self.input.init_state(batch, width),
+            hidden=Lane(self.state, batch, width, reach=0, colours=sizes, lengths=[]),
+            cells=Lane(self.state, batch, width, reach=0, colours=sizes, lengths=[]),
+            addends=[],
+        )
+
+    def begin_row(self, row: int, state: "RowState") -> None:
+        above = self._from_above(state.hidden.row)
+        addend = above if state.bias is None else above + row_of(state.bias, row)
+        state.addends = state.input.by_column(addend, state.width)
+
+    def step(self, x: Tensor | None, place: Place, state: "RowState") -> Tensor:
+        column, colour = place
+        sums = self.input.step(x, place, state.input, state.addends[colour][column])
+        cell = state.cells.cells[colour][column]  # still that of the row above
+        hidden, cells = ops.remember(sums, cell)
+        cell.copy_(cells)
+        state.hidden.cells[colour][column].copy_(hidden)
+        return hidden
+
+    def _from_above(self, hidden: Tensor) -> Tensor:
+        reach = self.state.shape[-1] // 2
+        return ops.convolve(F.pad(hidden, (reach, reach)), self.state)
+
+
+@dataclass
+class RowState:
+    """What `RowLSTM` keeps: hidden features and cells of the row above, overwritten from left to right."""
+
+    width: int
+    bias: Tensor | None
+    input: LeftState
+    hidden: Lane
+    cells: Lane
+    addends: Addends
+
+
+class DiagonalBiLSTM(Layer):
+    """Two LSTMs along diagonals, from the top left and the top right, added up [1, section 3.2].
+
+    Args:
+        inputs: colour of each input feature, ascending (D,).
+        features: colour of each hidden feature, ascending (O,).
+        context: features of the context, 0 without.
+
+    References:
+        [1] van den Oord et al., Pixel Recurrent Neural Networks, 2016.
+    """
+
+    def __init__(self, inputs: Sequence[int], features: Sequence[int], *, context: int) -> None:
+        super().__init__()
+        self.left = Diagonal(inputs, features, context=context)
+        self.right = FromRight(inputs, features, context=context)
+
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """(B, D, H, W) to (B, O, H, W)."""
+        return self.left(x, context) + self.right(x, context)
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> "tuple[DiagonalState, RightState]":
+        return self.left.init_state(batch, width, context), self.right.init_state(batch, width, context)
+
+    def begin_row(self, row: int, state: "tuple[DiagonalState, RightState]") -> None:
+        left, right = state
+        self.left.begin_row(row, None, left)
+        self.right.begin_row(row, right)
+
+    def step(self, x: Tensor | None, place: Place, state: "tuple[DiagonalState, RightState]") -> Tensor:
+        left, right = state
+        return self.left.step(x, place, left) + self.right.step(x, place, right)
+
+
+class FromRight(Entry):
+    """An LSTM along diagonals from the top right, shifted one row down, so that it brings only what lies in rows above.
+
+    Its input therefore needs no order of colours, and may even be the image itself.
+
+    Args:
+        inputs: colour of each input feature, ascending (D,).
+        features: colour of each hidden feature, ascending (O,).
+        context: features of the context, 0 without.
+    """
+
+    def __init__(self, inputs: Sequence[int], features: Sequence[int], *, context: int) -> None:
+        super().__init__()
+        self.sizes = [inputs.count(colour) for colour in range(max(inputs) + 1)]
+        self.lstm = Diagonal((0,) * len(inputs), (0,) * len(features), context=context)
+        self.rows = [[row for row, owner in enumerate(features) if owner == g] for g in range(max(features) + 1)]
+
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """(B, D, H, W) to (B, O, H, W)."""
+        mirrored = self.lstm(x.flip(3), None if context is None else context.flip(3))
+        return F.pad(mirrored.flip(3), (0, 0, 1, -1))
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> "RightState":
+        return RightState(
+            lstm=self.lstm.init_state(batch, width, None if context is None else context.flip(3)),
+            input=Lane(self.lstm.state, batch, width, reach=0, colours=self.sizes, lengths=[]),
+            addends=[],
+        )
+
+    def begin_row(self, row: int, state: "RightState") -> None:
+        if row > 0:  # it goes through the row above, now that that is complete
+            self.lstm.begin_row(row - 1, state.input.row.flip(3), state.lstm)
+            for column in range(state.lstm.width):
+                self.lstm.step(None, Place(column, 0), state.lstm)
+        state.addends = by_column(state.lstm.hidden.row[..., 1:].flip(3), state.lstm.width, self.rows)
+
+    def step(self, x: Tensor | None, place: Place, state: "RightState") -> Tensor:
+        if x is not None:
+            self.observe(x, place, state)
+        brought = state.addends[place.substep][place.column]
+        assert brought is not None, "a row has been begun"
+        return brought
+
+    def observe(self, x: Tensor, place: Place, state: "RightState") -> None:
+        state.input.cells[place.substep][place.column].copy_(x)
+
+
+class Diagonal(nn.Module):
+    """An LSTM at each place of which those at its left and above it arrive: it steps along diagonals.
+
+    Args:
+        inputs: colour of each input feature, ascending (D,).
+        features: colour of each hidden feature, ascending (O,).
+        context: features of the context, 0 without.
+    """
+
+    def __init__(self, inputs: Sequence[int], features: Sequence[int], *, context: int) -> None:
+        super().__init__()
+        self.features = tuple(features)
+        sums = self.features * GATES
+        self.input = PixelsLeft(inputs, sums, reach=0)
+        self.state = nn.Parameter(torch.empty(len(sums), len(features), 2, 1))  # from above, from the left
+        start(self.state, 1.0)
+        self.context = one_by_one(context, len(sums), bias=False, gain=0.1) if context else None
+
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """(B, D, H, W) to (B, O, H, W): the input's sums of all places at once, then diagonal after diagonal."""
+        sums = self.input(x, None if self.context is None else self.context(context))
+        hidden = cells = torch.zeros_like(sums[:, : len(self.features), :, :1])
+        diagonals = []
+        # Where a diagonal lies outside of the image on the left, sums are zero, and so are hidden features and cells;
+        # outside on the right, they are something, but nothing flows back from there.
+        for diagonal in skew(sums).split(1, 3):
+            arrived = ops.convolve(F.pad(hidden, (0, 0, 1, 0)), self.state)
+            hidden, cells = ops.remember(diagonal + arrived, cells)
+            diagonals.append(hidden)
+        return unskew(torch.cat(diagonals, 3))
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> "DiagonalState":
+        sizes = [self.features.count(colour) for colour in range(self.input.colours)]
+        seen = [len(self.features)] * len(sizes)
+        inputs = self.input.init_state(batch, width)
+        from_left = self.state[:, :, 1, 0]
+        # Lanes have a column more than the image, at its left, where nothing is ever written.
+        return DiagonalState(
+            width=width,
+            bias=None if self.context is None else self.context(context),
+            input=inputs,
+            from_left=[from_left[part.rows].t().contiguous() for part in inputs.packed],
+            hidden=Lane(self.state, batch, width + 1, reach=0, colours=sizes, lengths=seen),
+            cells=Lane(self.state, batch, width + 1, reach=0, colours=sizes, lengths=[]),
+            addends=[],
+        )
+
+    def begin_row(self, row: int, x: Tensor | None, state: "DiagonalState") -> None:
+        """Do what depends only on rows above, and on the input of this row, (B, D, 1, W), if that is known."""
+        addend = ops.convolve(state.hidden.row[..., 1:], self.state[:, :, :1])
+        if state.bias is not None:
+            addend = addend + row_of(state.bias, row)
+        if x is not None:
+            addend = self.input(x, addend)
+        state.addends = state.input.by_column(addend, state.width)
+
+    def step(self, x: Tensor | None, place: Place, state: "DiagonalState") -> Tensor:
+        """The features of one colour at one place, (B, D_g) to (B, O_g); None where `begin_row` was given the input."""
+        column, colour = place
+        left, addend = state.hidden.windows[colour][column], state.addends[colour][column]
+        sums = ops.multiply(left, state.from_left[colour], addend)
+        if x is not None:
+            sums = self.input.step(x, place, state.input, sums)
+        hidden, cells = ops.remember(sums, state.cells.cells[colour][column])
+        state.cells.cells[colour][column + 1].copy_(cells)
+        state.hidden.cells[colour][column + 1].copy_(hidden)
+        return hidden
+
+
+@dataclass
+class DiagonalState:
+    """What `Diagonal` keeps: hidden features and cells of this row as far as it goes, and beyond, of the row above."""
+
+    width: int
+    bias: Tensor | None
+    input: LeftState
+    from_left: list[Tensor]
+    hidden: Lane
+    cells: Lane
+    addends: Addends
+
+
+@dataclass
+class RightState:
+    """What `FromRight` keeps: its LSTM's state, mirrored; the input's row; and what it brings to this row."""
+
+    lstm: DiagonalState
+    input: Lane
+    addends: Addends
+
+
+def skew(x: Tensor) -> Tensor:
+    """Shift each row one place further to the right than the one above: (B, D, H, W) to (B, D, H, W + H − 1)."""
+    height, width = x.shape[2:]
+    flat = F.pad(x, (0, height)).flatten(2)
+    return flat[..., : height * (width + height - 1)].unflatten(2, (height, width + height - 1))
+
+
+def unskew(x: Tensor) -> Tensor:
+    """Undo `skew`: (B, D, H, W + H − 1) to (B, D, H, W)."""
+    height, wide = x.shape[2:]
+    return F.pad(x.flatten(2), (0, height)).unflatten(2, (height, wide + 1))[..., : wide + 1 - height]
