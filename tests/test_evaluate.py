@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -37,3 +38,22 @@ def test_no_images_are_refused() -> None:
     model = npx.build("gated_pixelcnn", data.spec, filters=4, blocks=1, head=4)
     with pytest.raises(npx.BadInput, match="no images"):
         evaluate(model, data.test, images=0)
+
+
+def test_a_model_is_measured_in_evaluation_mode_and_left_in_its_own() -> None:
+    data = open_data("digits", limit=10)
+    model = npx.build("gated_pixelcnn", data.spec, filters=4, blocks=1, head=4, dropout=0.5)
+    frozen = next(module for module in model.modules() if isinstance(module, torch.nn.Dropout)).eval()
+    expected = evaluate(copy.deepcopy(model).eval(), data.test).nats
+    assert evaluate(model, data.test).nats == expected
+    assert model.training
+    assert not frozen.training
+
+
+def test_statistics_of_batches_are_neither_used_nor_learnt() -> None:
+    data = open_data("digits", limit=10)
+    model = npx.build("residual_pixelcnn", data.spec, filters=4, blocks=1, head=4, norm="batch").train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    nats = evaluate(model, data.test, batch=10).nats
+    assert evaluate(model, data.test, batch=3).nats == pytest.approx(nats, rel=1e-6)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -1,33 +1,94 @@
-"""Every recipe is parsed, builds its model, and learns from two batches of its kind of images."""
+"""Every recipe is parsed, builds its model at full size, and learns from two batches of its kind of images."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import yaml
 
+import nextpixel as npx
 from nextpixel.cli import main
+from nextpixel.cli.train import _settings
+from nextpixel.data import CATALOGUE
+from nextpixel.training import Training
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
-SPECS = {"digits": (8, 17), "mnist-binary": (28, 2), "fashion-mnist": (28, 256)}
+# What stands in a recipe for the user's own file: its images have the shape and levels that its header says.
+OWN = {"photos32.npz": npx.ImageSpec(3, 32, 32, levels=256)}
+
+every_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 
 
-def test_there_are_recipes() -> None:
-    assert {"digits", "mnist-binary", "fashion-mnist"} <= {path.stem for path in RECIPES}
+@dataclass(frozen=True)
+class Kind:
+    """The images of a recipe.
+
+    Attributes:
+        stored: as they are in the data set.
+        spec: as the model gets them.
+        classes: how many there are, or None.
+    """
+
+    stored: npx.ImageSpec
+    spec: npx.ImageSpec
+    classes: int | None
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_recipe_trains(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    size, levels = SPECS[recipe.stem]
+def kind_of(data: dict[str, Any]) -> Kind:
+    """What the section `data` of a recipe says of its images."""
+    row = None if data["name"] in OWN else CATALOGUE[data["name"]]
+    stored = OWN[data["name"]] if row is None else row.spec
+    spec = stored if data.get("bits") is None else replace(stored, levels=2 ** data["bits"])
+    return Kind(stored, spec, None if row is None else row.classes)
+
+
+def test_there_is_a_recipe_for_every_configuration_of_the_earlier_implementations() -> None:
+    names = [path.stem for path in RECIPES]
+    assert {"digits", "mnist-binary", "fashion-mnist"} <= set(names)
+    counts = {"s0": 8, "s1": 2, "s2": 1, "s3": 1, "s4": 7}
+    assert {source: sum(name.startswith(f"{source}-") for name in names) for source in counts} == counts
+
+
+@every_recipe
+def test_a_recipe_says_where_it_is_from_what_it_costs_and_what_was_measured(recipe: Path) -> None:
+    lines = recipe.read_text().splitlines()
+    header = lines[: lines.index("model:")]
+    assert all(line.startswith("# ") and len(line) <= 120 for line in header)
+    firsts = [line.split()[1] for line in header]
+    assert [word for word in firsts if word in ("Source:", "Cost:", "Measured:")] == ["Source:", "Cost:", "Measured:"]
+
+
+@every_recipe
+def test_a_recipe_builds_its_model_at_full_size(recipe: Path) -> None:
+    settings = _settings(recipe, [str(recipe)])
+    Training(**settings.training.as_dict())
+    kind, chosen = kind_of(settings.data.as_dict()), settings.model.as_dict()
+    context = None
+    if chosen.pop("context") == "label":
+        assert kind.classes is not None, "a recipe with labels is for images that have them"
+        context = npx.ClassLabel(kind.classes)
+    with torch.device("meta"):
+        model = npx.build(chosen.pop("name"), kind.spec, chosen.pop("likelihood"), context, **chosen)
+    assert sum(weight.numel() for weight in model.parameters()) > 10_000
+
+
+@every_recipe
+def test_a_recipe_trains(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kind = kind_of(yaml.safe_load(recipe.read_text())["data"])
     generator = np.random.default_rng(0)
-    arrays = {}
-    for split, count in (("train", 8), ("test", 4)):
-        arrays[f"{split}_images"] = generator.integers(levels, size=(count, size, size), dtype=np.int64)
-        arrays[f"{split}_labels"] = np.arange(count) % 10
-    arrays["train_labels"][-1] = 9
-    np.savez(tmp_path / "tiny.npz", levels=levels, **arrays)
-    smaller = ["--data.name", tmp_path / "tiny.npz", "--data.validation", 2, "--training.batch", 3]
+    arrays: dict[str, Any] = {}
+    for split, count in (("train", 2), ("validation", 1), ("test", 1)):
+        arrays[f"{split}_images"] = generator.integers(kind.stored.levels, size=(count, *kind.stored.shape))
+        if kind.classes is not None:
+            arrays[f"{split}_labels"] = np.full(count, kind.classes - 1)
+    np.savez(tmp_path / "tiny.npz", levels=kind.stored.levels, **arrays)
+    smaller = ["--data.name", tmp_path / "tiny.npz", "--data.layout", "NCHW", "--training.batch", 1]
     smaller += ["--training.epochs", 1, "--training.samples", 0, "--training.compile", "false"]
     assert main([str(word) for word in ["train", recipe, "--out", tmp_path / "run", *smaller]]) == 0, (
         capsys.readouterr()
     )
+    assert (tmp_path / "run" / "metrics.csv").read_text().splitlines()[-1].startswith("2,1,")
     assert (tmp_path / "run" / "model.safetensors").is_file()

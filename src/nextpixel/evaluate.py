@@ -1,7 +1,8 @@
 """Likelihoods at the edge: bits per dimension, and the average over a data set with its standard error."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,10 +62,10 @@ def evaluate(
     seed: int = 0,
     watch: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> Evaluation:
-    """Measure a model on a split of a data set, image by image, in the precision of its weights.
+    """Measure a model on a split of a data set, image by image, in evaluation mode and the precision of its weights.
 
     Args:
-        model: with the split's spec.
+        model: with the split's spec; it is left in the mode that it was in.
         split: its labels are given to a model that has a context.
         images: only the first so many; None for all.
         batch: images at once.
@@ -79,7 +80,7 @@ def evaluate(
         raise BadInput("There are no images to evaluate on.")
     noise = np.random.default_rng(seed)
     nats = []
-    with torch.no_grad():
+    with _evaluating(model), torch.no_grad():
         for start in watch(range(0, count, batch)):
             x, labels = split.batch(np.arange(start, min(count, start + batch)), noise)
             nats.append(-model.log_prob(x, None if model.context is None else labels).double().cpu())
@@ -91,3 +92,15 @@ def summarise(nats: Tensor, spec: ImageSpec) -> Evaluation:
     mean, error = float(nats.mean()), float(nats.std() / math.sqrt(len(nats))) if len(nats) > 1 else math.nan
     bits = 1 / (spec.subpixels * math.log(2))
     return Evaluation(len(nats), mean, error, mean * bits, error * bits)
+
+
+@contextmanager
+def _evaluating(model: Autoregressive) -> Generator[None]:
+    """Dropout drops nothing, and batch norms neither use nor learn the statistics of these images."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training

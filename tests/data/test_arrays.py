@@ -46,6 +46,26 @@ def test_every_split_and_its_labels(save_arrays: Save) -> None:
     assert parts.test.images.shape == (1, 3, 6, 7)
 
 
+def test_splits_named_alone(save_arrays: Save) -> None:
+    path = save_arrays(
+        train=COLOUR,
+        train_labels=np.arange(5),
+        test=COLOUR[:2],
+        test_labels=np.arange(2),
+        validation=COLOUR[1:2],
+        validation_labels=np.array([4]),
+    )
+    parts = read_arrays(path)
+    assert (parts.spec.shape, parts.classes, len(parts.train)) == ((3, 6, 7), 5, 5)
+    assert parts.test is not None
+    assert parts.test.labels is not None
+    assert parts.test.labels.tolist() == [0, 1]
+    assert parts.validation is not None
+    assert (parts.validation.images == COLOUR[1:2].transpose(0, 3, 1, 2)).all()
+    with pytest.raises(BadInput, match=r"train in .*own\.npz must be integer levels, not float64 values"):
+        read_arrays(save_arrays(train=COLOUR / 255, test=COLOUR))
+
+
 @pytest.mark.parametrize("names", [("images", "labels"), ("images",), ("faces",)])
 def test_names_without_splits(save_arrays: Save, names: tuple[str, ...]) -> None:
     parts = read_arrays(save_arrays(**dict(zip(names, (GREY, np.arange(5)), strict=False))))

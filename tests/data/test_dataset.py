@@ -62,3 +62,15 @@ def test_a_split_that_draws_does_so_for_every_batch() -> None:
     again, same = (split.batch([0], np.random.default_rng(1))[0] for _ in range(2))
     assert torch.equal(again, same)
     assert split.take(slice(1)).draw is split.draw
+
+
+def test_what_is_taken_of_images_on_disk_stays_there(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1))
+    split = Split(np.load(tmp_path / "images.npy", mmap_mode="r"), np.arange(12))
+    some = split.take(np.array([7, 3, 5])).take(slice(2))
+    assert not isinstance(some.images, np.ndarray)
+    assert len(some) == 2
+    batch, labels = some.batch([1, 0, 1], NOISE)
+    assert batch.flatten().tolist() == [3, 7, 3]
+    assert labels is not None
+    assert labels.tolist() == [3, 7, 3]

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nextpixel.data import folder as folder_module
 from nextpixel.data.folder import IMAGE_SUFFIXES, read_folder, read_image
+from nextpixel.data.lazy import Lazy
 from nextpixel.errors import BadInput
 
 SavePicture = Callable[..., Path]
@@ -197,3 +199,47 @@ def test_an_image_too_large_to_be_true(save_picture: SavePicture) -> None:
 def test_pixels_that_are_no_levels(save_picture: SavePicture, mode: str, color: float, sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         read_image(save_picture("a.tif", mode=mode, color=color))
+
+
+@pytest.mark.parametrize(("most", "stays"), [(6 * 12 - 1, True), (6 * 12, False)])
+def test_a_large_folder_is_read_when_it_is_indexed(
+    save_picture: SavePicture, folder: Path, monkeypatch: pytest.MonkeyPatch, most: int, stays: bool
+) -> None:
+    for name in ("train/a/1.png", "train/b/2.png", "train/b/3.png", "val/a/4.png", "test/b/5.png", "test/a/6.png"):
+        save_picture(name, color=int(name[-5]))
+    monkeypatch.setattr(folder_module, "MOST_IN_MEMORY", most)
+    read: list[str] = []
+    monkeypatch.setattr(folder_module, "read_image", lambda path: read.append(path.name) or read_image(path))
+    parts = read_folder(folder)
+    assert isinstance(parts.train.images, Lazy) == stays
+    assert read == (["1.png"] if stays else ["1.png", "1.png", "2.png", "3.png", "4.png", "6.png", "5.png"])
+    assert parts.spec.shape == (1, 3, 4)
+    assert parts.train.labels is not None
+    assert parts.train.labels.tolist() == [0, 1, 1]
+    read.clear()
+    assert parts.test is not None
+    assert parts.test.images[[1]].tolist() == [[[[5] * 4] * 3]]
+    assert read == (["5.png"] if stays else [])
+
+
+def test_an_image_of_a_large_folder_that_differs(
+    save_picture: SavePicture, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_picture("a.png")
+    save_picture("b.png", size=(5, 3))
+    monkeypatch.setattr(folder_module, "MOST_IN_MEMORY", 0)
+    images = read_folder(folder).train.images
+    assert images[[0]].shape == (1, 1, 3, 4)
+    with pytest.raises(BadInput, match=r"b\.png is 5x3 in grey, but .*a\.png is 4x3 in grey; all images must be alike"):
+        images[[0, 1]]
+
+
+def test_folders_come_before_what_their_names_begin(save_picture: SavePicture, folder: Path) -> None:
+    for color, name in enumerate(("a/x.png", "a/y.png", "a-b/x.png", "a.png")):
+        save_picture(name, color=color)
+    (folder / "link").symlink_to(folder / "a", target_is_directory=True)
+    (folder / "a" / "circle").symlink_to(folder, target_is_directory=True)
+    (folder / "a.png").rename(folder / "a-b/z.png")
+    parts = read_folder(folder)
+    assert parts.train.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 0, 1]
+    assert parts.classes == 3

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nextpixel.data.mnist import FASHION_MNIST, MNIST, IdxSource, load_mnist
+from nextpixel.data.mnist import FASHION_MNIST, MNIST, IdxSource, find_mnist, load_coloured_mnist, load_mnist
 from nextpixel.errors import BadInput
 
 
@@ -88,3 +88,32 @@ def test_the_published_sources_are_complete(files: dict[str, bytes], published: 
     assert len(published.mirrors) == 2
     assert all(mirror.endswith("/") for mirror in published.mirrors)
     assert all(len(bytes.fromhex(sha256)) == 32 for sha256 in published.hashes.values())
+
+
+def test_coloured_digits_are_the_bright_pixels(files: dict[str, bytes], tmp_path: Path) -> None:
+    root = write(files, tmp_path / "root")
+    grey, coloured = load_mnist(source(files), root), load_coloured_mnist(source(files), root)
+    assert (coloured.spec.shape, coloured.spec.levels, coloured.classes) == ((3, 28, 28), 4, 10)
+    for plain, found in ((grey.train, coloured.train), (grey.test, coloured.test)):
+        assert plain is not None
+        assert found is not None
+        assert found.images.max() <= 3
+        for one, image in zip(plain.images[:, 0] > 127, found.images, strict=True):
+            ones, zeros = (np.unique(image[:, some], axis=1) for some in (one, ~one))
+            assert ones.shape == zeros.shape == (3, 1)
+            assert (ones != zeros).any()
+        assert found.labels is not None
+        assert plain.labels is not None
+        assert found.labels.tolist() == plain.labels.tolist()
+
+
+def test_where_the_files_are(files: dict[str, bytes], tmp_path: Path, cache: Path) -> None:
+    given, root = source(files), write(files, tmp_path / "root")
+    assert find_mnist(given, root) == f"in the data root, {root / 'Tiny/raw'}"
+    assert find_mnist(given, None) == "not here yet, to be downloaded when first opened"
+    first, *others = files
+    (cache / "nextpixel/Tiny/raw").mkdir(parents=True)
+    (root / "Tiny/raw" / first).rename(cache / "nextpixel/Tiny/raw" / first)
+    assert find_mnist(given, root) == f"in the cache, {cache / 'nextpixel/Tiny/raw'}"
+    (root / "Tiny/raw" / others[0]).unlink()
+    assert find_mnist(given, root) == "not here yet, to be downloaded when first opened"

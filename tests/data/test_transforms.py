@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from nextpixel.data.transforms import binarise, reduce_bits, threshold
+from nextpixel.data.transforms import binarise, desaturate, paint, reduce_bits, threshold
 from nextpixel.errors import BadInput
 
 
@@ -71,3 +72,46 @@ def test_binarise_never_changes() -> None:
         hashlib.sha256(drawn.tobytes()).hexdigest()
         == "463921c9d0ee7fa3128d1113e2e6a20cac0b8d204a66c9e4790fb93bc44b1633"
     )
+
+
+def test_paint_has_one_colour_for_ones_and_another_for_zeros() -> None:
+    shapes = np.random.default_rng(1).integers(0, 2, (500, 1, 4, 5), dtype=np.uint8)
+    shapes[:, 0, 0, :2] = [0, 1]
+    painted = paint(shapes, np.random.default_rng(2), levels=4)
+    assert painted.dtype == np.uint8
+    assert painted.shape == (500, 3, 4, 5)
+    zeros, ones = painted[:, :, :1, :1], painted[:, :, :1, 1:2]
+    assert (painted == np.where(shapes == 1, ones, zeros)).all()
+    assert (zeros != ones).any(axis=1).all()
+
+
+def test_all_pairs_of_different_colours_are_equally_likely() -> None:
+    pairs, images = 8 * 7, 56_000
+    painted = paint(np.array([[[[0, 1]]]] * images), np.random.default_rng(0), levels=2)
+    zeros, ones = np.einsum("nchw,c->wn", painted.astype(int), [4, 2, 1])
+    counts = np.bincount(8 * zeros + ones, minlength=64).reshape(8, 8)
+    assert (counts.diagonal() == 0).all()
+    # chi-square with 55 degrees of freedom is above 120 with probability 1e-6; the seed is fixed
+    assert ((counts[~np.eye(8, dtype=bool)] - images / pairs) ** 2 / (images / pairs)).sum() < 120
+
+
+def test_paint_draws_the_first_images_alike() -> None:
+    shapes = np.random.default_rng(1).integers(0, 2, (70, 1, 3, 5), dtype=np.uint8)
+    every, some = (paint(given, np.random.default_rng(2)) for given in (shapes, shapes[:9]))
+    assert (every[:9] == some).all()
+
+
+def test_desaturate_is_what_pillow_does() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (1, 3, 300, 300), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(images[0].transpose(1, 2, 0)).convert("L"))
+    assert (desaturate(images)[0, 0] == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("colour", "grey"),
+    [((0, 0, 0), 0), ((255, 255, 255), 255), ((255, 0, 0), 76), ((0, 255, 0), 150), ((0, 0, 255), 29), ((7, 7, 7), 7)],
+)
+def test_desaturate_rounds_half_up(colour: tuple[int, int, int], grey: int) -> None:
+    found = desaturate(np.array(colour, np.uint8)[None, :, None, None])
+    assert found.dtype == np.uint8
+    assert found.tolist() == [[[[grey]]]]

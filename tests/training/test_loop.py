@@ -88,7 +88,7 @@ def test_the_best_model_stays_when_later_ones_are_worse(
     assert folder.joinpath("model.safetensors").read_bytes() == second != first
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop"])
 def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
     optimizer: Any, model: npx.Autoregressive, data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +120,16 @@ def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
     assert [{k: v for k, v in row.items() if k not in drop} for row in rows(whole)] == [
         {k: v for k, v in row.items() if k not in drop} for row in rows(halves)
     ]
+
+
+def test_rmsprop_keeps_one_moment_and_learns(model: npx.Autoregressive, data: DataSet, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, optimizer="rmsprop", learning_rate=0.005)
+    folder = train(model, data, out=tmp_path / "a", settings=settings)
+    metrics = rows(folder)
+    assert metrics[-1]["validation_nats"] < metrics[0]["validation_nats"]
+    state = load_file(folder / "state.safetensors")
+    kept = {name.rpartition(".")[2] for name in state if name.startswith("optimizer.")}
+    assert kept == {"step", "square_avg"}
 
 
 def test_a_finished_run_goes_on_only_with_more_epochs(model: npx.Autoregressive, data: DataSet, tmp_path: Path) -> None:

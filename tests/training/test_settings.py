@@ -16,11 +16,15 @@ from nextpixel.training import Training
         ({"batch": -64}, "batch must be at least 1, not -64"),
         ({"learning_rate": 0.0}, r"learning_rate must be above 0, not 0\.0"),
         ({"learning_rate": math.inf}, "learning_rate must be above 0, not inf"),
-        ({"optimizer": "sgd"}, "optimizer must be one of adam, adamw, not 'sgd'"),
+        ({"optimizer": "sgd"}, "optimizer must be one of adam, adamw, rmsprop, not 'sgd'"),
         ({"betas": (0.9, 1.0)}, r"betas must be at least 0 and below 1, not 1\.0"),
         ({"weight_decay": -0.1}, r"weight_decay must be at least 0, not -0\.1"),
         ({"warmup": -1}, "warmup must be at least 0, not -1"),
-        ({"schedule": "linear"}, "schedule must be one of cosine, constant, not 'linear'"),
+        ({"schedule": "linear"}, "schedule must be one of cosine, exponential, constant, not 'linear'"),
+        ({"decay": 0.0}, r"decay must be above 0 and at most 1, not 0\.0"),
+        ({"decay": 1.5}, r"decay must be above 0 and at most 1, not 1\.5"),
+        ({"decay": math.nan}, "decay must be above 0 and at most 1, not nan"),
+        ({"decay": 0.5}, r"decay is for the exponential schedule, but 0\.5 is given for cosine"),
         ({"gradient_clip": 0.0}, r"gradient_clip must be above 0, not 0\.0"),
         ({"ema": 1.0}, r"ema must be at least 0 and below 1, not 1\.0"),
         ({"precision": "16"}, "precision must be one of auto, fp32, bf16, not '16'"),
@@ -45,6 +49,12 @@ def test_the_rate_rises_linearly_then_falls_as_a_cosine() -> None:
     assert settings.rate(100, 1 / 3) == pytest.approx(0.75)
     assert settings.rate(100, 1.0) == 0.0
     assert Training(learning_rate=0.1, warmup=0, schedule="constant").rate(0, 0.9) == 0.1
+
+
+def test_the_rate_falls_by_a_factor_a_step() -> None:
+    settings = Training(learning_rate=1.0, warmup=2, schedule="exponential", decay=0.5)
+    assert [settings.rate(step, 0.9) for step in range(4)] == [0.5, 0.5, 0.25, 0.125]
+    assert Training(learning_rate=0.1, warmup=0, schedule="exponential").rate(10**6, 1.0) == 0.1
 
 
 def test_progress_is_of_steps_or_of_minutes_whichever_is_more() -> None:

@@ -14,8 +14,9 @@ VERBS = {
     "evaluate": "measure a model's likelihood of images it has not seen",
     "sample": "draw new images",
     "complete": "draw the unknown part of images",
+    "plot": "draw what a model sees, how a run went, a figure of samples",
     "models": "list the models and their settings",
-    "data": "list the data sets",
+    "data": "list, show and convert data sets",
 }
 
 
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; None for those of the process.
 
     Returns:
-        The exit status: 0, or 2 for bad input, or 130 when interrupted.
+        The exit status: 0, or 1 when a model fails a check, or 2 for bad input, or 130 when interrupted.
     """
     try:
         status = _run(list(sys.argv[1:] if arguments is None else arguments))
@@ -55,7 +56,7 @@ def _run(arguments: list[str]) -> int:
 
             print(f"nextpixel {__version__}")
         case [verb, *rest] if verb in VERBS:
-            importlib.import_module(f"nextpixel.cli.{verb}").main(rest)
+            return importlib.import_module(f"nextpixel.cli.{verb}").main(rest) or 0
         case [verb, *_]:
             close = difflib.get_close_matches(verb, VERBS, n=1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(VERBS)}."

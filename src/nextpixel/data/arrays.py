@@ -1,8 +1,8 @@
 """Images in numpy's files.
 
-An npz file holds `train_images` and, where there are any, `validation_images`, `test_images` and their `*_labels`; or
-`images` and `labels`; or a single array under any name. A scalar `levels` is taken at its word. An npy file is one
-array of images. Nothing is unpickled.
+An npz file holds `train_images` and, where there are any, `validation_images`, `test_images` and their `*_labels`, the
+images being called `train`, `validation` and `test` in some files; or `images` and `labels`; or a single array under
+any name. A scalar `levels` is taken at its word. An npy file is one array of images. Nothing is unpickled.
 """
 
 import tokenize
@@ -87,12 +87,13 @@ def _load(path: Path) -> dict[str, np.ndarray]:
 
 def _by_split(arrays: Mapping[str, np.ndarray], path: Path) -> dict[str, tuple[str, np.ndarray, np.ndarray | None]]:
     """Sort the arrays: for each split, the name of its images, the images, and their labels."""
-    if "train_images" in arrays:
-        return {
-            split: (f"{split}_images", arrays[f"{split}_images"], arrays.get(f"{split}_labels"))
-            for split in _SPLITS
-            if f"{split}_images" in arrays
-        }
+    for ending in ("_images", ""):
+        if f"train{ending}" in arrays:
+            return {
+                split: (f"{split}{ending}", arrays[f"{split}{ending}"], arrays.get(f"{split}_labels"))
+                for split in _SPLITS
+                if f"{split}{ending}" in arrays
+            }
     if "images" in arrays:
         return {"train": ("images", arrays["images"], arrays.get("labels"))}
     others = [name for name in arrays if name != "levels"]

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from nextpixel.data import imagenet
+from nextpixel.data.cifar import CIFAR10, find_cifar, load_cifar, load_grey_cifar
 from nextpixel.data.dataset import DataSet, Parts, Split
-from nextpixel.data.mnist import CLASSES, FASHION_MNIST, MNIST, load_mnist
+from nextpixel.data.mnist import CLASSES, FASHION_MNIST, MNIST, IdxSource, find_mnist, load_coloured_mnist, load_mnist
+from nextpixel.data.shapes import load_coloured_shapes, load_shapes
 from nextpixel.data.transforms import binarise, threshold
 from nextpixel.spec import ImageSpec
 
@@ -26,6 +29,7 @@ class CatalogueRow:
         source: where it comes from, for a reader.
         description: one line.
         load: reads it, given a data root or None.
+        find: says in words where it is on this machine, given a data root or None.
         change: what happens to the levels once the splits are made.
     """
 
@@ -35,6 +39,7 @@ class CatalogueRow:
     source: str
     description: str
     load: Callable[[str | Path | None], Parts]
+    find: Callable[[str | Path | None], str]
     change: Callable[[DataSet], DataSet] = lambda data: data
 
 
@@ -44,6 +49,14 @@ def _load_digits(root: str | Path | None) -> Parts:
     images, labels = load_digits(return_X_y=True)
     split = Split(np.asarray(images, np.uint8).reshape(-1, 1, 8, 8), np.asarray(labels, np.int64))
     return Parts(ImageSpec(1, 8, 8, levels=17), 10, split)
+
+
+def _installed(root: str | Path | None) -> str:
+    return "here, installed with scikit-learn"
+
+
+def _generated(root: str | Path | None) -> str:
+    return "here, generated when opened"
 
 
 def _binarised(data: DataSet) -> DataSet:
@@ -69,9 +82,43 @@ def _thresholded(data: DataSet) -> DataSet:
     return replace(data, spec=replace(data.spec, levels=2), **splits)
 
 
-_GREY = ImageSpec(1, 28, 28, levels=256)
-_BINARY = ImageSpec(1, 28, 28, levels=2)
-_SIZES = (55_000, 5_000, 10_000)
+_MNIST_SIZES = (55_000, 5_000, 10_000)
+_SHAPES_SIZES = (10_000, 1_000, 2_000)
+_CIFAR_SIZES = (45_000, 5_000, 10_000)
+_IMAGENET_SIZES = (1_271_167, 10_000, 50_000)
+
+
+def _mnist_row(
+    levels: int,
+    description: str,
+    *,
+    source: IdxSource = MNIST,
+    change: Callable[[DataSet], DataSet] = lambda data: data,
+) -> CatalogueRow:
+    return CatalogueRow(
+        ImageSpec(1, 28, 28, levels=levels),
+        CLASSES,
+        _MNIST_SIZES,
+        source.mirrors[0],
+        description,
+        partial(load_mnist, source),
+        partial(find_mnist, source),
+        change,
+    )
+
+
+def _imagenet_row(size: int) -> CatalogueRow:
+    return CatalogueRow(
+        ImageSpec(3, size, size, levels=256),
+        imagenet.CLASSES,
+        _IMAGENET_SIZES,
+        imagenet.SOURCE,
+        f"ImageNet scaled to {size}x{size}, npz batches (or image files, then without classes), read from disk as "
+        "needed; test is the published validation set",
+        partial(imagenet.load_imagenet, size),
+        partial(imagenet.find_imagenet, size),
+    )
+
 
 CATALOGUE: dict[str, CatalogueRow] = {
     "digits": CatalogueRow(
@@ -81,34 +128,61 @@ CATALOGUE: dict[str, CatalogueRow] = {
         "scikit-learn, embedded",
         "small handwritten digits; needs no download",
         _load_digits,
+        _installed,
     ),
-    "mnist": CatalogueRow(
-        _GREY, CLASSES, _SIZES, MNIST.mirrors[0], "handwritten digits in grey", partial(load_mnist, MNIST)
-    ),
-    "mnist-binary": CatalogueRow(
-        _BINARY,
-        CLASSES,
-        _SIZES,
-        MNIST.mirrors[0],
+    "mnist": _mnist_row(256, "handwritten digits in grey"),
+    "mnist-binary": _mnist_row(
+        2,
         "MNIST, a pixel being 1 with probability level / 255; train drawn for every batch, the rest once",
-        partial(load_mnist, MNIST),
-        _binarised,
+        change=_binarised,
     ),
-    "mnist-threshold": CatalogueRow(
-        _BINARY,
+    "mnist-threshold": _mnist_row(2, "MNIST, a pixel being 1 above level 127", change=_thresholded),
+    "mnist-coloured": CatalogueRow(
+        ImageSpec(3, 28, 28, levels=4),
         CLASSES,
-        _SIZES,
+        _MNIST_SIZES,
         MNIST.mirrors[0],
-        "MNIST, a pixel being 1 above level 127",
-        partial(load_mnist, MNIST),
-        _thresholded,
+        "MNIST above level 127 in one colour on another, drawn once for each image",
+        partial(load_coloured_mnist, MNIST),
+        partial(find_mnist, MNIST),
     ),
-    "fashion-mnist": CatalogueRow(
-        _GREY,
-        CLASSES,
-        _SIZES,
-        FASHION_MNIST.mirrors[0],
-        "pieces of clothing in grey",
-        partial(load_mnist, FASHION_MNIST),
+    "fashion-mnist": _mnist_row(256, "pieces of clothing in grey", source=FASHION_MNIST),
+    "shapes": CatalogueRow(
+        ImageSpec(1, 20, 20, levels=2),
+        4,
+        _SHAPES_SIZES,
+        "made by nextpixel",
+        "discs, squares, triangles and crosses of any place, size and rotation; no two images are alike",
+        load_shapes,
+        _generated,
     ),
+    "shapes-coloured": CatalogueRow(
+        ImageSpec(3, 20, 20, levels=4),
+        4,
+        _SHAPES_SIZES,
+        "made by nextpixel",
+        "the same shapes in one colour on another, drawn for each image",
+        load_coloured_shapes,
+        _generated,
+    ),
+    "cifar10": CatalogueRow(
+        ImageSpec(3, 32, 32, levels=256),
+        10,
+        _CIFAR_SIZES,
+        CIFAR10.mirrors[0],
+        "small photographs of animals and vehicles (CIFAR-10)",
+        partial(load_cifar, CIFAR10),
+        partial(find_cifar, CIFAR10),
+    ),
+    "cifar10-grey": CatalogueRow(
+        ImageSpec(1, 32, 32, levels=256),
+        10,
+        _CIFAR_SIZES,
+        CIFAR10.mirrors[0],
+        "CIFAR-10 in grey: (19595 R + 38470 G + 7471 B) / 65536, rounded",
+        partial(load_grey_cifar, CIFAR10),
+        partial(find_cifar, CIFAR10),
+    ),
+    "imagenet32": _imagenet_row(32),
+    "imagenet64": _imagenet_row(64),
 }

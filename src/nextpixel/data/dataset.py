@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nextpixel.data.lazy import Images, choose
 from nextpixel.spec import ImageSpec
 
 Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -23,7 +24,7 @@ class Split:
         draw: changes the images of every batch anew, with noise (dynamic binarisation), or None.
     """
 
-    images: np.ndarray
+    images: Images
     labels: np.ndarray | None = None
     draw: Draw | None = None
 
@@ -52,9 +53,9 @@ class Split:
         return torch.from_numpy(np.ascontiguousarray(images)), labels
 
     def take(self, indices: np.ndarray | slice) -> "Split":
-        """Keep only these images, in this order."""
+        """Keep only these images, in this order; those that are not in memory stay where they are."""
         labels = None if self.labels is None else self.labels[indices]
-        return Split(self.images[indices], labels, self.draw)
+        return Split(choose(self.images, indices), labels, self.draw)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,25 @@ from nextpixel.errors import BadInput
 ROOT_VARIABLE = "NEXTPIXEL_DATA"
 
 
+def data_root(root: str | Path | None) -> Path | None:
+    """The folder of the user's data sets: this one, or else the one that NEXTPIXEL_DATA names, if it does.
+
+    Raises:
+        BadInput: not a folder.
+    """
+    named = root if root is not None else os.environ.get(ROOT_VARIABLE) or None
+    if named is None:
+        return None
+    if not Path(named).expanduser().is_dir():
+        raise BadInput(f"The data root {named} is not a folder.")
+    return Path(named).expanduser()
+
+
+def cache_folder() -> Path:
+    """Where downloads and unpacked files are kept for this user; it need not exist yet."""
+    return Path(pooch.os_cache("nextpixel"))
+
+
 def locate(file: str, *, folder: str, sha256: str, mirrors: Sequence[str], root: str | Path | None) -> Path:
     """Where a file is on this machine, downloaded first if need be.
 
@@ -28,15 +47,22 @@ def locate(file: str, *, folder: str, sha256: str, mirrors: Sequence[str], root:
     Raises:
         BadInput: the root is not a folder, or no mirror gave the right file.
     """
-    named = root if root is not None else os.environ.get(ROOT_VARIABLE) or None
-    if named is not None:
-        if not Path(named).expanduser().is_dir():
-            raise BadInput(f"The data root {named} is not a folder.")
-        path = Path(named).expanduser() / folder / file
-        for candidate in (path, path.with_suffix("") if path.suffix == ".gz" else path):
-            if candidate.is_file():
-                return candidate
-    return fetch(file, folder=folder, sha256=sha256, mirrors=mirrors)
+    return _below_root(file, folder, root) or fetch(file, folder=folder, sha256=sha256, mirrors=mirrors)
+
+
+def whereabouts(files: Sequence[str], *, folder: str, root: str | Path | None) -> str:
+    """Say where `locate` would take files from; nothing is downloaded or checked.
+
+    Raises:
+        BadInput: the root is not a folder.
+    """
+    own = [_below_root(file, folder, root) for file in files]
+    if all(own):
+        return f"in the data root, {(data_root(root) or Path()) / folder}"
+    cache = cache_folder() / folder
+    if all(mine or (cache / file).is_file() for mine, file in zip(own, files, strict=True)):
+        return f"in the cache, {cache}"
+    return "not here yet, to be downloaded when first opened"
 
 
 def fetch(file: str, *, folder: str, sha256: str, mirrors: Sequence[str]) -> Path:
@@ -45,12 +71,12 @@ def fetch(file: str, *, folder: str, sha256: str, mirrors: Sequence[str]) -> Pat
     Raises:
         BadInput: no mirror gave the right file, or the cache cannot be written.
     """
-    place = Path(pooch.os_cache("nextpixel")) / folder
+    place = cache_folder() / folder
     pooch.get_logger().setLevel("WARNING")  # the progress bar says enough
     reasons = []
     for mirror in mirrors:
         try:
-            with _progress() as progress:
+            with bar_of_bytes() as progress:
                 bar: Any = _Bar(progress, file)  # pooch takes any such bar, and says that it is a boolean
                 downloader: Any = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16)
                 found = pooch.retrieve(mirror + file, f"sha256:{sha256}", file, place, downloader=downloader)
@@ -64,6 +90,22 @@ def fetch(file: str, *, folder: str, sha256: str, mirrors: Sequence[str]) -> Pat
     raise BadInput(f"{file} could not be downloaded: {'; '.join(reasons)}; put it in {ROOT_VARIABLE}/{folder} instead.")
 
 
+def bar_of_bytes() -> Progress:
+    """A progress bar for bytes, shown if someone watches."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_interactive)
+
+
+def _below_root(file: str, folder: str, root: str | Path | None) -> Path | None:
+    below = data_root(root)
+    if below is None:
+        return None
+    path = below / folder / file
+    candidates = (path, path.with_suffix("")) if path.suffix == ".gz" else (path,)
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
 def _reason(error: requests.RequestException) -> str:
     if error.response is not None:
         return f"answered {error.response.status_code}"
@@ -72,12 +114,6 @@ def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.Timeout):
         return "did not answer in time"
     return "could not be reached"
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_interactive)
 
 
 class _Bar:

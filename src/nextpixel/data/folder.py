@@ -1,7 +1,8 @@
 """Folders of image files.
 
 The sub-folders `train`, `validation` (or `val`) and `test` are splits, if there is a `train`. Sub-folders of a split,
-two or more, are classes: labels follow the alphabet. Files go by the alphabet too. How pixels become levels:
+two or more, are classes: labels follow the alphabet. Files go by the alphabet too. Folders of more than 1 GiB of levels
+are read image by image, when a batch is asked for. How pixels become levels:
 
 - grey, RGB: as they are, 256 levels, 1 or 3 channels;
 - 1 bit: levels 0 and 255 of grey (`bits=1` makes that two levels);
@@ -11,39 +12,47 @@ two or more, are classes: labels follow the alphabet. Files go by the alphabet t
 - a rotation noted by the camera: done; of several frames: the first.
 """
 
+import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from nextpixel.data.dataset import Parts, Split
+from nextpixel.data.lazy import Lazy
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+MOST_IN_MEMORY = 2**30  # bytes of levels, of all splits of a folder
 # What pillow lets through of its readers.
 _DAMAGE = (OSError, EOFError, SyntaxError, TypeError, ValueError, struct.error, Image.DecompressionBombError)
 
 
 def read_folder(path: Path) -> Parts:
-    """Read every image below a folder into memory.
+    """Read every image below a folder, into memory if they are not too many.
 
     Raises:
         BadInput: no images, a damaged image, images of different sizes or channels, or class folders that do not match.
+            A large folder's images say so only when they are read.
     """
-    folders = _split_folders(path)
-    classes = _class_names(folders["train"])
-    files = {split: _image_files(folder) for split, folder in folders.items()}
-    first = files["train"][0]
+    return read_folders(_split_folders(path))
+
+
+def read_folders(folders: Mapping[str, Path]) -> Parts:
+    """The same for folders anywhere: that of the split `train`, and of `validation` and `test` where there are any."""
+    names = {split: _image_names(folder) for split, folder in folders.items()}
+    classes = _class_names(names["train"])
+    first = folders["train"] / names["train"][0]
     example = read_image(first)
-    splits = {
-        split: Split(
-            _read_alike(files[split], first, example), _labels(files[split], folder, classes) if classes else None
-        )
-        for split, folder in folders.items()
-    }
+    stay = sum(map(len, names.values())) * example.nbytes > MOST_IN_MEMORY
+    splits = {}
+    for split, folder in folders.items():
+        pictures = _Pictures(folder, names[split], first, example)
+        labels = _labels(folder, names[split], classes) if classes else None
+        splits[split] = Split(pictures if stay else pictures[:], labels)
     return Parts(
         ImageSpec(*example.shape, levels=256),
         len(classes) or None,
@@ -51,6 +60,35 @@ def read_folder(path: Path) -> Parts:
         validation=splits.get("validation"),
         test=splits.get("test"),
     )
+
+
+class _Pictures(Lazy):
+    """Image files, all of them like the first one of the training images.
+
+    Args:
+        folder: where they are.
+        names: of the files below it. Text, not paths: there may be millions.
+        first: the file that the others must be like.
+        example: its levels, uint8, shape (C, H, W).
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], first: Path, example: np.ndarray) -> None:
+        self._folder, self._names, self._first, self._example = folder, names, first, example
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        images = np.empty((len(indices), *self._example.shape), np.uint8)
+        for place, index in enumerate(indices):
+            file = self._folder / self._names[int(index)]
+            image = read_image(file)
+            if image.shape != self._example.shape:
+                raise BadInput(
+                    f"{file} is {_size(image)}, but {self._first} is {_size(self._example)}; all images must be alike."
+                )
+            images[place] = image
+        return images
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -97,41 +135,29 @@ def _split_folders(path: Path) -> dict[str, Path]:
     return {split: path / name for split, name in named.items() if (path / name).is_dir()}
 
 
-def _class_names(folder: Path) -> list[str]:
-    """Name the sub-folders that have images; one alone is no class."""
-    names = sorted(below.name for below in _subfolders(folder) if any(_images_below(below)))
-    return names if len(names) >= 2 else []
+def _class_names(names: Sequence[str]) -> list[str]:
+    """The sub-folders that have images; one alone is no class."""
+    found = sorted({name.partition("/")[0] for name in names if "/" in name})
+    return found if len(found) >= 2 else []
 
 
-def _image_files(folder: Path) -> list[Path]:
-    files = sorted(_images_below(folder))
-    if not files:
+def _image_names(folder: Path) -> list[str]:
+    names = sorted(_images_below(folder), key=lambda name: name.replace("/", "\0"))  # folder by folder
+    if not names:
         raise BadInput(f"{folder} has no images in it ({', '.join(IMAGE_SUFFIXES)}).")
-    return files
+    return names
 
 
-def _images_below(folder: Path) -> list[Path]:
-    return [
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in IMAGE_SUFFIXES
-        and file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    ]
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return [below for below in folder.iterdir() if below.is_dir() and not below.name.startswith(".")]
-
-
-def _read_alike(files: Sequence[Path], first: Path, example: np.ndarray) -> np.ndarray:
-    images = np.empty((len(files), *example.shape), np.uint8)
-    for index, file in enumerate(files):
-        image = read_image(file)
-        if image.shape != example.shape:
-            raise BadInput(f"{file} is {_size(image)}, but {first} is {_size(example)}; all images must be alike.")
-        images[index] = image
-    return images
+def _images_below(folder: str | Path, within: str = "") -> Iterator[str]:
+    """Names relative to the folder, with slashes, in any order; what begins with a dot is left alone."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=not within):  # deeper links may lead in a circle
+                yield from _images_below(entry.path, f"{within}{entry.name}/")
+            elif entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file():
+                yield f"{within}{entry.name}"
 
 
 def _size(image: np.ndarray) -> str:
@@ -139,9 +165,9 @@ def _size(image: np.ndarray) -> str:
     return f"{width}x{height} in {'grey' if channels == 1 else 'colour'}"
 
 
-def _labels(files: Sequence[Path], folder: Path, classes: Sequence[str]) -> np.ndarray:
+def _labels(folder: Path, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     numbers = {name: number for number, name in enumerate(classes)}
-    for file in files:
-        if file.relative_to(folder).parts[0] not in numbers:
-            raise BadInput(f"{file} is in none of the class folders {', '.join(classes)}.")
-    return np.array([numbers[file.relative_to(folder).parts[0]] for file in files], np.int64)
+    for name in names:
+        if name.partition("/")[0] not in numbers:
+            raise BadInput(f"{folder / name} is in none of the class folders {', '.join(classes)}.")
+    return np.array([numbers[name.partition("/")[0]] for name in names], np.int64)

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
-from nextpixel.data.download import locate
+from nextpixel.data.download import locate, whereabouts
 from nextpixel.data.idx import read_idx
+from nextpixel.data.transforms import paint, threshold
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
 CLASSES = 10
+TRAIN_COLOUR_SEED, TEST_COLOUR_SEED = 1998, 2294
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,25 @@ def load_mnist(source: IdxSource, root: str | Path | None) -> Parts:
     """Read the 60,000 training and 10,000 test images, 256 levels."""
     train, test = (_load_split(source, root, which) for which in ("train", "t10k"))
     return Parts(ImageSpec(1, 28, 28, levels=256), CLASSES, train, test=test)
+
+
+def load_coloured_mnist(source: IdxSource, root: str | Path | None) -> Parts:
+    """The same images in colour, four levels: what is above level 127 in one colour, the rest in another.
+
+    The colours are drawn by the place of an image in its file, so they are the same however the splits are cut.
+    """
+    grey = load_mnist(source, root)
+    assert grey.test is not None
+    train, test = (
+        Split(paint(threshold(split.images), np.random.default_rng(seed), levels=4), split.labels)
+        for split, seed in ((grey.train, TRAIN_COLOUR_SEED), (grey.test, TEST_COLOUR_SEED))
+    )
+    return Parts(ImageSpec(3, 28, 28, levels=4), CLASSES, train, test=test)
+
+
+def find_mnist(source: IdxSource, root: str | Path | None) -> str:
+    """Say where the four files are on this machine."""
+    return whereabouts(list(source.hashes), folder=source.folder, root=root)
 
 
 def _load_split(source: IdxSource, root: str | Path | None, which: str) -> Split:

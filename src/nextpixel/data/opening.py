@@ -3,12 +3,16 @@
 import difflib
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from nextpixel.data.arrays import ARRAY_SUFFIXES, read_arrays
 from nextpixel.data.catalogue import CATALOGUE
 from nextpixel.data.dataset import DataSet, Parts, Split
 from nextpixel.data.folder import read_folder
+from nextpixel.data.lazy import change
 from nextpixel.data.splits import cut
 from nextpixel.data.transforms import reduce_bits
 from nextpixel.errors import BadInput
@@ -28,12 +32,13 @@ def open_data(
     """Open a data set by its name, or the user's own by its path.
 
     Splits are made by fixed seeds. A named set has the sizes that the catalogue gives; own data without validation or
-    test images gives up a tenth of its training images for each, at least one.
+    test images gives up a tenth of its training images for each, at least one. ImageNet and folders of more than 1 GiB
+    stay on disk: their images are read when a batch is asked for.
 
     Args:
         name: a name of the catalogue, or the path of a folder of images, an npz or an npy file.
         root: a folder with named sets in torchvision's layout, `MNIST/raw/…`; else the variable NEXTPIXEL_DATA names
-            it. What is not there is downloaded to the user's cache.
+            it. What is not there is downloaded to the user's cache, where that may be (`nextpixel data` says).
         bits: keep the 2**bits levels floor(level · 2**bits / levels).
         limit: keep the first so many images of each split, for quick trials.
         validation: how many training images become validation images.
@@ -92,8 +97,11 @@ def _with_bits(data: DataSet, bits: int) -> DataSet:
     if not data.spec.ordinal:
         raise BadInput(f"bits={bits} needs levels that are in order; those of {data.name} are names (ordinal=False).")
 
+    reduce = partial(reduce_bits, bits=bits, levels=data.spec.levels)
+    reduce(np.empty(0, np.uint8))  # refuses what is out of range now, not with the first batch
+
     def reduced(split: Split) -> Split:
-        return replace(split, images=reduce_bits(split.images, bits, levels=data.spec.levels))
+        return replace(split, images=change(split.images, reduce))
 
     train, validation, test = reduced(data.train), reduced(data.validation), reduced(data.test)
     return replace(data, spec=replace(data.spec, levels=2**bits), train=train, validation=validation, test=test)

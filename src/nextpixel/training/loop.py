@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import Adam, AdamW, Optimizer, RMSprop
 
 from nextpixel import pictures
 from nextpixel.autoregressive import Autoregressive
@@ -260,11 +260,13 @@ def _has_fast_bf16(device: torch.device) -> bool:
 
 
 def _optimizer(model: torch.nn.Module, settings: Training) -> Optimizer:
-    kinds = {"adam": Adam, "adamw": AdamW}
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     kept = [group for group in groups if group["params"]]
-    return kinds[settings.optimizer](kept, lr=settings.learning_rate, betas=settings.betas, fused=True)
+    if settings.optimizer == "rmsprop":
+        return RMSprop(kept, lr=settings.learning_rate)  # has no fused form
+    kind = {"adam": Adam, "adamw": AdamW}[settings.optimizer]
+    return kind(kept, lr=settings.learning_rate, betas=settings.betas, fused=True)

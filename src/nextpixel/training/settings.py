@@ -17,14 +17,15 @@ class Training:
     Args:
         epochs: passes over the training images, at most.
         max_minutes: minutes, validation and samples included, after which the run ends, with one last validation;
-            None for no limit. The learning rate decays to zero by then.
+            None for no limit. The cosine schedule reaches zero by then.
         batch: images in a step.
         learning_rate: of the optimizer, at its highest.
-        optimizer: "adam" or "adamw" (weight decay apart from the gradient).
-        betas: decay of the optimizer's two moments, a step.
+        optimizer: "adam", "adamw" (weight decay apart from the gradient) or "rmsprop".
+        betas: decay of the two moments that adam and adamw keep, a step.
         weight_decay: of matrices and kernels; biases and gains are left alone.
         warmup: steps in which the learning rate rises linearly from zero.
-        schedule: "cosine" falls to zero over the run, "constant" stays.
+        schedule: "cosine" falls to zero over the run, "exponential" by the factor `decay` a step, "constant" stays.
+        decay: of the exponential schedule, above 0; 1 for no decay.
         gradient_clip: largest norm of the gradient of nats per image; None for no limit.
         ema: decay of the average of the weights that is validated and saved, a step; 0 for the weights themselves.
         precision: "fp32", "bf16" (activations only), or "auto": bf16 where the device computes it fast.
@@ -42,11 +43,12 @@ class Training:
     max_minutes: float | None = None
     batch: int = 64
     learning_rate: float = 1e-3
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw", "rmsprop"] = "adam"
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
     warmup: int = 100
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "exponential", "constant"] = "cosine"
+    decay: float = 1.0
     gradient_clip: float | None = None
     ema: float = 0.999
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -58,8 +60,8 @@ class Training:
 
     def __post_init__(self) -> None:
         for name, choices in (
-            ("optimizer", ("adam", "adamw")),
-            ("schedule", ("cosine", "constant")),
+            ("optimizer", ("adam", "adamw", "rmsprop")),
+            ("schedule", ("cosine", "exponential", "constant")),
             ("precision", ("auto", "fp32", "bf16")),
         ):
             if getattr(self, name) not in choices:
@@ -70,6 +72,11 @@ class Training:
             self._check(name, getattr(self, name), "above 0", lambda value: 0 < value < math.inf)
         for name in ("weight_decay", "warmup", "samples", "seed"):
             self._check(name, getattr(self, name), "at least 0", lambda value: 0 <= value < math.inf)
+        self._check("decay", self.decay, "above 0 and at most 1", lambda value: 0 < value <= 1)
+        if self.decay != 1 and self.schedule != "exponential":
+            raise BadInput(
+                f"training.decay is for the exponential schedule, but {self.decay} is given for {self.schedule}."
+            )
         for name, value in (("ema", self.ema), ("betas", self.betas[0]), ("betas", self.betas[1])):
             self._check(name, value, "at least 0 and below 1", lambda value: 0 <= value < 1)
 
@@ -85,5 +92,6 @@ class Training:
     def rate(self, step: int, progress: float) -> float:
         """Tell the learning rate of a step, where `progress` of the run is behind it."""
         risen = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
-        fallen = 0.5 * (1 + math.cos(math.pi * progress)) if self.schedule == "cosine" else 1.0
+        # 1 to any power is the constant schedule.
+        fallen = 0.5 * (1 + math.cos(math.pi * progress)) if self.schedule == "cosine" else self.decay**step
         return self.learning_rate * risen * fallen

@@ -1,0 +1,184 @@
+"""`nextpixel plot`: what a model sees, how a run went, and a figure for a paper."""
+
+import argparse
+import difflib
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import nextpixel as npx
+from nextpixel import pictures, plots
+from nextpixel.cli.common import Parser, check_spec, classes_of, data_of, device, pieces, place, whole, with_bar
+
+EXAMPLES = (
+    "nextpixel plot receptive-field runs/digits --pixel 4,4",
+    "nextpixel plot curves runs/digits runs/mnist-binary --over minutes",
+    "nextpixel plot samples runs/digits",
+    "nextpixel plot figure runs/digits --out figure.png",
+)
+ACROSS, DRAWN, COMPLETED = 12, 6, 6  # the figure: columns, rows from scratch, rows of completions
+
+
+def main(arguments: list[str]) -> None:
+    """Find the kind of plot."""
+    match arguments:
+        case [kind, *rest] if kind in KINDS:
+            KINDS[kind](rest)
+        case [kind, *_] if not kind.startswith("-"):
+            close = difflib.get_close_matches(kind, KINDS, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(KINDS)}."
+            raise npx.BadInput(f"There is no plot {kind!r}; {hint}")
+        case _:
+            parser = Parser(
+                "plot", "Draw what a model sees, how a run went, or a figure of samples.", examples=EXAMPLES
+            )
+            kinds = f"{', '.join(KINDS)}; nextpixel plot KIND --help says more"
+            parser.add_argument("kind", metavar="KIND", help=kinds)
+            parser.parse_args(arguments)
+
+
+def _receptive_field(arguments: list[str]) -> None:
+    parser = Parser(
+        "plot receptive-field",
+        "Draw which sub-pixels a pixel's distribution depends on, by gradient: a panel for each pair of channels.",
+        examples=(
+            "nextpixel plot receptive-field runs/digits",
+            "nextpixel plot receptive-field model.safetensors --pixel 16,31 --channel 2 --out blue.png",
+        ),
+    )
+    parser.add_model()
+    parser.add_argument("--pixel", type=_pixel, metavar="r,c", help="row and column from 0 (default: the centre)")
+    parser.add_argument("--channel", type=whole(0), metavar="N", help="the parameters of this one (default: of each)")
+    _add_seed(parser, "of the images' random levels")
+    _add_out(parser, "receptive-field.png")
+    options = parser.parse_args(arguments)
+
+    out = place(options.out, ".png")
+    model = npx.load(options.model, device=device(options.device))
+    row, column = options.pixel or (model.spec.height // 2, model.spec.width // 2)
+    where = (row, column, options.channel)
+    bar = partial(with_bar, doing="looking")
+    field = plots.receptive_field(model, *where, seed=options.seed, watch=bar)
+    pictures.write(plots.draw_receptive_field(model, field, *where), out)
+    for line in plots.describe_receptive_field(model, field, *where):
+        print(line)
+    print(f"The receptive field: {out}")
+
+
+def _curves(arguments: list[str]) -> None:
+    parser = Parser(
+        "plot curves",
+        "Draw the training and validation curves of runs, in bits per dimension.",
+        examples=(
+            "nextpixel plot curves runs/digits",
+            "nextpixel plot curves runs/a runs/b --over step --out compared.png",
+        ),
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "--over", choices=("epoch", "step", "minutes"), default="epoch", help="the horizontal axis (default: epoch)"
+    )
+    _add_out(parser, "curves.png")
+    options = parser.parse_args(arguments)
+
+    out = place(options.out, ".png")
+    curves = [plots.read_curves(run, options.over) for run in options.runs]
+    pictures.write(plots.draw_curves(curves, options.over), out)
+    print(f"The curves of {', '.join(map(str, options.runs))}: {out}")
+
+
+def _samples(arguments: list[str]) -> None:
+    parser = Parser(
+        "plot samples",
+        "Draw side by side what a run drew while it was trained.",
+        examples=("nextpixel plot samples runs/digits", "nextpixel plot samples runs/digits -n 4 --out over-time.png"),
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "-n", "--pictures", type=whole(1), default=12, metavar="N", help="at most, evenly over the run (default: 12)"
+    )
+    _add_out(parser, "samples.png")
+    options = parser.parse_args(arguments)
+
+    out = place(options.out, ".png")
+    found = plots.read_samples(options.run, options.pictures)
+    pictures.write(plots.draw_samples(found), out)
+    print(f"{len(found)} pictures of {options.run}: {out}")
+
+
+def _figure(arguments: list[str]) -> None:
+    parser = Parser(
+        "plot figure",
+        f"Draw {ACROSS}x{DRAWN + COMPLETED} images: {DRAWN} rows from scratch, then {COMPLETED} rows that complete the "
+        f"top halves of {ACROSS} images, one a column. With classes, a column has that of its image.",
+        examples=(
+            "nextpixel plot figure runs/digits",
+            "nextpixel plot figure model.safetensors --data mnist-binary --seed 3 --out figure.png",
+        ),
+    )
+    parser.add_model()
+    parser.add_data()
+    parser.add_drawing()
+    _add_out(parser, "figure.png")
+    options = parser.parse_args(arguments)
+
+    out = place(options.out, ".png")
+    model = npx.load(options.model, device=device(options.device))
+    data = data_of(options.model, options)
+    check_spec(model, data.spec, what=data.name)
+    split = getattr(data, options.split)
+    if len(split) < ACROSS:
+        raise npx.BadInput(
+            f"The figure needs {ACROSS} images; the {options.split} split of {data.name} has {len(split)}."
+        )
+    given, labels = split.batch(np.arange(ACROSS), np.random.default_rng(options.seed))
+    pictures.grid(given, model.spec.levels)  # refuses what has no picture, before the work
+    known = torch.zeros(given.shape, dtype=torch.bool)
+    known[:, :, : model.spec.height // 2] = True
+    rows = DRAWN + COMPLETED
+    labels = None if classes_of(model, None) is None or labels is None else labels.repeat(rows)
+    # Nothing is known of the images of the first rows: to complete them is to draw them.
+    given = given.long().repeat(rows, 1, 1, 1)
+    known = torch.cat([torch.zeros_like(known).repeat(DRAWN, 1, 1, 1), known.repeat(COMPLETED, 1, 1, 1)])
+    images = torch.cat(
+        [
+            model.complete(
+                given[piece],
+                known[piece],
+                None if labels is None else labels[piece],
+                seed=options.seed,
+                temperature=options.temperature,
+                first=piece.start,
+            ).cpu()
+            for piece in with_bar(pieces(len(given)), "drawing")
+        ]
+    )
+    pictures.write(pictures.grid(images, model.spec.levels, columns=ACROSS), out)
+    print(f"{ACROSS * DRAWN} images from scratch, {COMPLETED} completions of each of {ACROSS} top halves: {out}")
+
+
+def _add_seed(parser: Parser, what: str) -> None:
+    parser.add_argument("--seed", type=whole(0), default=0, help=f"{what} (default: 0)")
+
+
+def _add_out(parser: Parser, default: str) -> None:
+    parser.add_argument("--out", default=default, metavar="FILE.png", help=f"(default: {default})")
+
+
+def _pixel(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+),(\d+)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a pixel r,c such as 14,7")
+    return int(found[1]), int(found[2])
+
+
+KINDS: dict[str, Callable[[list[str]], None]] = {
+    "receptive-field": _receptive_field,
+    "curves": _curves,
+    "samples": _samples,
+    "figure": _figure,
+}

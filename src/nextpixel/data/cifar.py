@@ -1,0 +1,147 @@
+"""CIFAR-10, binary version: records of a label and 3072 levels, 10,000 in each of six files.
+
+The files are read from a folder, or out of the archive in which they are published: it is never unpacked, and a member
+counts only under its exact name, as a plain file of the right size.
+"""
+
+import gzip
+import tarfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from nextpixel.data.dataset import Parts, Split
+from nextpixel.data.download import data_root, locate, whereabouts
+from nextpixel.data.transforms import desaturate
+from nextpixel.errors import BadInput
+from nextpixel.spec import ImageSpec
+
+CLASSES = 10
+TRAIN_FILES, TEST_FILE = tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"
+FOLDER = "cifar-10-batches-bin"  # below the data root as in the archive
+_RECORD = 1 + 3 * 32 * 32
+_GZIP = b"\x1f\x8b"
+_DAMAGE = (OSError, EOFError, ValueError, tarfile.TarError, zlib.error)
+
+
+@dataclass(frozen=True)
+class CifarSource:
+    """Where the archive is.
+
+    Args:
+        file: its name.
+        mirrors: addresses, tried in turn.
+        sha256: of the archive as it was first published.
+        images: in each of its six files.
+    """
+
+    file: str
+    mirrors: tuple[str, ...]
+    sha256: str
+    images: int = 10_000
+
+
+CIFAR10 = CifarSource(
+    "cifar-10-binary.tar.gz",
+    ("https://www.cs.toronto.edu/~kriz/",),
+    # The page gives only the MD5, c32a1d4ab5d03f1284b67883e8d87530; this is what public loaders of the archive check.
+    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+)
+
+
+def load_cifar(source: CifarSource, root: str | Path | None) -> Parts:
+    """Read the training and the test images, 256 levels of red, green and blue.
+
+    Raises:
+        BadInput: a file is missing, damaged or not as long as it must be, or the download failed.
+    """
+    folder = _folder(root)
+    if folder is not None:
+        contents = {file: _read_file(folder / file, source) for file in (*TRAIN_FILES, TEST_FILE)}
+        place = folder
+    else:
+        place = locate(source.file, folder="", sha256=source.sha256, mirrors=source.mirrors, root=root)
+        contents = _read_archive(place, source)
+    train = _split([contents[file] for file in TRAIN_FILES], place)
+    return Parts(ImageSpec(3, 32, 32, levels=256), CLASSES, train, test=_split([contents[TEST_FILE]], place))
+
+
+def load_grey_cifar(source: CifarSource, root: str | Path | None) -> Parts:
+    """The same images without their colours, 256 levels of grey."""
+    parts = load_cifar(source, root)
+    assert parts.test is not None
+    train, test = (Split(desaturate(split.images), split.labels) for split in (parts.train, parts.test))
+    return Parts(ImageSpec(1, 32, 32, levels=256), CLASSES, train, test=test)
+
+
+def find_cifar(source: CifarSource, root: str | Path | None) -> str:
+    """Say where the images are on this machine."""
+    folder = _folder(root)
+    return whereabouts([source.file], folder="", root=root) if folder is None else f"in the data root, {folder}"
+
+
+def _folder(root: str | Path | None) -> Path | None:
+    below = data_root(root)
+    return None if below is None or not (below / FOLDER).is_dir() else below / FOLDER
+
+
+def _read_file(path: Path, source: CifarSource) -> bytes:
+    if not path.is_file():
+        raise BadInput(f"{path} is missing; {path.parent} must hold all of {source.file}.")
+    content = path.read_bytes()
+    if len(content) != source.images * _RECORD:
+        raise BadInput(f"{path} is damaged: it has {len(content)} bytes, not {source.images * _RECORD}.")
+    return content
+
+
+def _read_archive(path: Path, source: CifarSource) -> dict[str, bytes]:
+    """The six files, by name."""
+    try:
+        with path.open("rb") as raw:
+            zipped = raw.read(2) == _GZIP
+            raw.seek(0)
+            if not zipped:
+                return _read_members(raw, path, source)
+            with gzip.GzipFile(fileobj=raw) as stream:
+                contents = _read_members(stream, path, source)
+                while stream.read(2**20):  # to the end, where the sum of all is checked
+                    pass
+                return contents
+    except BadInput:
+        raise
+    except _DAMAGE as error:
+        raise BadInput(f"{path} is a damaged archive ({error}).") from error
+
+
+def _read_members(stream: Any, path: Path, source: CifarSource) -> dict[str, bytes]:
+    contents = {}
+    with tarfile.open(fileobj=stream, mode="r:") as archive:
+        for member in archive:
+            name = PurePosixPath(member.name)
+            if name.is_absolute() or ".." in name.parts:
+                raise BadInput(f"{path} has a member {member.name}, which is outside of it: this is not {source.file}.")
+            if name.parent != PurePosixPath(FOLDER) or name.name not in (*TRAIN_FILES, TEST_FILE):
+                continue
+            if not member.isreg() or member.size != source.images * _RECORD:
+                what = f"{member.size} bytes long" if member.isreg() else "no plain file"
+                raise BadInput(
+                    f"{path} has a member {member.name} that is {what}, not of {source.images * _RECORD} bytes."
+                )
+            content = archive.extractfile(member)
+            assert content is not None
+            contents[name.name] = content.read()
+    for file in (*TRAIN_FILES, TEST_FILE):
+        if file not in contents:
+            raise BadInput(f"{path} has no member {FOLDER}/{file}.")
+    return contents
+
+
+def _split(contents: list[bytes], place: Path) -> Split:
+    records = [np.frombuffer(content, np.uint8).reshape(-1, _RECORD) for content in contents]
+    labels = np.concatenate([some[:, 0] for some in records]).astype(np.int64)
+    if labels.max() >= CLASSES:
+        raise BadInput(f"{place} has the label {labels.max()}; they go from 0 to {CLASSES - 1}.")
+    return Split(np.concatenate([some[:, 1:] for some in records]).reshape(-1, 3, 32, 32), labels)

@@ -1,0 +1,315 @@
+"""Pictures with axes and titles: what a model sees, how a run went."""
+
+import copy
+import csv
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from nextpixel.autoregressive import Autoregressive
+from nextpixel.errors import BadInput
+
+Over = Literal["epoch", "step", "minutes"]
+
+DOTS = 100  # an inch: matplotlib measures in inches
+FAINTEST = 1e-6  # of the largest gradient: what is fainter has the colour of this
+LATER, BLIND, PIXEL = (0.93, 0.93, 0.93), (1.0, 0.75, 0.55), "red"
+
+
+def receptive_field(
+    model: Autoregressive,
+    row: int,
+    column: int,
+    channel: int | None = None,
+    *,
+    images: int = 4,
+    seed: int = 0,
+    watch: Callable[[Sequence[int]], Iterable[int]] = iter,
+) -> Tensor:
+    """What a pixel's sub-pixels see, by the gradient of their parameters with respect to the levels of images.
+
+    The gradient is that of a random mix of a sub-pixel's parameters, its absolute value averaged over images of random
+    levels. It is computed in float64, and is exactly 0 where nothing leads from a level to the parameters.
+
+    Args:
+        model: any exact model; it is left as it is. One with a context is given an arbitrary one.
+        row, column: of the pixel, from 0 at the top left.
+        channel: only the parameters of this one; None for all.
+        images: how many; a rectifier may be shut on one image, and hardly on all.
+        seed: of their levels and of the mix.
+        watch: goes through the images, for a progress bar.
+
+    Returns:
+        Shape (C_out, C_in, H, W): parameters of channel C_out with respect to levels of channel C_in. C_out is 1 for a
+        single channel.
+
+    Raises:
+        BadInput: a pixel outside of the image, or a channel that it does not have.
+
+    Example:
+        >>> import nextpixel as npx
+        >>> model = npx.build("gated_pixelcnn", npx.ImageSpec(3, 6, 6, levels=4), filters=6, blocks=2)
+        >>> receptive_field(model, 3, 3).shape
+        torch.Size([3, 3, 6, 6])
+    """
+    channels = _channels(model, channel)
+    _check_pixel(model, row, column)
+    # There is no float64 on mps. Weights that need a gradient give one, of zero, to parameters that see nothing.
+    where = torch.device("cpu") if model.device.type == "mps" else model.device
+    exact = copy.deepcopy(model).to(where, torch.float64).eval().requires_grad_()
+    generator = torch.Generator().manual_seed(seed)
+    field = torch.zeros(len(channels), *model.spec.shape, dtype=torch.float64)
+    with torch.enable_grad():
+        for image in watch(range(images)):  # one at a time: a deep network keeps much of each for its gradient
+            drawn = torch.randint(model.spec.levels, (1, *model.spec.shape), generator=generator)
+            levels = drawn.to(where, torch.float64).requires_grad_()
+            parameters = exact.backbone(levels, _some_context(model, image, levels))[0, :, row, column]
+            mix = torch.randn(parameters.shape, generator=generator, dtype=torch.float64).to(where)
+            for place, which in enumerate(channels):
+                mixed = (parameters[which] * mix[which]).sum()
+                (gradient,) = torch.autograd.grad(mixed, levels, retain_graph=True, materialize_grads=True)
+                field[place] += gradient[0].abs().cpu() / images
+    return field
+
+
+def earlier(model: Autoregressive, row: int, column: int, channel: int) -> Tensor:
+    """Which sub-pixels come before one in the order of drawing, and may be seen by it: bool, shape (C, H, W)."""
+    channels, height, width = model.spec.shape
+    together = channels // model.backbone.substeps
+    order = torch.arange(model.spec.subpixels).view(height, width, channels).permute(2, 0, 1)
+    return order < (row * width + column) * channels + channel // together * together
+
+
+def describe_receptive_field(
+    model: Autoregressive, field: Tensor, row: int, column: int, channel: int | None = None
+) -> list[str]:
+    """Tell what `receptive_field` found, in a line for each channel."""
+    lines = []
+    for sight, which in zip(field > 0, _channels(model, channel), strict=True):
+        before = earlier(model, row, column, which)
+        seen, forbidden = int((sight & before).sum()), int((sight & ~before).sum())
+        subject = f"Pixel {row},{column}" + (f", {_name(model, which)}," if model.spec.channels > 1 else "")
+        leak = f", and {forbidden:,} that it must not see" if forbidden else ""
+        lines.append(f"{subject} sees {seen:,} of {int(before.sum()):,} earlier sub-pixels{leak}")
+    return lines
+
+
+def draw_receptive_field(
+    model: Autoregressive, field: Tensor, row: int, column: int, channel: int | None = None
+) -> Image.Image:
+    """Draw what `receptive_field` found: a panel for each pair of channels, the pixel itself in a red frame.
+
+    The colour is the logarithm of the gradient. Earlier sub-pixels that are not seen are orange, later ones grey.
+    """
+    from matplotlib.colors import LogNorm
+    from matplotlib.patches import Patch, Rectangle
+
+    channels = _channels(model, channel)
+    height, width = field.shape[2:]
+    panel_width, panel_height = _panel(height, width, panels=field.shape[1])
+    figure = _figure(field.shape[1] * panel_width + 1.3, len(channels) * panel_height + 1.0 + 0.2 * len(channels))
+    grid = figure.subplots(len(channels), field.shape[1], squeeze=False, sharex=True, sharey=True)
+    most = float(field.max())
+    shades = LogNorm(vmin=most * FAINTEST, vmax=most, clip=True) if most > 0 else None
+    for (place, given), axes in np.ndenumerate(grid):
+        before = earlier(model, row, column, channels[place])[given].numpy()
+        axes.imshow(np.where(before[..., None], BLIND, LATER), interpolation="nearest")
+        gradient = field[place, given].numpy()
+        shown = axes.imshow(np.ma.masked_equal(gradient, 0.0), norm=shades, cmap="viridis", interpolation="nearest")
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=PIXEL, linewidth=2))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        if model.spec.channels > 1 and place == 0:
+            axes.set_title(f"sees {_name(model, given)}", fontsize=10)
+        if model.spec.channels > 1 and given == 0:
+            axes.set_ylabel(_name(model, channels[place]))
+        if most > 0 and (place, given) == (0, 0):
+            figure.colorbar(shown, ax=grid, label="mean absolute gradient", shrink=0.8)
+    figure.suptitle("\n".join(describe_receptive_field(model, field, row, column, channel)), fontsize=11)
+    keys = [Patch(color=BLIND, label="earlier, not seen"), Patch(color=LATER, label="later")]
+    figure.legend(handles=keys, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    return _picture(figure)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The metrics of a run, a value for each validation.
+
+    Attributes:
+        run: the run folder, as it was named.
+        over: epochs, steps or minutes.
+        train, validation: bits per dimension.
+    """
+
+    run: str
+    over: NDArray[np.float64]
+    train: NDArray[np.float64]
+    validation: NDArray[np.float64]
+
+
+def read_curves(run: Path, over: Over = "epoch") -> Curves:
+    """Read metrics.csv of a run folder.
+
+    Args:
+        run: the folder.
+        over: the column that is the horizontal axis.
+
+    Raises:
+        BadInput: no such folder, no metrics in it, or a file that is not metrics.
+    """
+    path = _run_folder(run) / "metrics.csv"
+    if not path.is_file():
+        raise BadInput(f"The run {run} has no metrics: there is no {path}.")
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        columns = {
+            name: np.array([float(row[name]) for row in rows])
+            for name in (over, "train_nats", "validation_nats", "validation_bits_per_dim")
+        }
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise BadInput(f"{path} does not hold the metrics of a run.") from error
+    if not rows:
+        raise BadInput(f"The run {run} has no metrics yet: {path} has no rows.")
+    bits = columns["validation_bits_per_dim"]
+    return Curves(
+        str(run),
+        columns[over],
+        # Every row has the same bits per dimension for a nat per image; their sums round least.
+        columns["train_nats"] * (bits.sum() / columns["validation_nats"].sum()),
+        bits,
+    )
+
+
+def draw_curves(runs: Sequence[Curves], over: Over = "epoch") -> Image.Image:
+    """Draw the training and validation curves of runs, a colour a run.
+
+    Args:
+        runs: at least one.
+        over: what `read_curves` was told.
+    """
+    figure = _figure(8.0, 5.0)
+    axes = figure.subplots()
+    marker = "." if max(len(run.over) for run in runs) <= 50 else ""
+    unit = over.removesuffix("s")
+    for number, run in enumerate(runs):
+        colour = f"C{number % 10}"
+        axes.plot(run.over, run.train, color=colour, linestyle="--", marker=marker, alpha=0.6)
+        best = run.validation.argmin()
+        label = f"{run.run}: {run.validation[best]:.4f} at {unit} {run.over[best]:,.6g}"
+        axes.plot(run.over, run.validation, color=colour, marker=marker, label=label)
+    axes.plot([], [], color="grey", linestyle="--", label="training")
+    axes.set_xlabel(f"{unit}s")
+    axes.set_ylabel("bits per dimension")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=9, title="validation, and its lowest value")
+    return _picture(figure)
+
+
+def read_samples(run: Path, most: int) -> list[tuple[int, Image.Image]]:
+    """Read the pictures that a run drew: at most so many, evenly over the run, with the step of each.
+
+    Raises:
+        BadInput: no such folder, no pictures in it, or one that cannot be read.
+    """
+    paths = sorted(path for path in (_run_folder(run) / "samples").glob("*.png") if path.stem.isdecimal())
+    if not paths:
+        raise BadInput(f"The run {run} has no samples: there is no picture in {run / 'samples'}.")
+    chosen = np.unique(
+        np.linspace(len(paths) - 1, 0, min(most, len(paths))).round().astype(int)
+    )  # the last in any case
+    found = []
+    for path in (paths[index] for index in chosen):
+        try:
+            with Image.open(path) as picture:
+                found.append((int(path.stem), picture.convert("RGB")))
+        except (OSError, SyntaxError) as error:  # what Pillow raises for a damaged PNG
+            raise BadInput(f"{path} cannot be read as an image.") from error
+    return found
+
+
+def draw_samples(pictures: Sequence[tuple[int, Image.Image]]) -> Image.Image:
+    """Draw pictures of a run side by side, dot by dot, each under its step.
+
+    Args:
+        pictures: with their steps, at least one.
+    """
+    gap, line = 12, 28
+    wide = max(max(picture.width for _, picture in pictures), 100)
+    high = max(picture.height for _, picture in pictures)
+    across = min(len(pictures), math.ceil(math.sqrt(len(pictures) * high / wide)))
+    high += line
+    rows = math.ceil(len(pictures) / across)
+    size = (across * (wide + gap) + gap, rows * (high + gap) + gap)
+    figure = _figure(size[0] / DOTS, size[1] / DOTS, layout=None)
+    for number, (step, picture) in enumerate(pictures):
+        left, top = gap + number % across * (wide + gap), gap + number // across * (high + gap)
+        figure.figimage(np.asarray(picture), left, size[1] - top - line - picture.height)
+        figure.text(left / size[0], 1 - (top + line - 8) / size[1], f"step {step:,}", fontsize=11)
+    return _picture(figure)
+
+
+def _some_context(model: Autoregressive, image: int, like: Tensor) -> Tensor | None:
+    """A context as the network gets it, (1, d, 1, 1): a class, or any vector; what is seen does not depend on which."""
+    if model.context is None:
+        return None
+    features = model.context.features
+    return F.one_hot(torch.tensor([image % features]), features)[:, :, None, None].to(like)
+
+
+def _channels(model: Autoregressive, channel: int | None) -> list[int]:
+    channels = model.spec.channels
+    if channel is not None and not 0 <= channel < channels:
+        there = "only channel 0" if channels == 1 else f"channels 0 to {channels - 1}"
+        raise BadInput(f"The images have {there}, not {channel}.")
+    return list(range(channels)) if channel is None else [channel]
+
+
+def _check_pixel(model: Autoregressive, row: int, column: int) -> None:
+    _, height, width = model.spec.shape
+    if not (0 <= row < height and 0 <= column < width):
+        raise BadInput(
+            f"The pixel {row},{column} is outside of the image: it has rows 0 to {height - 1} "
+            f"and columns 0 to {width - 1}."
+        )
+
+
+def _name(model: Autoregressive, channel: int) -> str:
+    return ("red", "green", "blue")[channel] if model.spec.channels == 3 else f"channel {channel}"
+
+
+def _run_folder(run: Path) -> Path:
+    if not run.is_dir():
+        raise BadInput(f"There is no run folder {run}.")
+    return run
+
+
+def _panel(height: int, width: int, *, panels: int) -> tuple[float, float]:
+    """Inches of a panel whose longer side has five, or less beside others; a thin image's panel is not much thinner."""
+    side = max(5.0 / panels**0.5, 2.2)
+    longer = max(height, width)
+    return max(side * width / longer, 1.0), max(side * height / longer, 1.0)
+
+
+def _figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Any:
+    """An empty figure of so many inches, which no global state knows of."""
+    from matplotlib.figure import Figure  # here, because it takes a second
+
+    return Figure(figsize=(width, height), dpi=DOTS, layout=layout)
+
+
+def _picture(figure: Any) -> Image.Image:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

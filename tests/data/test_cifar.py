@@ -1,0 +1,222 @@
+import gzip
+import hashlib
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nextpixel.data.cifar import CIFAR10, FOLDER, TEST_FILE, TRAIN_FILES, CifarSource, find_cifar, load_cifar
+from nextpixel.data.cifar import load_grey_cifar as load_grey
+from nextpixel.errors import BadInput
+
+ARCHIVE = "tiny.tar.gz"
+IMAGES = np.random.default_rng(0).integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
+LABELS = np.arange(12) % 10
+RECORDS = np.concatenate([LABELS[:, None].astype(np.uint8), IMAGES.reshape(12, -1)], axis=1)
+FILES = {name: RECORDS[2 * k : 2 * k + 2].tobytes() for k, name in enumerate((*TRAIN_FILES, TEST_FILE))}
+SIZE = 2 * 3073
+
+
+def packed(files: dict[str, bytes], *extra: tarfile.TarInfo) -> bytes:
+    """A gzipped archive like the published one; `extra` are members without content."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, content in {f"{FOLDER}/readme.html": b"<html>", **files}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        for member in extra:
+            archive.addfile(member)
+    return gzip.compress(stream.getvalue(), mtime=0)
+
+
+def inside(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {f"{FOLDER}/{name}": content for name, content in files.items()}
+
+
+WHOLE = packed(inside(FILES))
+
+
+def source(*mirrors: str, content: bytes = WHOLE) -> CifarSource:
+    return CifarSource(ARCHIVE, mirrors, hashlib.sha256(content).hexdigest(), images=2)
+
+
+def root_with(tmp_path: Path, content: bytes) -> Path:
+    (tmp_path / "root").mkdir(exist_ok=True)
+    (tmp_path / "root" / ARCHIVE).write_bytes(content)
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path) -> Path:
+    """A data root with the six files."""
+    folder = tmp_path / "root" / FOLDER
+    folder.mkdir(parents=True)
+    for name, content in FILES.items():
+        (folder / name).write_bytes(content)
+    return tmp_path / "root"
+
+
+def assert_whole(root: Path | None, given: CifarSource) -> None:
+    found = load_cifar(given, root)
+    assert (found.spec.shape, found.spec.levels, found.classes) == ((3, 32, 32), 256, 10)
+    assert found.validation is None
+    assert found.test is not None
+    assert (found.train.images == IMAGES[:10]).all()
+    assert (found.test.images == IMAGES[10:]).all()
+    assert found.train.labels is not None
+    assert found.test.labels is not None
+    assert found.train.labels.tolist() == LABELS[:10].tolist()
+    assert found.test.labels.tolist() == LABELS[10:].tolist()
+    assert found.train.images.flags.writeable  # torch warns of others
+
+
+def test_the_folder_is_read(unpacked: Path) -> None:
+    assert_whole(unpacked, source())
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_the_archive_is_read(tmp_path: Path, zipped: bool) -> None:
+    assert_whole(root_with(tmp_path, WHOLE if zipped else gzip.decompress(WHOLE)), source())
+
+
+def test_the_archive_is_downloaded_once(cache: Path, serve: Callable[[dict[str, bytes]], str]) -> None:
+    files = {ARCHIVE: WHOLE}
+    address = serve(files)
+    assert_whole(None, source(f"{address}absent/", f"{address}good/"))
+    files.clear()
+    assert_whole(None, source(f"{address}good/"))
+    assert [path.name for path in (cache / "nextpixel").rglob("*")] == [ARCHIVE]
+
+
+@pytest.mark.parametrize(
+    ("manner", "sentence"),
+    [("absent", "answered 404"), ("wrong", "sent a file with another SHA-256"), ("cut", "cut the transfer off")],
+)
+def test_a_failed_download_is_told_and_leaves_nothing(
+    cache: Path, serve: Callable[[dict[str, bytes]], str], manner: str, sentence: str
+) -> None:
+    mirror = f"{serve({ARCHIVE: WHOLE})}{manner}/"
+    with pytest.raises(BadInput, match=rf"{ARCHIVE} could not be downloaded: {mirror} {sentence}; put it in NEXTPIX"):
+        load_cifar(source(mirror), None)
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_an_archive_that_is_published_wrong_is_told(serve: Callable[[dict[str, bytes]], str]) -> None:
+    content = packed(inside({name: FILES[name] for name in TRAIN_FILES}))
+    with pytest.raises(BadInput, match=rf"{ARCHIVE} has no member {FOLDER}/{TEST_FILE}\."):
+        load_cifar(source(f"{serve({ARCHIVE: content})}good/", content=content), None)
+
+
+def special(name: str, kind: bytes) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, "/etc/passwd"
+    return member
+
+
+BAD = {
+    "above": (
+        packed({f"../{FOLDER}/x": b"x", **inside(FILES)}),
+        r"has a member \.\./cifar-10-batches-bin/x, which is outside of it: this is not tiny.tar.gz",
+    ),
+    "absolute": (packed({"/etc/x": b"x", **inside(FILES)}), "has a member /etc/x, which is outside of it"),
+    "up and away": (
+        packed({f"{FOLDER}/../../x": b"x", **inside(FILES)}),
+        r"has a member .*/\.\./\.\./x, which is outside",
+    ),
+    "not in a folder": (packed(FILES), f"has no member {FOLDER}/data_batch_1.bin"),
+    "another folder": (packed({f"other/{name}": FILES[name] for name in FILES}), "has no member"),
+    "deeper": (packed({f"{FOLDER}/deeper/{name}": FILES[name] for name in FILES}), "has no member"),
+    "empty": (packed({}), f"has no member {FOLDER}/data_batch_1.bin"),
+    "link": (
+        packed({}, special(f"{FOLDER}/data_batch_1.bin", tarfile.SYMTYPE)),
+        f"has a member {FOLDER}/data_batch_1.bin that is no plain file, not of {SIZE} bytes",
+    ),
+    "hard link": (packed({}, special(f"{FOLDER}/test_batch.bin", tarfile.LNKTYPE)), ".* that is no plain file"),
+    "pipe": (packed({}, special(f"{FOLDER}/test_batch.bin", tarfile.FIFOTYPE)), ".* that is no plain file"),
+    "folder": (packed({}, special(f"{FOLDER}/test_batch.bin", tarfile.DIRTYPE)), ".* that is no plain file"),
+    "short": (
+        packed(inside(FILES | {"test_batch.bin": b"12"})),
+        f".*test_batch.bin that is 2 bytes long, not of {SIZE} bytes",
+    ),
+    "label": (packed(inside(FILES | {"test_batch.bin": b"\x0b" * SIZE})), "has the label 11; they go from 0 to 9"),
+    "text in gzip": (gzip.compress(b"I am no archive." * 100), "is a damaged archive"),
+    "text": (b"I am no archive." * 100, "is a damaged archive"),
+    "nothing": (b"", "is a damaged archive"),
+    "cut at the end": (WHOLE[:-4], "is a damaged archive"),
+    "cut early": (WHOLE[:1000], "is a damaged archive"),
+    "cut without gzip": (gzip.decompress(WHOLE)[:20_000], "is a damaged archive"),
+    "wrong sum": (WHOLE[:-8] + b"????" + WHOLE[-4:], "is a damaged archive"),
+}
+
+
+@pytest.mark.parametrize(("content", "sentence"), BAD.values(), ids=BAD)
+def test_a_bad_archive_is_named(tmp_path: Path, content: bytes, sentence: str) -> None:
+    root = root_with(tmp_path, content)
+    with pytest.raises(BadInput, match=rf"{ARCHIVE} ({sentence})"):
+        load_cifar(source(), root)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["root", ARCHIVE], "something was unpacked"
+
+
+def test_a_damaged_byte_is_one_sentence_or_nothing(tmp_path: Path) -> None:
+    zeros = {name: bytes(SIZE) for name in FILES}  # a small archive, so that every part of it is hit
+    whole = packed(inside(zeros))
+    sentences: list[str] = []
+    for place in range(len(whole)):
+        root = root_with(tmp_path, whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            load_cifar(source(), root)
+        except BadInput as error:
+            sentences.append(str(error))
+    assert len(sentences) > len(whole) // 2
+    assert all(ARCHIVE in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize("kept", [0, 3072, SIZE - 1, SIZE + 1])
+def test_a_file_of_another_length(unpacked: Path, kept: int) -> None:
+    (unpacked / FOLDER / "data_batch_3.bin").write_bytes(bytes(kept))
+    with pytest.raises(BadInput, match=rf"data_batch_3\.bin is damaged: it has {kept} bytes, not {SIZE}"):
+        load_cifar(source(), unpacked)
+
+
+def test_a_file_that_is_missing(unpacked: Path) -> None:
+    (unpacked / FOLDER / "test_batch.bin").unlink()
+    with pytest.raises(BadInput, match=rf"test_batch\.bin is missing; .*{FOLDER} must hold all of {ARCHIVE}"):
+        load_cifar(source(), unpacked)
+
+
+def test_a_label_out_of_range(unpacked: Path) -> None:
+    (unpacked / FOLDER / "data_batch_2.bin").write_bytes(b"\x0a" * SIZE)
+    with pytest.raises(BadInput, match=rf"{FOLDER} has the label 10; they go from 0 to 9"):
+        load_cifar(source(), unpacked)
+
+
+def test_grey_is_the_brightness(unpacked: Path) -> None:
+    found = load_grey(source(), unpacked)
+    assert found.spec.shape == (1, 32, 32)
+    assert found.test is not None
+    red, green, blue = IMAGES[10:].astype(int).swapaxes(0, 1)
+    assert (found.test.images[:, 0] == (19_595 * red + 38_470 * green + 7_471 * blue + 32_768) // 65_536).all()
+    assert found.train.labels is not None
+    assert found.train.labels.tolist() == LABELS[:10].tolist()
+
+
+def test_where_it_is(unpacked: Path, tmp_path: Path, cache: Path) -> None:
+    assert find_cifar(source(), unpacked) == f"in the data root, {unpacked / FOLDER}"
+    assert find_cifar(source(), None) == "not here yet, to be downloaded when first opened"
+    assert (
+        find_cifar(source(), root_with(tmp_path / "root", WHOLE)) == f"in the data root, {tmp_path / 'root' / 'root'}"
+    )
+    (cache / "nextpixel").mkdir(parents=True)
+    (cache / "nextpixel" / ARCHIVE).write_bytes(WHOLE)
+    assert find_cifar(source(), None) == f"in the cache, {cache / 'nextpixel'}"
+
+
+def test_the_published_source() -> None:
+    assert CIFAR10.file == "cifar-10-binary.tar.gz"
+    assert CIFAR10.images == 10_000
+    assert all(mirror.endswith("/") for mirror in CIFAR10.mirrors)
+    assert len(bytes.fromhex(CIFAR10.sha256)) == 32
