@@ -36,7 +36,7 @@ demo: $(RUNTIME)  ## train a small model on the embedded digits, then sample and
 	$(BIN)/python examples/demo.py $(ARGS)
 
 test: $(DEVELOPMENT)  ## all tests and the examples of docstrings; real data is looked for in NEXTPIXEL_DATA
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 # Without the variable, pyright asks the npm registry whether there is a newer one.
 lint: $(DEVELOPMENT)  ## style, types and the one-way flow of imports

@@ -34,18 +34,19 @@ def main() -> None:
     recording = verbs.add_parser("record", help="evaluate runs on their test split")
     recording.add_argument("runs", type=Path, nargs="+")
     recording.add_argument("--data-root")
+    recording.add_argument("--images", type=int, help="only the first so many of the test split")
     recording.add_argument("--command", help="how the run was made; by default its recipe's command")
     verbs.add_parser("table", help="write the tables")
     options = parser.parse_args()
     if options.verb == "record":
         for run in options.runs:
-            record(run, options.data_root, options.command)
+            record(run, options.data_root, options.command, options.images)
     page = ROOT / "README.md"
     page.write_text(tabulated(page.read_text()))
 
 
-def record(run: Path, root: str | None, command: str | None) -> None:
-    """Evaluate a run on all of its test images and keep the figures with where they come from."""
+def record(run: Path, root: str | None, command: str | None, images: int | None = None) -> None:
+    """Evaluate a run on its test images and keep the figures with where they come from."""
     config = yaml.safe_load((run / "config.yaml").read_text())
     with (run / "metrics.csv").open() as file:
         last = list(csv.DictReader(file))[-1]
@@ -53,12 +54,13 @@ def record(run: Path, root: str | None, command: str | None) -> None:
     chosen = {**config["data"], **({"root": root} if root else {})}
     data = open_data(**chosen)
     start = time.monotonic()
-    result = evaluate(model, data.test)
+    result = evaluate(model, data.test, images=images)
     figures = {
         "name": run.name,
         "model": config["model"]["name"],
-        "data": config["data"]["name"],
+        "data": Path(config["data"]["name"]).name,
         "given": "class" if model.context else "",
+        "colours": config["model"].get("colours", "") if model.spec.channels > 1 else "",
         "weights": sum(weight.numel() for weight in model.parameters()),
         "command": command or f"nextpixel train recipes/{run.name}.yaml",
         "seed": config["training"]["seed"],
@@ -87,6 +89,7 @@ def _likelihoods() -> str:
     runs = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
     for run in (run for run in runs if "nats" in run):
         given = f", given the {run['given']}" if run["given"] else ""
+        given += f", colours {run['colours']}" if run.get("colours") else ""
         lines.append(
             f"| {run['data']} ({run['images']:,}) | `{run['model']}`{given} | {run['weights']:,} "
             f"| {run['minutes']:.1f} min, {run['epochs']:.2f} epochs, seed {run['seed']}: `{run['command']}` "

@@ -99,7 +99,7 @@ _SMALL: dict[str, dict[str, Any]] = {
     "pixelcnn": _ONE | {"layers": 2, "kernel": 3},
     "residual_pixelcnn": _ONE | {"blocks": 2},
     "row_lstm": _ONE | {"layers": 2},
-    "diagonal_bilstm": _ONE | {"layers": 1},
+    "diagonal_bilstm": {"filters": 12, "head": 12, "layers": 1},  # fewer, and all rectifiers of a colour may be shut
 }
 
 

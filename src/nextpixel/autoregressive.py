@@ -236,7 +236,7 @@ class Autoregressive(nn.Module):
             Levels, int64, shape (B, C, H, W).
         """
         context = self._check_context(context, count)
-        with _evaluating(self), torch.inference_mode():
+        with evaluating(self), torch.inference_mode():
             encoded = self._encode(context)
             shape = (count, *self.spec.shape)
             images = torch.zeros(shape, dtype=torch.long, device=self.device) if given is None else given.long()
@@ -297,10 +297,12 @@ def _brief(context: object) -> str:
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Generator[None]:
-    training = module.training
-    module.eval()
+def evaluating(model: nn.Module) -> Generator[None]:
+    """Evaluation mode for a while: no dropout, and batch norm neither uses nor learns a batch's statistics."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
     try:
         yield
     finally:
-        module.train(training)
+        for module, training in modes.items():
+            module.training = training

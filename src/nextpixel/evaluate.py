@@ -1,15 +1,14 @@
 """Likelihoods at the edge: bits per dimension, and the average over a data set with its standard error."""
 
 import math
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nextpixel.autoregressive import Autoregressive
+from nextpixel.autoregressive import Autoregressive, evaluating
 from nextpixel.data import Split
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
@@ -80,7 +79,7 @@ def evaluate(
         raise BadInput("There are no images to evaluate on.")
     noise = np.random.default_rng(seed)
     nats = []
-    with _evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad():
         for start in watch(range(0, count, batch)):
             x, labels = split.batch(np.arange(start, min(count, start + batch)), noise)
             nats.append(-model.log_prob(x, None if model.context is None else labels).double().cpu())
@@ -92,15 +91,3 @@ def summarise(nats: Tensor, spec: ImageSpec) -> Evaluation:
     mean, error = float(nats.mean()), float(nats.std() / math.sqrt(len(nats))) if len(nats) > 1 else math.nan
     bits = 1 / (spec.subpixels * math.log(2))
     return Evaluation(len(nats), mean, error, mean * bits, error * bits)
-
-
-@contextmanager
-def _evaluating(model: Autoregressive) -> Generator[None]:
-    """Dropout drops nothing, and batch norms neither use nor learn the statistics of these images."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

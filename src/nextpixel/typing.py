@@ -8,12 +8,7 @@ A *site* is a pixel (row, column); a *sub-pixel* is one channel of it. Raster or
 then channels.
 """
 
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Float
 from torch import Tensor
 
-Images = Integer[Tensor, "B C H W"]  # levels in [0, L)
-Known = Bool[Tensor, "B #C H W"]  # True where a sub-pixel is given
-Features = Float[Tensor, "B D H W"]
-Parameters = Float[Tensor, "B C H W P"]  # of every sub-pixel's distribution
 PerImage = Float[Tensor, " B"]
-PerSubpixel = Float[Tensor, "B C H W"]

@@ -168,7 +168,7 @@ def write_arrays(path: Path, **arrays: Tensor | int | None) -> None:
     small = {name: array.astype(np.min_scalar_type(array.max())) for name, array in kept.items()}
     beside = path.with_name(f".{path.name}.part")
     with beside.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **small)
+        np.savez_compressed(file, **small)
     beside.replace(path)
 
 

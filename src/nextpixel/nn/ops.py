@@ -35,9 +35,11 @@ def remember(sums: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The hidden features and the new cells, (B, D, …) each.
     """
-    output, forget, admit, content = sums.chunk(4, 1)
-    cells = torch.sigmoid(forget) * cells + torch.sigmoid(admit) * torch.tanh(content)
-    return torch.sigmoid(output) * torch.tanh(cells), cells
+    features = cells.shape[1]
+    gates, content = sums.split((3 * features, features), 1)
+    output, forget, admit = torch.sigmoid(gates).chunk(3, 1)
+    cells = forget * cells + admit * torch.tanh(content)
+    return output * torch.tanh(cells), cells
 
 
 def rectify(x: Tensor, *, out: Tensor | None = None) -> Tensor:
