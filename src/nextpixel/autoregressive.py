@@ -31,6 +31,8 @@ class Backbone(nn.Module, ABC):
         carries: whether a row's steps leave what later rows need, so that even a known row must be stepped through.
     """
 
+    _unit: Tensor
+
     def __init__(
         self,
         spec: ImageSpec,
@@ -45,6 +47,7 @@ class Backbone(nn.Module, ABC):
         self.parameters_each = parameters
         self.substeps = spec.channels if colours == "dependent" else 1
         self.carries = carries
+        self.register_buffer("_unit", torch.ones(()), persistent=False)  # has the dtype and device of the weights
 
     @property
     def image_colours(self) -> tuple[int, ...]:
@@ -88,8 +91,7 @@ class Backbone(nn.Module, ABC):
 
     def embed(self, levels: Tensor) -> Tensor:
         """Levels to numbers in [−1, 1]: the only place where images are scaled."""
-        weight = next(self.parameters())
-        return levels.to(weight.dtype) * (2 / (self.spec.levels - 1)) - 1
+        return levels.to(self._unit.dtype) * (2 / (self.spec.levels - 1)) - 1
 
     def as_parameters(self, features: Tensor) -> Tensor:
         """(B, C·P, H, W), the parameters of a channel together, to (B, C, H, W, P)."""

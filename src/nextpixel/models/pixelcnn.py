@@ -4,7 +4,7 @@ from typing import Literal
 
 from nextpixel.errors import odd, one_of, whole
 from nextpixel.models.stack import Stack, normalised, read_out
-from nextpixel.nn.layers import Chain, Layer, Masked, Rectify
+from nextpixel.nn.layers import Chain, Layer, Masked
 from nextpixel.nn.norm import NORMS
 from nextpixel.spec import ImageSpec
 
@@ -60,7 +60,7 @@ class PixelCNN(Stack):
         features, middle = self.share(filters=filters, head=head)
         made: list[Layer] = [Masked(self.image_colours, features, kernel=first_kernel, strict=True, context=context)]
         for _ in range(layers):
-            made += [*normalised(norm, features), Rectify()]
-            made += [Masked(features, features, kernel=kernel, context=context, gain=2**0.5)]
+            made += normalised(norm, features)
+            made += [Masked(features, features, kernel=kernel, rectify=True, context=context, gain=2**0.5)]
         made += [*normalised(norm, features), *read_out(features, middle, self.parameter_colours, context=context)]
         self.layers = Chain(made)

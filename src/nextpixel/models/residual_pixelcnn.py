@@ -4,7 +4,7 @@ from typing import Literal
 
 from nextpixel.errors import odd, one_of, whole
 from nextpixel.models.stack import Stack, normalised, read_out
-from nextpixel.nn.layers import Chain, Layer, Masked, Rectify, Residual
+from nextpixel.nn.layers import Chain, Layer, Masked, Residual
 from nextpixel.nn.norm import NORMS
 from nextpixel.spec import ImageSpec
 
@@ -59,12 +59,9 @@ class ResidualPixelCNN(Stack):
         for _ in range(blocks):
             block = Chain(
                 [
-                    Rectify(),
-                    Masked(features, half, kernel=1, context=context, gain=2**0.5),
-                    Rectify(),
-                    Masked(half, half, kernel=kernel, context=context, gain=2**0.5),
-                    Rectify(),
-                    Masked(half, features, kernel=1, context=context, gain=0.5),
+                    Masked(features, half, kernel=1, rectify=True, context=context, gain=2**0.5),
+                    Masked(half, half, kernel=kernel, rectify=True, context=context, gain=2**0.5),
+                    Masked(half, features, kernel=1, rectify=True, context=context, gain=0.5),
                 ]
             )
             made += [Residual(block), *normalised(norm, features)]

@@ -1,13 +1,13 @@
 """What the models of van den Oord et al. 2016a have in common: one layer after the other, from image to parameters."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from nextpixel.autoregressive import Backbone
 from nextpixel.nn.causal import Place
-from nextpixel.nn.layers import Chain, Entry, Layer, Masked, Normalise, Rectify
+from nextpixel.nn.layers import Chain, ChainState, Entry, Layer, Masked, Normalise
 from nextpixel.spec import ImageSpec
 
 
@@ -22,19 +22,19 @@ class Stack(Backbone):
     def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
         return self.as_parameters(self.layers(self.embed(levels), context))
 
-    def init_state(self, batch: int, context: Tensor | None) -> list[Any]:
+    def init_state(self, batch: int, context: Tensor | None) -> ChainState:
         return self.layers.init_state(batch, self.spec.width, context)
 
-    def begin_row(self, row: int, above: Tensor | None, state: list[Any]) -> None:
+    def begin_row(self, row: int, above: Tensor | None, state: ChainState) -> None:
         self.layers.begin_row(row, state)
 
-    def step(self, column: int, substep: int, state: list[Any]) -> Tensor:
+    def step(self, column: int, substep: int, state: ChainState) -> Tensor:
         return self.layers.step(None, Place(column, substep), state).unflatten(1, (-1, self.parameters_each))
 
-    def observe(self, column: int, substep: int, levels: Tensor, state: list[Any]) -> None:
+    def observe(self, column: int, substep: int, levels: Tensor, state: ChainState) -> None:
         first = self.layers.layers[0]
         assert isinstance(first, Entry), "the first layer makes its step before it sees the pixel"
-        first.observe(self.embed(levels), Place(column, substep), state[0])
+        first.observe(self.embed(levels), Place(column, substep), state.states[0])
 
 
 def read_out(
@@ -49,10 +49,8 @@ def read_out(
         context: features of the context, 0 without.
     """
     return (
-        Rectify(),
-        Masked(features, head, kernel=1, context=context, gain=2**0.5),
-        Rectify(),
-        Masked(head, parameters, kernel=1, context=context),
+        Masked(features, head, kernel=1, rectify=True, context=context, gain=2**0.5),
+        Masked(head, parameters, kernel=1, rectify=True, context=context),
     )
 
 

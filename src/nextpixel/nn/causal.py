@@ -121,7 +121,8 @@ class PixelsLeft(nn.Module):
         if self.reach == 0 and self.colours == 1:
             return LeftState(packed, None)
         lengths = [len(part.weight) for part in packed]
-        return LeftState(packed, Lane(weight, batch, width, reach=self.reach, colours=self._inputs, lengths=lengths))
+        lane = Lane(weight, batch, width, reach=self.reach, colours=self._inputs, lengths=lengths, keep=self.reach > 0)
+        return LeftState(packed, lane)
 
     def step(
         self,
@@ -214,24 +215,37 @@ class Lane:
         reach: pixels of padding.
         colours: how many features the input has of each colour.
         lengths: for each colour, how many numbers its window has.
+        keep: False where no window reaches further than its own pixel: then all columns share one place, which stays
+            in the processor's cache.
 
     Attributes:
         cells: for each colour and column, where to write its features: a view (B, D_g).
         windows: for each colour and column, what its sub-step sees: a view (B, length).
-        row: all cells, as a view (B, D, 1, W).
+        row: all cells, as a view (B, D, 1, W), where they are kept.
     """
 
     def __init__(
-        self, like: Tensor, batch: int, width: int, *, reach: int, colours: Sequence[int], lengths: Sequence[int]
+        self,
+        like: Tensor,
+        batch: int,
+        width: int,
+        *,
+        reach: int,
+        colours: Sequence[int],
+        lengths: Sequence[int],
+        keep: bool = True,
     ) -> None:
         features = sum(colours)
-        row = like.new_zeros(batch, (reach + width) * features)
+        columns, times = (width, 1) if keep else (1, width)
+        row = like.new_zeros(batch, (reach + columns) * features)
         starts = [sum(colours[:colour]) for colour in range(len(colours))]
         self.cells = [
-            [row.narrow(1, (reach + column) * features + start, size) for column in range(width)]
+            [row.narrow(1, (reach + column) * features + start, size) for column in range(columns)] * times
             for start, size in zip(starts, colours, strict=True)
         ]
-        self.windows = [[row.narrow(1, column * features, length) for column in range(width)] for length in lengths]
+        self.windows = [
+            [row.narrow(1, column * features, length) for column in range(columns)] * times for length in lengths
+        ]
         self.row = row.unflatten(1, (-1, features))[:, reach:].transpose(1, 2).unsqueeze(2)
 
 

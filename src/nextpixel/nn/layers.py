@@ -1,9 +1,9 @@
 """Layers of a single stack, and how they are put together: `forward` takes whole images, `step` one sub-pixel."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from torch import Tensor, nn
 
@@ -55,18 +55,26 @@ class Chain(Layer):
             x = layer(x, context)
         return x
 
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> list[Any]:
-        return [layer.init_state(batch, width, context) for layer in self.layers]
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> "ChainState":
+        states = [layer.init_state(batch, width, context) for layer in self.layers]
+        return ChainState(states, [(layer.step, its) for layer, its in zip(self.layers, states, strict=True)])
 
-    def begin_row(self, row: int, state: list[Any]) -> None:
-        for layer, its in zip(self.layers, state, strict=True):
+    def begin_row(self, row: int, state: "ChainState") -> None:
+        for layer, its in zip(self.layers, state.states, strict=True):
             layer.begin_row(row, its)
 
-    def step(self, x: Tensor | None, place: Place, state: list[Any]) -> Tensor:
-        for layer, its in zip(self.layers, state, strict=True):
-            x = layer.step(x, place, its)
+    def step(self, x: Tensor | None, place: Place, state: "ChainState") -> Tensor:
+        for step, its in state.steps:
+            x = step(x, place, its)
         assert x is not None, "a chain has layers"
         return x
+
+
+class ChainState(NamedTuple):
+    """The state of each layer, and beside it its step: looking that up at every pixel would cost as much as a layer."""
+
+    states: list[Any]
+    steps: list[tuple[Callable[[Tensor | None, Place, Any], Tensor], Any]]
 
 
 class Residual(Layer):
@@ -115,23 +123,6 @@ class Sum(Entry):
         self.second.observe(x, place, state[1])
 
 
-class Rectify(Layer):
-    """ReLU."""
-
-    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        return ops.rectify(x)
-
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> None:
-        return None
-
-    def begin_row(self, row: int, state: None) -> None:
-        pass
-
-    def step(self, x: Tensor | None, place: Place, state: None) -> Tensor:
-        assert x is not None, "it stands behind a layer"
-        return ops.rectify(x)
-
-
 class Normalise(Layer):
     """One of `NORMS`.
 
@@ -169,6 +160,7 @@ class Masked(Entry):
         outputs: colour of each output feature (O,).
         kernel: odd width k.
         strict: mask A, which hides a colour from itself; else mask B.
+        rectify: whether the input goes through a ReLU first.
         context: features of the context, 0 without.
         gain: at the start, the output's standard deviation for an input of 1.
     """
@@ -180,10 +172,12 @@ class Masked(Entry):
         *,
         kernel: int,
         strict: bool = False,
+        rectify: bool = False,
         context: int = 0,
         gain: float = 1.0,
     ) -> None:
         super().__init__()
+        self.rectify = rectify
         reach = kernel // 2
         above, left = reach * kernel, reach + (not strict)  # taps, which share out the variance
         self.above = (
@@ -202,6 +196,8 @@ class Masked(Entry):
         self.context = one_by_one(context, len(outputs), bias=False, gain=0.1) if context else None
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        if self.rectify:
+            x = ops.rectify(x)
         above = None if self.above is None else self.above(x)
         bias = None if self.context is None else self.context(context)
         return self.left(x, _sum(above, bias))
@@ -225,7 +221,11 @@ class Masked(Entry):
             state.addends = state.left.by_column(addend, state.width)
 
     def step(self, x: Tensor | None, place: Place, state: "MaskedState") -> Tensor:
-        return self.left.step(x, place, state.left, state.addends[place.substep][place.column])
+        column, colour = place
+        if self.rectify and x is not None:
+            lane = state.left.lane
+            x = ops.rectify(x, out=None if lane is None else lane.cells[colour][column])
+        return self.left.step(x, place, state.left, state.addends[colour][column])
 
     def observe(self, x: Tensor, place: Place, state: "MaskedState") -> None:
         self.left.observe(x, place, state.left)

@@ -36,15 +36,14 @@ def remember(sums: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
         The hidden features and the new cells, (B, D, …) each.
     """
     features = cells.shape[1]
-    gates, content = sums.split((3 * features, features), 1)
-    output, forget, admit = torch.sigmoid(gates).chunk(3, 1)
-    cells = forget * cells + admit * torch.tanh(content)
+    output, forget, admit = torch.sigmoid(sums.narrow(1, 0, 3 * features)).chunk(3, 1)
+    cells = forget * cells + admit * torch.tanh(sums.narrow(1, 3 * features, features))
     return output * torch.tanh(cells), cells
 
 
 def rectify(x: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Negative numbers become zero."""
-    return F.relu(x) if out is None else out.copy_(F.relu(x))
+    return F.relu(x) if out is None else torch.clamp_min(x, 0, out=out)
 
 
 def standardise(x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
