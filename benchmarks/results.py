@@ -105,12 +105,11 @@ def _figure(value: float, error: float, digits: int) -> str:
 
 
 def _speed() -> str:
-    lines = ["| what | ratio | must |", "|---|---|---|"]
-    for name in ("sampling", "training"):
-        path = RESULTS / f"{name}-benchmark.json"
-        if path.is_file():
-            rows = json.loads(path.read_text())
-            lines += [f"| {row['what']} | {row['ratio']:.2f} | {row['must']} |" for row in rows]
+    lines = ["| model | what | ratio | must |", "|---|---|---|---|"]
+    for path in sorted(RESULTS.glob("*-benchmark.json")):
+        for row in json.loads(path.read_text()):
+            model = row.get("model", "gated_pixelcnn")
+            lines.append(f"| `{model}` | {row['what']} | {row['ratio']:.2f} | {row['must']} |")
     return "\n".join(lines) + "\n"
 
 

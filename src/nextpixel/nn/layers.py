@@ -208,6 +208,7 @@ class Masked(Entry):
             past=None if self.above is None else self.above.init_state(batch, width),
             bias=None if self.context is None else self.context(context),
             left=self.left.init_state(batch, width),
+            step=self.left.step,
             addends=[[None] * width] * self.left.colours,
         )
 
@@ -225,7 +226,7 @@ class Masked(Entry):
         if self.rectify and x is not None:
             lane = state.left.lane
             x = ops.rectify(x, out=None if lane is None else lane.cells[colour][column])
-        return self.left.step(x, place, state.left, state.addends[colour][column])
+        return state.step(x, place, state.left, state.addends[colour][column])
 
     def observe(self, x: Tensor, place: Place, state: "MaskedState") -> None:
         self.left.observe(x, place, state.left)
@@ -240,6 +241,7 @@ class MaskedState:
         past: the rows above, see `RowsAbove`.
         bias: of the context, (B, O, 1 or H, 1 or W).
         left: this row.
+        step: of the layer for this row; a look-up for each pixel would cost much.
         addends: what rows above and the context add, for each colour and column.
     """
 
@@ -247,6 +249,7 @@ class MaskedState:
     past: Tensor | None
     bias: Tensor | None
     left: LeftState
+    step: Callable[..., Tensor]
     addends: Addends
 
 
