@@ -193,7 +193,7 @@ class Masked(Entry):
             bias=self.above is None,
             gain=gain * (left / (above + left)) ** 0.5,
         )
-        self.context = one_by_one(context, len(outputs), bias=False, gain=0.1) if context else None
+        self.context = one_by_one(context, len(outputs), bias=False) if context else None
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         if self.rectify:

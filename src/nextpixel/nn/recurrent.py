@@ -34,7 +34,7 @@ class RowLSTM(Layer):
         self.input = PixelsLeft(inputs, sums, reach=kernel // 2)
         self.state = nn.Parameter(torch.empty(len(sums), len(features), 1, kernel))
         start(self.state, 1.0)
-        self.context = one_by_one(context, len(sums), bias=False, gain=0.1) if context else None
+        self.context = one_by_one(context, len(sums), bias=False) if context else None
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         """(B, D, H, W) to (B, O, H, W): the input's sums of all rows at once, then row after row."""
@@ -185,7 +185,7 @@ class Diagonal(nn.Module):
         self.input = PixelsLeft(inputs, sums, reach=0)
         self.state = nn.Parameter(torch.empty(len(sums), len(features), 2, 1))  # from above, from the left
         start(self.state, 1.0)
-        self.context = one_by_one(context, len(sums), bias=False, gain=0.1) if context else None
+        self.context = one_by_one(context, len(sums), bias=False) if context else None
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         """(B, D, H, W) to (B, O, H, W): the input's sums of all places at once, then diagonal after diagonal."""
