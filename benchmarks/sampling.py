@@ -62,7 +62,9 @@ def main() -> None:
 
 def _model(options: argparse.Namespace, *, channels: int, likelihood: str) -> npx.Autoregressive:
     spec = npx.ImageSpec(channels, options.size, options.size, levels=2 if likelihood == "bernoulli" else 4)
-    arguments = {name: int(value) for name, _, value in (text.partition("=") for text in options.arguments)}
+    arguments: dict[str, Any] = {
+        name: int(value) for name, _, value in (text.partition("=") for text in options.arguments)
+    }
     return npx.build(options.model, spec, likelihood, **arguments).eval()
 
 

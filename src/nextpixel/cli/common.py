@@ -165,7 +165,7 @@ def place(text: str, *suffixes: str) -> Path:
 def write_arrays(path: Path, **arrays: Tensor | int | None) -> None:
     """Write an npz file, at once or not at all; None is left out, and images are in the smallest dtype."""
     kept = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
-    small = {name: array.astype(np.min_scalar_type(array.max())) for name, array in kept.items()}
+    small: dict[str, Any] = {name: array.astype(np.min_scalar_type(array.max())) for name, array in kept.items()}
     beside = path.with_name(f".{path.name}.part")
     with beside.open("wb") as file:
         np.savez_compressed(file, **small)
