@@ -90,7 +90,7 @@ class GatedPixelCNN(Backbone):
                 norm=norm != "none" and index > 0,
                 dropout=dropout,
                 activation=ACTIVATIONS[activation],
-                extra=2 if coordinates and index == 0 else 0,
+                **({"extra": 2} if coordinates and index == 0 else {}),
                 first=index == 0,
                 last=index == blocks,
                 residual=residual and index > 0,

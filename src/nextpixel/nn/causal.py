@@ -276,6 +276,11 @@ def split(features: int, colours: int) -> tuple[int, ...]:
     return tuple(feature * colours // features for feature in range(features))
 
 
+def sizes(features: Sequence[int]) -> list[int]:
+    """How many features each colour has, given the colour of each: the other way round from `split`."""
+    return [sum(owner == colour for owner in features) for colour in range(max(features) + 1)]
+
+
 def one_by_one(inputs: int, outputs: int, *, bias: bool = True, gain: float = 1.0) -> PixelsLeft:
     """A 1x1 convolution that sees every feature of its place: for what depends on rows above, or on no pixel at all."""
     return PixelsLeft((0,) * inputs, (0,) * outputs, reach=0, bias=bias, gain=gain)

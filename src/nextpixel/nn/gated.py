@@ -131,16 +131,17 @@ class TwoStackBlock(nn.Module):
     def _down(self, sums: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """What the vertical stack gives to the next block and to the horizontal stack."""
         wide = sums.shape[1]
-        above = _add(self.link(sums), None if bias is None else bias[:, :wide])
-        if self.last:
-            return sums, above
-        return self.activate(_add(sums, None if bias is None else bias[:, wide:])), above
+        above = self.link(sums)
+        if bias is not None:
+            above = above + bias[:, :wide]
+            sums = sums if self.last else sums + bias[:, wide:]
+        return sums if self.last else self.activate(sums), above
 
 
 class OneStackBlock(nn.Module):
     """The same block with a masked convolution instead of a vertical stack: its blind spot is that of `pixelcnn`.
 
-    Args: as those of `TwoStackBlock`.
+    Args: as those of `TwoStackBlock`, without `extra`.
     """
 
     def __init__(
@@ -154,7 +155,6 @@ class OneStackBlock(nn.Module):
         norm: bool,
         dropout: float,
         activation: Activation,
-        extra: int = 0,
         first: bool,
         last: bool,
         residual: bool,
@@ -264,7 +264,3 @@ class Skips:
     def sum(self, colour: int) -> Tensor:
         """The sum for one colour, (B, S_g), once all blocks have filled their slots."""
         return ops.multiply(self._windows[colour], self._weights[colour], self._biases[colour])
-
-
-def _add(x: Tensor, y: Tensor | None) -> Tensor:
-    return x if y is None else x + y

@@ -200,7 +200,7 @@ class Masked(Entry):
             x = ops.rectify(x)
         above = None if self.above is None else self.above(x)
         bias = None if self.context is None else self.context(context)
-        return self.left(x, _sum(above, bias))
+        return self.left(x, ops.add(above, bias))
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> "MaskedState":
         return MaskedState(
@@ -217,7 +217,7 @@ class Masked(Entry):
         if self.above is not None and state.past is not None:
             assert state.left.lane is not None, "a layer that sees rows above sees pixels to the left too"
             above = self.above.step(state.left.lane.row, state.past)
-        addend = _sum(above, None if state.bias is None else row_of(state.bias, row))
+        addend = ops.add(above, None if state.bias is None else row_of(state.bias, row))
         if addend is not None:
             state.addends = state.left.by_column(addend, state.width)
 
@@ -251,7 +251,3 @@ class MaskedState:
     left: LeftState
     step: Callable[..., Tensor]
     addends: Addends
-
-
-def _sum(x: Tensor | None, y: Tensor | None) -> Tensor | None:
-    return y if x is None else x if y is None else x + y

@@ -1,12 +1,14 @@
 """Normalisation that keeps the order of colours."""
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from nextpixel.nn import ops
+from nextpixel.nn.causal import sizes
 
 
 class ColourNorm(nn.Module):
@@ -23,7 +25,7 @@ class ColourNorm(nn.Module):
 
     def __init__(self, features: Sequence[int]) -> None:
         super().__init__()
-        self._sizes = [features.count(colour) for colour in range(max(features) + 1)]
+        self._sizes = sizes(features)
         self.weight = nn.Parameter(torch.ones(len(features)))
         self.bias = nn.Parameter(torch.zeros(len(features)))
 
@@ -54,8 +56,8 @@ class BatchNorm(nn.Module):
 
     def __init__(self, features: Sequence[int]) -> None:
         super().__init__()
-        sizes = [features.count(colour) for colour in range(max(features) + 1)]
-        self._parts = [slice(sum(sizes[:colour]), sum(sizes[: colour + 1])) for colour in range(len(sizes))]
+        ends = list(accumulate(sizes(features), initial=0))
+        self._parts = [slice(start, end) for start, end in pairwise(ends)]
         self.norm = nn.BatchNorm2d(len(features))
 
     def forward(self, x: Tensor) -> Tensor:

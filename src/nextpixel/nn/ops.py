@@ -19,6 +19,11 @@ def multiply(x: Tensor, weight: Tensor, addend: Tensor | None = None, *, out: Te
     return torch.mm(x, weight, out=out) if addend is None else torch.addmm(addend, x, weight, out=out)
 
 
+def add(x: Tensor | None, y: Tensor | None) -> Tensor | None:
+    """The sum of those that are there; None if neither is."""
+    return y if x is None else x if y is None else x + y
+
+
 def gate(x: Tensor, *, out: Tensor | None = None) -> Tensor:
     """tanh of the first half of the features times the logistic function of the second: (B, 2D, …) to (B, D, …)."""
     value, valve = x.chunk(2, 1)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nextpixel.nn import ops
-from nextpixel.nn.causal import Addends, Lane, LeftState, PixelsLeft, Place, by_column, one_by_one, row_of, start
+from nextpixel.nn.causal import Addends, Lane, LeftState, PixelsLeft, Place, by_column, one_by_one, row_of, sizes, start
 from nextpixel.nn.layers import Entry, Layer
 
 GATES = 4  # output, forget, input, content: the sums of an LSTM have four numbers a feature
@@ -47,13 +47,13 @@ class RowLSTM(Layer):
         return torch.cat(rows, 2)
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> "RowState":
-        sizes = [self.features.count(colour) for colour in range(self.input.colours)]
+        each = sizes(self.features)
         return RowState(
             width=width,
             bias=None if self.context is None else self.context(context),
             input=self.input.init_state(batch, width),
-            hidden=Lane(self.state, batch, width, reach=0, colours=sizes, lengths=[]),
-            cells=Lane(self.state, batch, width, reach=0, colours=sizes, lengths=[]),
+            hidden=Lane(self.state, batch, width, reach=0, colours=each, lengths=[]),
+            cells=Lane(self.state, batch, width, reach=0, colours=each, lengths=[]),
             addends=[],
         )
 
@@ -135,7 +135,7 @@ class FromRight(Entry):
 
     def __init__(self, inputs: Sequence[int], features: Sequence[int], *, context: int) -> None:
         super().__init__()
-        self.sizes = [inputs.count(colour) for colour in range(max(inputs) + 1)]
+        self.sizes = sizes(inputs)
         self.lstm = Diagonal((0,) * len(inputs), (0,) * len(features), context=context)
         self.rows = [[row for row, owner in enumerate(features) if owner == g] for g in range(max(features) + 1)]
 
@@ -201,8 +201,8 @@ class Diagonal(nn.Module):
         return unskew(torch.cat(diagonals, 3))
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> "DiagonalState":
-        sizes = [self.features.count(colour) for colour in range(self.input.colours)]
-        seen = [len(self.features)] * len(sizes)
+        each = sizes(self.features)
+        seen = [len(self.features)] * len(each)
         inputs = self.input.init_state(batch, width)
         from_left = self.state[:, :, 1, 0]
         # Lanes have a column more than the image, at its left, where nothing is ever written.
@@ -211,8 +211,8 @@ class Diagonal(nn.Module):
             bias=None if self.context is None else self.context(context),
             input=inputs,
             from_left=[from_left[part.rows].t().contiguous() for part in inputs.packed],
-            hidden=Lane(self.state, batch, width + 1, reach=0, colours=sizes, lengths=seen),
-            cells=Lane(self.state, batch, width + 1, reach=0, colours=sizes, lengths=[]),
+            hidden=Lane(self.state, batch, width + 1, reach=0, colours=each, lengths=seen),
+            cells=Lane(self.state, batch, width + 1, reach=0, colours=each, lengths=[]),
             addends=[],
         )
 
