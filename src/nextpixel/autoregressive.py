@@ -26,9 +26,13 @@ class Backbone(nn.Module, ABC):
 
     Args:
         spec: the images.
-        parameters: numbers for each sub-pixel's distribution (P).
+        likelihood: what the numbers that the network gives mean, and so how many they are.
         colours: "dependent": a pixel's channels in order, each given those before; "independent": all at once.
         carries: whether a row's steps leave what later rows need, so that even a known row must be stepped through.
+
+    Attributes:
+        substeps: steps a pixel: one a colour, or one where colours are independent, or dependent by the likelihood.
+        together: channels that are drawn at once.
     """
 
     _unit: Tensor
@@ -36,7 +40,7 @@ class Backbone(nn.Module, ABC):
     def __init__(
         self,
         spec: ImageSpec,
-        parameters: int,
+        likelihood: Likelihood,
         *,
         colours: Literal["dependent", "independent"],
         carries: bool,
@@ -44,8 +48,11 @@ class Backbone(nn.Module, ABC):
         super().__init__()
         one_of(colours, "colours", ("dependent", "independent"))
         self.spec = spec
-        self.parameters_each = parameters
-        self.substeps = spec.channels if colours == "dependent" else 1
+        if likelihood.couples and colours == "independent":
+            raise BadInput("This likelihood couples the colours by itself: it needs colours='dependent'.")
+        self.parameters_each_pixel = likelihood.parameters
+        self.substeps = spec.channels if colours == "dependent" and not likelihood.couples else 1
+        self.together = 1 if likelihood.couples else spec.channels // self.substeps
         self.carries = carries
         self.register_buffer("_unit", torch.ones(()), persistent=False)  # has the dtype and device of the weights
 
@@ -56,8 +63,8 @@ class Backbone(nn.Module, ABC):
 
     @property
     def parameter_colours(self) -> tuple[int, ...]:
-        """The same of each number that the network gives: C·P, the parameters of a channel together."""
-        return tuple(colour for colour in self.image_colours for _ in range(self.parameters_each))
+        """The same of each number that the network gives for a pixel (P)."""
+        return split(self.parameters_each_pixel, self.substeps)
 
     def share(self, **sizes: int) -> tuple[tuple[int, ...], ...]:
         """The colour of each feature of layers of such sizes: shared out in order, as evenly as can be.
@@ -71,7 +78,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
-        """Levels (B, C, H, W) and an encoded context (B, d, h, w) to parameters (B, C, H, W, P)."""
+        """Levels (B, C, H, W) and an encoded context (B, d, h, w) to parameters (B, P, H, W)."""
 
     @abstractmethod
     def init_state(self, batch: int, context: Tensor | None) -> Any:
@@ -83,7 +90,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def step(self, column: int, substep: int, state: Any) -> Tensor:
-        """The parameters of this sub-step's sub-pixels, (B, S, P)."""
+        """The parameters of this sub-step's S channels, (B, P_g): all of them, or one colour's."""
 
     @abstractmethod
     def observe(self, column: int, substep: int, levels: Tensor, state: Any) -> None:
@@ -92,10 +99,6 @@ class Backbone(nn.Module, ABC):
     def embed(self, levels: Tensor) -> Tensor:
         """Levels to numbers in [−1, 1]: the only place where images are scaled."""
         return levels.to(self._unit.dtype) * (2 / (self.spec.levels - 1)) - 1
-
-    def as_parameters(self, features: Tensor) -> Tensor:
-        """(B, C·P, H, W), the parameters of a channel together, to (B, C, H, W, P)."""
-        return features.unflatten(1, (self.spec.channels, self.parameters_each)).permute(0, 1, 3, 4, 2)
 
 
 @final
@@ -260,7 +263,7 @@ class Autoregressive(nn.Module):
     def _distribution(self, x: Tensor, context: Tensor | None) -> Finite:
         parameters = self.backbone(x, context)
         # Sums over hundreds of sub-pixels need more than the 8 bits of a bfloat16.
-        return self.likelihood.distribution(parameters.to(torch.promote_types(parameters.dtype, torch.float32)))
+        return self.likelihood.distribution(parameters.to(torch.promote_types(parameters.dtype, torch.float32)), x)
 
     def _mask(self, x: Tensor, known: Tensor) -> Tensor:
         if not isinstance(x, Tensor) or x.is_floating_point() or x.ndim != 4:

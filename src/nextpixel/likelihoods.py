@@ -1,50 +1,147 @@
-"""Likelihoods: how many numbers the network gives for a sub-pixel, and the distribution they mean."""
+"""Likelihoods: how many numbers the network gives for a pixel, and the distributions they mean."""
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor
 
 from nextpixel import distributions
-from nextpixel.errors import BadInput
+from nextpixel.distributions import logistic
+from nextpixel.errors import BadInput, whole
 from nextpixel.spec import ImageSpec
+
+ALL = slice(None)
 
 
 class Likelihood(ABC):
-    """The last step of a model: parameters to a distribution over levels. It has no weights."""
+    """The last step of a model: parameters to distributions over levels. It has no weights.
+
+    Made for images of a spec.
+
+    Raises:
+        BadInput: it does not fit such images.
+    """
+
+    @property
+    @abstractmethod
+    def parameters(self) -> int:
+        """Numbers that the network must give for each pixel (P); unless it couples them, those of a channel together."""
+
+    @property
+    @abstractmethod
+    def couples(self) -> bool:
+        """Whether a channel's distribution depends on the pixel's channels before it, whatever the network sees."""
 
     @abstractmethod
-    def parameters(self, spec: ImageSpec) -> int:
-        """Numbers that the network must give for each sub-pixel (P).
+    def distribution(self, parameters: Tensor, levels: Tensor, channels: slice = ALL) -> distributions.Finite:
+        """What the network's numbers mean.
 
-        Raises:
-            BadInput: this likelihood does not fit such images.
+        Args:
+            parameters: of a pixel's channels, or of those of one sub-step, shape (B, P, *).
+            levels: of the same channels (S), shape (B, S, *); a channel's distribution depends on those before it, and
+                only where the likelihood couples them.
+            channels: which of them are asked for.
+
+        Returns:
+            Batch shape (B, S, *).
         """
-
-    @abstractmethod
-    def distribution(self, parameters: Tensor) -> distributions.Finite:
-        """Parameters of shape (*, P) to a distribution of batch shape (*)."""
 
 
 class Bernoulli(Likelihood):
     """One logit a sub-pixel; for images of two levels."""
 
-    def parameters(self, spec: ImageSpec) -> int:
+    def __init__(self, spec: ImageSpec) -> None:
         if spec.levels != 2:
             raise BadInput(f"The bernoulli likelihood is for images of 2 levels, not {spec.levels}; take categorical.")
-        return 1
+        self._channels = spec.channels
 
-    def distribution(self, parameters: Tensor) -> distributions.Bernoulli:
-        return distributions.Bernoulli(parameters.squeeze(-1), validate_args=False)
+    @property
+    def parameters(self) -> int:
+        return self._channels
+
+    @property
+    def couples(self) -> bool:
+        return False
+
+    def distribution(self, parameters: Tensor, levels: Tensor, channels: slice = ALL) -> distributions.Bernoulli:
+        return distributions.Bernoulli(parameters[:, channels], validate_args=False)
 
 
 class Categorical(Likelihood):
     """One logit a level: any shape of distribution, nothing assumed about which levels are alike."""
 
-    def parameters(self, spec: ImageSpec) -> int:
-        return spec.levels
+    def __init__(self, spec: ImageSpec) -> None:
+        self._channels, self._levels = spec.channels, spec.levels
 
-    def distribution(self, parameters: Tensor) -> distributions.Categorical:
-        return distributions.Categorical(parameters, validate_args=False)
+    @property
+    def parameters(self) -> int:
+        return self._channels * self._levels
+
+    @property
+    def couples(self) -> bool:
+        return False
+
+    def distribution(self, parameters: Tensor, levels: Tensor, channels: slice = ALL) -> distributions.Categorical:
+        logits = parameters.unflatten(1, (-1, self._levels))[:, channels].movedim(2, -1)
+        return distributions.Categorical(logits, validate_args=False)
 
 
-LIKELIHOODS: dict[str, type[Likelihood]] = {"bernoulli": Bernoulli, "categorical": Categorical}
+class LogisticMixture(Likelihood):
+    """A mixture of discretised logistics for all channels of a pixel (Salimans et al. 2017, section 2.1).
+
+    The components share their weights between the channels, and the mean of a channel moves linearly with the channels
+    before it (section 2.2), so that colours depend on each other without the network's help. By the chain rule each
+    channel, given those before it, is a mixture too: its weights are those of the components after seeing them.
+
+    Parameters of a pixel, in this order: K logits of the weights; C·K means; C·K logarithms of scales; and for channel 1,
+    2, … a coefficient for each channel before it, K each, through a tanh. Levels are counted from −1 to 1.
+
+    Args:
+        spec: images of ordinal levels.
+        mixtures: components (K).
+    """
+
+    LEAST_LOG_SCALE = -7.0  # as the paper's authors have it
+
+    def __init__(self, spec: ImageSpec, *, mixtures: int = 10) -> None:
+        whole(mixtures, "mixtures", least=1)
+        if not spec.ordinal:
+            raise BadInput("The logistic_mixture likelihood needs levels that are ordered, not names; take categorical.")
+        self._channels, self._levels, self._mixtures = spec.channels, spec.levels, mixtures
+
+    @property
+    def parameters(self) -> int:
+        channels = self._channels
+        return self._mixtures * (1 + 2 * channels + channels * (channels - 1) // 2)
+
+    @property
+    def couples(self) -> bool:
+        return self._channels > 1
+
+    def distribution(self, parameters: Tensor, levels: Tensor, channels: slice = ALL) -> distributions.LogisticMixture:
+        numbers = parameters.unflatten(1, (-1, self._mixtures)).movedim(2, -1)  # (B, P / K, *, K)
+        count = channels.stop or self._channels
+        weights, means, log_scales = numbers[:, :1].log_softmax(-1), numbers[:, 1:], numbers[:, 1 + self._channels :]
+        coefficients = numbers[:, 1 + 2 * self._channels :].tanh()
+        values = logistic.centres(levels.to(parameters.dtype), self._levels).unsqueeze(-1)
+        moved = [means[:, 0]]
+        for channel in range(1, count):
+            before = channel * (channel - 1) // 2
+            own = coefficients[:, before : before + channel]
+            moved.append(means[:, channel] + (own * values[:, :channel]).sum(1))
+        means, log_scales = torch.stack(moved, 1), log_scales[:, :count].clamp(min=self.LEAST_LOG_SCALE)
+        if count > 1:
+            seen = logistic.log_prob(
+                levels[:, : count - 1].unsqueeze(-1), means[:, :-1], log_scales[:, :-1], self._levels
+            )
+            weights = torch.cat((weights, weights + seen.cumsum(1)), 1)
+        return distributions.LogisticMixture(
+            weights[:, channels], means[:, channels], log_scales[:, channels], self._levels, validate_args=False
+        )
+
+
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    "bernoulli": Bernoulli,
+    "categorical": Categorical,
+    "logistic_mixture": LogisticMixture,
+}

@@ -35,10 +35,10 @@ def receptive_field(
     seed: int = 0,
     watch: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> Tensor:
-    """What a pixel's sub-pixels see, by the gradient of their parameters with respect to the levels of images.
+    """What a pixel's sub-pixels see, by the gradient of their log-probabilities with respect to the levels of images.
 
-    The gradient is that of a random mix of a sub-pixel's parameters, its absolute value averaged over images of random
-    levels. It is computed in float64, and is exactly 0 where nothing leads from a level to the parameters.
+    The gradient is that of a random mix of a sub-pixel's log-probabilities, one a level, its absolute value averaged over images of random
+    levels. It is computed in float64, and is exactly 0 where nothing leads from a level to them.
 
     Args:
         model: any exact model; it is left as it is. One with a context is given an arbitrary one.
@@ -72,10 +72,11 @@ def receptive_field(
         for image in watch(range(images)):  # one at a time: a deep network keeps much of each for its gradient
             drawn = torch.randint(model.spec.levels, (1, *model.spec.shape), generator=generator)
             levels = drawn.to(where, torch.float64).requires_grad_()
-            parameters = exact.backbone(levels, _some_context(model, image, levels))[0, :, row, column]
-            mix = torch.randn(parameters.shape, generator=generator, dtype=torch.float64).to(where)
+            parameters = exact.backbone(levels, _some_context(model, image, levels))[:, :, row, column]
+            nats = exact.likelihood.distribution(parameters, levels[:, :, row, column]).log_pmf()[0]
+            mix = torch.randn(nats.shape, generator=generator, dtype=torch.float64).to(where)
             for place, which in enumerate(channels):
-                mixed = (parameters[which] * mix[which]).sum()
+                mixed = (nats[which] * mix[which]).sum()
                 (gradient,) = torch.autograd.grad(mixed, levels, retain_graph=True, materialize_grads=True)
                 field[place] += gradient[0].abs().cpu() / images
     return field
@@ -83,8 +84,8 @@ def receptive_field(
 
 def earlier(model: Autoregressive, row: int, column: int, channel: int) -> Tensor:
     """Which sub-pixels come before one in the order of drawing, and may be seen by it: bool, shape (C, H, W)."""
-    channels, height, width = model.spec.shape
-    together = channels // model.backbone.substeps
+    _, height, width = model.spec.shape
+    together = model.backbone.together
     order = torch.arange(model.spec.subpixels).view(height, width, channels).permute(2, 0, 1)
     return order < (row * width + column) * channels + channel // together * together
 

@@ -14,7 +14,7 @@ from nextpixel.spec import ImageSpec
 
 
 class Site(NamedTuple):
-    """What one sub-step draws: some channels of one pixel."""
+    """What is drawn at once: some channels of one pixel."""
 
     row: int
     column: int
@@ -30,6 +30,7 @@ class Streaming(Protocol):
     """What the loop needs of a network; `state` is the network's own typed object, owned by the caller."""
 
     substeps: int
+    together: int  # channels that are drawn at once: a sub-step's, or one after the other
     carries: bool  # whether a row's steps leave what later rows need
 
     def init_state(self, batch: int, context: Tensor | None) -> Any:
@@ -41,7 +42,7 @@ class Streaming(Protocol):
         ...
 
     def step(self, column: int, substep: int, state: Any) -> Tensor:
-        """The parameters of this sub-step's sub-pixels, (B, S, P)."""
+        """The parameters of this sub-step's S channels, (B, P_g)."""
         ...
 
     def observe(self, column: int, substep: int, levels: Tensor, state: Any) -> None:
@@ -74,7 +75,8 @@ def unroll(
     images = images.clone()
     batch, channels, _, width = images.shape
     state = network.init_state(batch, context)
-    together = channels // network.substeps
+    each = channels // network.substeps
+    draws = [slice(first, first + network.together) for first in range(0, each, network.together)]
     visited = set(rows)
     for row in range(max(visited, default=-1) + 1):
         network.begin_row(row, images[:, :, row - 1] if row else None, state)
@@ -82,11 +84,12 @@ def unroll(
             continue
         for column in range(width):
             for substep in range(network.substeps):
-                site = Site(row, column, slice(substep * together, (substep + 1) * together))
-                levels = images[:, site.channels, row, column]
+                before = substep * each
+                levels = images[:, before : before + each, row, column]
                 parameters = network.step(column, substep, state)
-                if row in visited:
-                    levels.copy_(choose(site, likelihood.distribution(parameters)))
+                for draw in draws if row in visited else ():
+                    site = Site(row, column, slice(before + draw.start, before + draw.stop))
+                    levels[:, draw].copy_(choose(site, likelihood.distribution(parameters, levels, draw)))
                 network.observe(column, substep, levels, state)
     return images
 

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ VERBS = {
     "evaluate": "measure a model's likelihood of images it has not seen",
     "sample": "draw new images",
     "complete": "draw the unknown part of images",
+    "import": "make a model from weights that another program trained",
     "plot": "draw what a model sees, how a run went, a figure of samples",
     "models": "list the models and their settings",
     "data": "list, show and convert data sets",
@@ -56,7 +58,8 @@ def _run(arguments: list[str]) -> int:
 
             print(f"nextpixel {__version__}")
         case [verb, *rest] if verb in VERBS:
-            return importlib.import_module(f"nextpixel.cli.{verb}").main(rest) or 0
+            module = f"{verb}_" if keyword.iskeyword(verb) else verb
+            return importlib.import_module(f"nextpixel.cli.{module}").main(rest) or 0
         case [verb, *_]:
             close = difflib.get_close_matches(verb, VERBS, n=1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(VERBS)}."

@@ -102,7 +102,7 @@ def _parser(name: str) -> ArgumentParser:
     parser.add_argument(
         "--model.context", type=Literal["none", "label"], default="none", help="label: images are given their class"
     )
-    parser.add_class_arguments(npx.MODELS[name], "model", skip={"spec", "parameters", "context"})
+    parser.add_class_arguments(npx.MODELS[name], "model", skip={"spec", "likelihood", "context"})
     parser.add_function_arguments(open_data, "data")
     parser.add_class_arguments(Training, "training")
     return parser

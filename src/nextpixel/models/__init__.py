@@ -7,9 +7,10 @@ from typing import Any
 
 from nextpixel.autoregressive import Autoregressive, Backbone
 from nextpixel.errors import BadInput
-from nextpixel.likelihoods import LIKELIHOODS
+from nextpixel.likelihoods import LIKELIHOODS, Likelihood
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
 from nextpixel.models.pixelcnn import PixelCNN
+from nextpixel.models.pixelcnnpp import PixelCNNpp
 from nextpixel.models.pixelrnn import DiagonalBiLSTM, RowLSTM
 from nextpixel.models.residual_pixelcnn import ResidualPixelCNN
 from nextpixel.nn.context import Context, describe
@@ -21,6 +22,7 @@ MODELS: dict[str, type[Backbone]] = {
     "gated_pixelcnn": GatedPixelCNN,
     "row_lstm": RowLSTM,
     "diagonal_bilstm": DiagonalBiLSTM,
+    "pixelcnnpp": PixelCNNpp,
 }
 
 
@@ -36,9 +38,9 @@ def build(
     Args:
         name: of the model, a key of `MODELS`.
         spec: the images that it is about.
-        likelihood: "bernoulli" or "categorical".
+        likelihood: "bernoulli", "categorical" or "logistic_mixture".
         context: what images are conditioned on: `ClassLabel`, `Vector`, `Map`, or `Both` of two.
-        arguments: of the model's constructor; its defaults are the paper's.
+        arguments: of the model's constructor, whose defaults are the paper's, and of the likelihood's.
 
     Raises:
         BadInput: an unknown name or argument, or a value that the model cannot have.
@@ -51,15 +53,20 @@ def build(
         torch.Size([2, 3, 8, 8])
     """
     backbone = _named(name, MODELS, "model")
-    meaning = _named(likelihood, LIKELIHOODS, "likelihood")()
+    meaning = _named(likelihood, LIKELIHOODS, "likelihood")
     if context is not None and not isinstance(context, Context):
         raise BadInput(f"The context must be a Context such as ClassLabel(10), not {context!r}.")
-    settings = inspect.signature(backbone.__init__).parameters
-    known = [key for key, setting in settings.items() if setting.kind is inspect.Parameter.KEYWORD_ONLY]
+    own, its = settings(backbone), settings(meaning)
     for key in arguments:
-        if key not in known:
-            raise BadInput(f"{name} has no setting {key!r}; it has {', '.join(known)}.")
-    network = backbone(spec, meaning.parameters(spec), 0 if context is None else context.features, **arguments)
+        if key not in own + its:
+            raise BadInput(f"{name} with {likelihood} has no setting {key!r}; it has {', '.join(own + its)}.")
+    outputs = meaning(spec, **{key: value for key, value in arguments.items() if key in its})
+    network = backbone(
+        spec,
+        outputs,
+        0 if context is None else context.features,
+        **{key: value for key, value in arguments.items() if key in own},
+    )
     recipe = {
         "name": name,
         "spec": asdict(spec),
@@ -67,7 +74,13 @@ def build(
         "context": describe(context),
         "arguments": arguments,
     }
-    return Autoregressive(spec, network, meaning, context, recipe=recipe)
+    return Autoregressive(spec, network, outputs, context, recipe=recipe)
+
+
+def settings(part: type[Backbone | Likelihood]) -> list[str]:
+    """The settings of a model or a likelihood: the keyword-only arguments of its constructor."""
+    parameters = inspect.signature(part.__init__).parameters.items()
+    return [key for key, parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
 
 
 def _named(name: str, table: dict[str, Any], what: str) -> Any:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nextpixel.autoregressive import Backbone
 from nextpixel.errors import BadInput, odd, one_of, share, whole
+from nextpixel.likelihoods import Likelihood
 from nextpixel.nn import ops
 from nextpixel.nn.causal import Addends, Lane, LeftState, PixelsLeft, Place, one_by_one, row_of
 from nextpixel.nn.gated import ACTIVATIONS, OneStackBlock, Skips, TwoStackBlock
@@ -52,7 +53,7 @@ class GatedPixelCNN(Backbone):
     def __init__(
         self,
         spec: ImageSpec,
-        parameters: int,
+        likelihood: Likelihood,
         context: int = 0,
         *,
         filters: int = 128,
@@ -68,7 +69,7 @@ class GatedPixelCNN(Backbone):
         activation: Literal["gate", "relu"] = "gate",
         stacks: Literal[1, 2] = 2,
     ) -> None:
-        super().__init__(spec, parameters, colours=colours, carries=stacks == 1)
+        super().__init__(spec, likelihood, colours=colours, carries=stacks == 1)
         whole(blocks, "blocks", least=0)
         odd(kernel, "kernel")
         odd(first_kernel, "first_kernel", least=3)
@@ -112,7 +113,7 @@ class GatedPixelCNN(Backbone):
             v, h, skips = block(v, h, skips, context)
         assert skips is not None, "there is always a first block"
         bias = None if self.head_context is None else self.head_context(context)
-        return self.as_parameters(_read(skips, lambda x: self.head(x, bias), self.parameters_of))
+        return _read(skips, lambda x: self.head(x, bias), self.parameters_of)
 
     def init_state(self, batch: int, context: Tensor | None) -> "GatedState":
         width = self.spec.width
@@ -146,12 +147,11 @@ class GatedPixelCNN(Backbone):
         ):
             out = None if following is None else following.cells[substep][column]
             h = block.step(h, place, its, slot=slot, out=out)
-        parameters = _read(
+        return _read(
             state.skips.sum(substep),
             lambda x: self.head.step(x, place, state.head, state.addends[substep][column]),
             lambda x: self.parameters_of.step(x, place, state.parameters_of),
         )
-        return parameters.unflatten(1, (-1, self.parameters_each))
 
     def observe(self, column: int, substep: int, levels: Tensor, state: "GatedState") -> None:
         self.blocks[0].left.observe(self.embed(levels), Place(column, substep), state.blocks[0].left)

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from nextpixel.errors import odd, one_of, whole
+from nextpixel.likelihoods import Likelihood
 from nextpixel.models.stack import Stack, normalised, read_out
 from nextpixel.nn.layers import Chain, Layer, Masked
 from nextpixel.nn.norm import NORMS
@@ -41,7 +42,7 @@ class PixelCNN(Stack):
     def __init__(
         self,
         spec: ImageSpec,
-        parameters: int,
+        likelihood: Likelihood,
         context: int = 0,
         *,
         filters: int = 64,
@@ -52,7 +53,7 @@ class PixelCNN(Stack):
         norm: Literal["none", "layer", "positional", "batch"] = "none",
         colours: Literal["dependent", "independent"] = "dependent",
     ) -> None:
-        super().__init__(spec, parameters, colours=colours)
+        super().__init__(spec, likelihood, colours=colours)
         whole(layers, "layers", least=0)
         odd(kernel, "kernel")
         odd(first_kernel, "first_kernel", least=3)

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from nextpixel.errors import odd, whole
+from nextpixel.likelihoods import Likelihood
 from nextpixel.models.stack import Stack, read_out
 from nextpixel.nn import recurrent
 from nextpixel.nn.layers import Chain, Layer, Masked, Residual, Sum
@@ -37,7 +38,7 @@ class RowLSTM(Stack):
     def __init__(
         self,
         spec: ImageSpec,
-        parameters: int,
+        likelihood: Likelihood,
         context: int = 0,
         *,
         filters: int = 32,
@@ -47,7 +48,7 @@ class RowLSTM(Stack):
         head: int = 32,
         colours: Literal["dependent", "independent"] = "dependent",
     ) -> None:
-        super().__init__(spec, parameters, colours=colours)
+        super().__init__(spec, likelihood, colours=colours)
         whole(layers, "layers", least=0)
         whole(filters, "filters", least=2 * self.substeps, why="two features a colour")
         odd(kernel, "kernel")
@@ -91,7 +92,7 @@ class DiagonalBiLSTM(Stack):
     def __init__(
         self,
         spec: ImageSpec,
-        parameters: int,
+        likelihood: Likelihood,
         context: int = 0,
         *,
         filters: int = 32,
@@ -100,7 +101,7 @@ class DiagonalBiLSTM(Stack):
         head: int = 32,
         colours: Literal["dependent", "independent"] = "dependent",
     ) -> None:
-        super().__init__(spec, parameters, colours=colours)
+        super().__init__(spec, likelihood, colours=colours)
         whole(layers, "layers", least=0)
         whole(filters, "filters", least=2 * self.substeps, why="two features a colour")
         odd(first_kernel, "first_kernel", least=3)

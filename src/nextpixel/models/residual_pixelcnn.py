@@ -3,6 +3,7 @@
 from typing import Literal
 
 from nextpixel.errors import odd, one_of, whole
+from nextpixel.likelihoods import Likelihood
 from nextpixel.models.stack import Stack, normalised, read_out
 from nextpixel.nn.layers import Chain, Layer, Masked, Residual
 from nextpixel.nn.norm import NORMS
@@ -37,7 +38,7 @@ class ResidualPixelCNN(Stack):
     def __init__(
         self,
         spec: ImageSpec,
-        parameters: int,
+        likelihood: Likelihood,
         context: int = 0,
         *,
         filters: int = 128,
@@ -48,7 +49,7 @@ class ResidualPixelCNN(Stack):
         norm: Literal["none", "layer", "positional", "batch"] = "none",
         colours: Literal["dependent", "independent"] = "dependent",
     ) -> None:
-        super().__init__(spec, parameters, colours=colours)
+        super().__init__(spec, likelihood, colours=colours)
         whole(blocks, "blocks", least=0)
         whole(filters, "filters", least=2 * self.substeps, why="two features a colour")
         odd(kernel, "kernel")

@@ -6,6 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from nextpixel.autoregressive import Backbone
+from nextpixel.likelihoods import Likelihood
 from nextpixel.nn.causal import Place
 from nextpixel.nn.layers import Chain, ChainState, Entry, Layer, Masked, Normalise
 from nextpixel.spec import ImageSpec
@@ -16,11 +17,11 @@ class Stack(Backbone):
 
     layers: Chain
 
-    def __init__(self, spec: ImageSpec, parameters: int, *, colours: Literal["dependent", "independent"]) -> None:
-        super().__init__(spec, parameters, colours=colours, carries=True)
+    def __init__(self, spec: ImageSpec, likelihood: Likelihood, *, colours: Literal["dependent", "independent"]) -> None:
+        super().__init__(spec, likelihood, colours=colours, carries=True)
 
     def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
-        return self.as_parameters(self.layers(self.embed(levels), context))
+        return self.layers(self.embed(levels), context)
 
     def init_state(self, batch: int, context: Tensor | None) -> ChainState:
         return self.layers.init_state(batch, self.spec.width, context)
@@ -29,7 +30,7 @@ class Stack(Backbone):
         self.layers.begin_row(row, state)
 
     def step(self, column: int, substep: int, state: ChainState) -> Tensor:
-        return self.layers.step(None, Place(column, substep), state).unflatten(1, (-1, self.parameters_each))
+        return self.layers.step(None, Place(column, substep), state)
 
     def observe(self, column: int, substep: int, levels: Tensor, state: ChainState) -> None:
         first = self.layers.layers[0]

@@ -9,9 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """A convolution without padding: (B, D, H, W) by (O, D, h, w) to (B, O, H − h + 1, W − w + 1)."""
-    return F.conv2d(x, weight, bias)
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int | tuple[int, int] = 1
+) -> Tensor:
+    """A convolution without padding: (B, D, H, W) by (O, D, h, w) to (B, O, H − h + 1, W − w + 1) for a stride of 1."""
+    return F.conv2d(x, weight, bias, stride)
+
+
+def spread(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A transposed convolution of stride 2: (B, D, H, W) by (O, D, h, w) to (B, O, 2H − 2 + h, 2W − 2 + w)."""
+    return F.conv_transpose2d(x, weight.transpose(0, 1), bias, stride=2)
 
 
 def multiply(x: Tensor, weight: Tensor, addend: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
@@ -28,6 +35,17 @@ def gate(x: Tensor, *, out: Tensor | None = None) -> Tensor:
     """tanh of the first half of the features times the logistic function of the second: (B, 2D, …) to (B, D, …)."""
     value, valve = x.chunk(2, 1)
     return torch.mul(torch.tanh(value), torch.sigmoid(valve), out=out)
+
+
+def glu(x: Tensor) -> Tensor:
+    """The first half of the features times the logistic function of the second: (B, 2D, …) to (B, D, …)."""
+    return F.glu(x, 1)
+
+
+def concat_elu(x: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """ELU of the features and of their negatives: (B, D, …) to (B, 2D, …), into `out`, if given."""
+    both = torch.cat((x, -x), 1, out=out)
+    return F.elu(both) if out is None else F.elu(both, inplace=True)
 
 
 def remember(sums: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,317 @@
+"""PixelCNN++: two streams through three resolutions, down and up again, with long skip connections."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nextpixel.autoregressive import Backbone
+from nextpixel.errors import BadInput, share, whole
+from nextpixel.likelihoods import Likelihood
+from nextpixel.nn import ops
+from nextpixel.nn.causal import Lane
+from nextpixel.nn.shifted import (
+    AboveState,
+    BlockAbove,
+    BlockLeft,
+    BlockLeftState,
+    Dense,
+    Down,
+    DownRight,
+    DownRightState,
+    DownState,
+    Features,
+    SpreadDown,
+    SpreadDownRight,
+    SpreadState,
+    columns_of,
+    features,
+    shift_down,
+    shift_right,
+)
+from nextpixel.spec import ImageSpec
+
+
+class PixelCNNpp(Backbone):
+    """Two streams, of rows above and of places to the left, at three resolutions [1, figure 2].
+
+    The first half makes features of the image and halves the resolution twice; the second half goes back, and sees in
+    each block the features that the first half had at the same place. Streams, blocks, weight normalisation and the
+    start from data are those of the authors' code. It is meant for the `logistic_mixture` likelihood, which couples the
+    colours; with another likelihood and several channels, colours must be independent.
+
+    Sizes that cannot be halved are rounded up (a coarse place stands for what there is of 2x2 places), and what the way
+    back makes beyond the edge is cut off.
+
+    Args:
+        filters: features of each stream (D).
+        blocks: gated residual blocks of each resolution in the first half (the second has one more behind each step up).
+        scales: resolutions, each half of the one before.
+        dropout: share of features within blocks that training drops.
+        colours: "dependent" by the likelihood, or "independent".
+
+    References:
+        [1] Salimans et al., PixelCNN++: Improving the PixelCNN with Discretized Logistic Mixture Likelihood and Other
+        Modifications, 2017.
+
+    Example:
+        >>> import nextpixel as npx
+        >>> spec = npx.ImageSpec(3, 8, 8, levels=256)
+        >>> model = npx.build("pixelcnnpp", spec, "logistic_mixture", filters=4, blocks=1, mixtures=2)
+        >>> model.sample(2, seed=0).shape
+        torch.Size([2, 3, 8, 8])
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        likelihood: Likelihood,
+        context: int = 0,
+        *,
+        filters: int = 160,
+        blocks: int = 5,
+        scales: int = 3,
+        dropout: float = 0.5,
+        colours: Literal["dependent", "independent"] = "dependent",
+    ) -> None:
+        super().__init__(spec, likelihood, colours=colours, carries=True)
+        if self.substeps > 1:
+            raise BadInput(
+                "pixelcnnpp makes one step a pixel, so its colours are dependent only by a likelihood that couples them: "
+                "take likelihood logistic_mixture, or colours='independent'."
+            )
+        for name, value in (("filters", filters), ("blocks", blocks), ("scales", scales)):
+            whole(value, name, least=1)
+        share(dropout, "dropout")
+
+        def pairs(count: int, *, skips: bool) -> nn.ModuleList:
+            return nn.ModuleList(
+                Pair(filters, skips=skips, context=context, dropout=dropout) for _ in range(count)
+            )
+
+        image, steps = spec.channels + 1, range(scales - 1)  # beside the image, ones tell where it ends
+        self.first_above = Down(image, filters)
+        self.first_row = Down(image, filters, rows=1)
+        self.first_left = Down(image, filters, columns=1)
+        self.up = cast("list[list[Pair]]", nn.ModuleList(pairs(blocks, skips=False) for _ in range(scales)))
+        self.down = cast(
+            "list[list[Pair]]", nn.ModuleList(pairs(blocks + (scale < scales - 1), skips=True) for scale in range(scales))
+        )
+        self.halve_above = cast("list[Down]", nn.ModuleList(Down(filters, filters, stride=2) for _ in steps))
+        self.halve_left = cast("list[DownRight]", nn.ModuleList(DownRight(filters, filters, stride=2) for _ in steps))
+        self.double_above = cast("list[SpreadDown]", nn.ModuleList(SpreadDown(filters, filters) for _ in steps))
+        self.double_left = cast("list[SpreadDownRight]", nn.ModuleList(SpreadDownRight(filters, filters) for _ in steps))
+        self.parameters_of = Dense(filters, likelihood.parameters)
+
+    def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
+        image = _with_ones(self.embed(levels))
+        above = features(shift_down(self.first_above(image)))
+        left = features(shift_down(self.first_row(image)) + shift_right(self.first_left(image)))
+        seen: list[list[tuple[Features, Features]]] = []
+        last = len(self.up) - 1
+        for scale, pairs in enumerate(self.up):
+            if scale:
+                above = features(self.halve_above[scale - 1](above.plain))
+                left = features(self.halve_left[scale - 1](left.plain))
+            seen.append([(above, left)])
+            for pair in pairs:
+                above, left = pair(above, left, None, _coarse(context, scale))
+                seen[-1].append((above, left))
+        above, left = seen[last].pop()
+        for scale in range(last, -1, -1):
+            if scale < last:
+                height, width = seen[scale][0][0].plain.shape[2:]
+                above = features(self.double_above[scale](above.plain)[:, :, :height, :width])
+                left = features(self.double_left[scale](left.plain)[:, :, :height, :width])
+            for pair in self.down[scale]:
+                above, left = pair(above, left, seen[scale].pop(), _coarse(context, scale))
+        return self.parameters_of(F.elu(left.plain))
+
+    def init_state(self, batch: int, context: Tensor | None) -> "PixelCNNppState":
+        widths = [-(-self.spec.width // 2**scale) for scale in range(len(self.up))]
+        coarse = [_coarse(context, scale) for scale in range(len(self.up))]
+        first_left = self.first_left.weight()
+        channels = first_left.shape[1]
+        lane = Lane(first_left, batch, self.spec.width, reach=1, colours=[channels], lengths=[channels])
+        for cell in lane.cells[0]:
+            cell[:, -1] = 1
+        up = [
+            [pair.init_state(batch, width, its) for pair in pairs]
+            for pairs, width, its in zip(self.up, widths, coarse, strict=True)
+        ]
+        down = [
+            [pair.init_state(batch, width, its) for pair in pairs]
+            for pairs, width, its in zip(self.down, widths, coarse, strict=True)
+        ]
+        fine = widths[:-1]  # of the finer scale at each step between two
+        return PixelCNNppState(
+            row=0,
+            no_row=first_left.new_zeros(batch, channels, 1, self.spec.width),
+            nothing=first_left.new_zeros(batch, len(first_left), 1, self.spec.width),
+            first_above=self.first_above.init_state(batch, self.spec.width),
+            first_row=self.first_row.init_state(batch, self.spec.width),
+            left_above=first_left[:, :, :1].contiguous(),
+            left=first_left[:, :, 1].flatten(1).t().contiguous(),
+            image=[cell[:, :-1] for cell in lane.cells[0]],
+            windows=lane.windows[0],
+            addends=[],
+            up=up,
+            down=down,
+            halve_above=[layer.init_state(batch, width) for layer, width in zip(self.halve_above, fine, strict=True)],
+            halve_left=[layer.init_state(batch, width) for layer, width in zip(self.halve_left, fine, strict=True)],
+            doubled_above=[[] for _ in fine],
+            double_left=[layer.init_state(batch, width) for layer, width in zip(self.double_left, fine, strict=True)],
+            parameters_of=self.parameters_of.weight().flatten(1).t().contiguous(),
+        )
+
+    def begin_row(self, row: int, above: Tensor | None, state: "PixelCNNppState") -> None:
+        state.row = row
+        image, stream, addend = state.no_row, state.nothing, state.nothing
+        if above is not None:
+            image = _with_ones(self.embed(above)[:, :, None])
+            self.first_above.observe(image, state.first_above)
+            self.first_row.observe(image, state.first_row)
+            stream, addend = self.first_above.step(state.first_above), self.first_row.step(state.first_row)
+        left = ops.convolve(image, state.left_above, self.first_left.bias)
+        state.addends = columns_of(addend + shift_right(left))
+        last, x = len(self.up) - 1, features(stream)
+        seen: list[list[Features]] = []
+        for scale, (pairs, states) in enumerate(zip(self.up, state.up, strict=True)):
+            if row % 2**scale:
+                break
+            if scale:
+                x = features(self.halve_above[scale - 1].step(state.halve_above[scale - 1]))
+                self.halve_left[scale - 1].begin_row(state.halve_left[scale - 1])
+            seen.append([x])
+            for pair, its in zip(pairs, states, strict=True):
+                x = pair.begin_row(row >> scale, x, None, its)
+                seen[scale].append(x)
+            if scale < last:
+                self.halve_above[scale].observe(x.plain, state.halve_above[scale])
+        for scale in reversed(range(len(seen))):
+            if scale == last:
+                x = seen[scale].pop()
+            else:
+                if scale + 1 < len(seen):
+                    width = seen[scale][0].plain.shape[3]
+                    doubled = self.double_above[scale](x.plain)[..., :width]
+                    state.doubled_above[scale] = [features(half) for half in doubled.split(1, 2)]
+                x = state.doubled_above[scale][(row >> scale) % 2]
+            for pair, its in zip(self.down[scale], state.down[scale], strict=True):
+                x = pair.begin_row(row >> scale, x, seen[scale].pop(), its)
+
+    def step(self, column: int, substep: int, state: "PixelCNNppState") -> Tensor:
+        last = len(self.up) - 1
+        x = ops.multiply(state.windows[column], state.left, state.addends[column])
+        seen: list[list[Tensor]] = []
+        for scale, (pairs, states) in enumerate(zip(self.up, state.up, strict=True)):
+            if (state.row | column) % 2**scale:
+                break
+            here = column >> scale
+            if scale:
+                x = self.halve_left[scale - 1].step(here, state.halve_left[scale - 1])
+            seen.append([its.left.enter.cells[here] for its in states])  # what the blocks will have put there
+            for pair, its in zip(pairs, states, strict=True):
+                x = pair.left.step(x, here, None, its.left)
+            if scale < last:
+                state.halve_left[scale].cells[here].copy_(x)
+                seen[scale].append(ops.concat_elu(x))
+        for scale in reversed(range(len(seen))):
+            if scale < last:
+                doubled = state.double_left[scale]
+                if scale + 1 < len(seen):
+                    self.double_left[scale].step(x, column >> (scale + 1), doubled)
+                x = doubled.cells[(state.row >> scale) % 2][column >> scale]
+            for pair, its in zip(self.down[scale], state.down[scale], strict=True):
+                x = pair.left.step(x, column >> scale, seen[scale].pop(), its.left)
+        return ops.multiply(F.elu(x), state.parameters_of, self.parameters_of.bias)
+
+    def observe(self, column: int, substep: int, levels: Tensor, state: "PixelCNNppState") -> None:
+        state.image[column].copy_(self.embed(levels))
+
+
+class Pair(nn.Module):
+    """A block of each stream; that of the stream at the left gets what the other one has made."""
+
+    def __init__(self, filters: int, *, skips: bool, context: int, dropout: float) -> None:
+        super().__init__()
+        self.above = BlockAbove(filters, beside=int(skips), context=context, dropout=dropout)
+        self.left = BlockLeft(filters, beside=1 + skips, context=context, dropout=dropout)
+
+    def forward(
+        self, above: Features, left: Features, seen: tuple[Features, Features] | None, context: Tensor | None
+    ) -> tuple[Features, Features]:
+        """Both streams, and what both were in the first half, to both streams."""
+        if seen is None:
+            above = self.above(above, None, context)
+            return above, self.left(left, above.both, context)
+        above = self.above(above, seen[0].both, context)
+        return above, self.left(left, torch.cat((above.both, seen[1].both), 1), context)
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> "PairState":
+        return PairState(self.above.init_state(batch, width, context), self.left.init_state(batch, width, context))
+
+    def begin_row(self, row: int, x: Features, seen: Features | None, state: "PairState") -> Features:
+        """A row of the stream above, and all that the other one can do before its steps."""
+        x = self.above.begin_row(row, x, None if seen is None else seen.both, state.above)
+        self.left.begin_row(row, x.both, state.left)
+        return x
+
+
+class PairState(NamedTuple):
+    """The states of a pair's blocks."""
+
+    above: AboveState
+    left: BlockLeftState
+
+
+@dataclass
+class PixelCNNppState:
+    """What the network keeps during an unroll; lists of lists are by scale and block, other lists by step of scale.
+
+    Attributes:
+        row: the present one.
+        no_row: what stands above the first row of the image, (B, C + 1, 1, W).
+        nothing: features that no row has made, (B, D, 1, W).
+        first_above, first_row: of the first layers that look at the row above.
+        left_above, left: kernels of the first layer that looks to the left: for the row above, and for its own.
+        image: where the levels of this row go, for each column (B, C).
+        windows: the pixel to the left of each column and its one, (B, C + 1).
+        addends: what the image's rows above add to the stream at the left, for each column (B, D).
+        up, down: of the pairs.
+        halve_above, halve_left: of the layers to the next coarser scale.
+        doubled_above: two rows of the stream above, from the next coarser scale.
+        double_left: the same of the stream at the left.
+        parameters_of: (D, P).
+    """
+
+    row: int
+    no_row: Tensor
+    nothing: Tensor
+    first_above: DownState
+    first_row: DownState
+    left_above: Tensor
+    left: Tensor
+    image: Sequence[Tensor]
+    windows: Sequence[Tensor]
+    addends: Sequence[Tensor]
+    up: list[list[PairState]]
+    down: list[list[PairState]]
+    halve_above: list[DownState]
+    halve_left: list[DownRightState]
+    doubled_above: list[list[Features]]
+    double_left: list[SpreadState]
+    parameters_of: Tensor
+
+
+def _with_ones(image: Tensor) -> Tensor:
+    """A channel of ones, which tells the image from the zeros around it."""
+    return torch.cat((image, torch.ones_like(image[:, :1])), 1)
+
+
+def _coarse(context: Tensor | None, scale: int) -> Tensor | None:
+    """The context of each scale's places: that of the first of the places that they stand for."""
+    return None if context is None else context[:, :, :: 2**scale, :: 2**scale]

@@ -1,0 +1,357 @@
+"""The streams of PixelCNN++: one goes down the rows, one goes down and right; each layer of them, as a whole and in steps.
+
+The stream above sees rows above, a whole row at a time; the stream at the left sees, in rows above and in its own, places up
+to its column. Both are kept away from the pixel itself by their first layers only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nextpixel.nn import ops
+from nextpixel.nn.causal import Lane, one_by_one, row_of
+from nextpixel.nn.weightnorm import WeightNorm
+
+
+class Features(NamedTuple):
+    """Features of a stream, (B, D, …), and `ops.concat_elu` of them, which is what most layers take: (B, 2D, …)."""
+
+    plain: Tensor
+    both: Tensor
+
+
+def features(plain: Tensor) -> Features:
+    """Features with their `concat_elu`."""
+    return Features(plain, ops.concat_elu(plain))
+
+
+class Down(WeightNorm):
+    """A convolution over the row above and its own, and the columns to both sides; steps one row at a time.
+
+    Args:
+        inputs, outputs, scale: as of `WeightNorm`.
+        columns: odd width of the kernel.
+        rows: height of the kernel, which ends with its own row.
+        stride: 2 gives every other row and column, from the first on.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, rows: int = 2, columns: int = 3, stride: int = 1, scale: float = 1.0
+    ) -> None:
+        super().__init__(inputs, outputs, (rows, columns), scale=scale)
+        self.rows, self.side, self.stride = rows, columns // 2, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = F.pad(x, (self.side, self.side, self.rows - 1, 0))
+        return ops.convolve(padded, self.weight(), self.bias, stride=self.stride)
+
+    def init_state(self, batch: int, width: int) -> "DownState":
+        weight = self.weight()
+        past = weight.new_zeros(batch, weight.shape[1], self.rows, width + 2 * self.side)
+        return DownState(weight, past.contiguous(memory_format=torch.channels_last))
+
+    def observe(self, row: Tensor, state: "DownState") -> None:
+        """Take note of the next row of the input, (B, D, 1, W)."""
+        if self.rows > 1:
+            state.past[:, :, :-1] = state.past[:, :, 1:].clone()
+        state.past[:, :, -1:, self.side : self.side + row.shape[-1]] = row
+
+    def step(self, state: "DownState") -> Tensor:
+        """The output's row that ends with the row observed last, (B, O, 1, W')."""
+        return ops.convolve(state.past, state.weight, self.bias, stride=self.stride)
+
+
+class DownState(NamedTuple):
+    """The kernels, and the last rows of the input with the padding of columns."""
+
+    weight: Tensor
+    past: Tensor
+
+
+class DownRight(WeightNorm):
+    """A 2x2 convolution that ends with its own place; steps one place at a time, what is above once a row.
+
+    Args:
+        inputs, outputs, scale: as of `WeightNorm`.
+        stride: 2 gives every other row and column, from the first on.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, scale: float = 1.0) -> None:
+        super().__init__(inputs, outputs, (2, 2), scale=scale)
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.convolve(F.pad(x, (1, 0, 1, 0)), self.weight(), self.bias, stride=self.stride)
+
+    def init_state(self, batch: int, width: int) -> "DownRightState":
+        weight = self.weight()
+        inputs = weight.shape[1]
+        lane = Lane(weight, batch, width, reach=1, colours=[inputs], lengths=[2 * inputs])
+        matrix = weight[:, :, 1].transpose(1, 2).flatten(1).t().contiguous()
+        return DownRightState(weight[:, :, :1].contiguous(), matrix, lane, lane.cells[0], lane.windows[0], [])
+
+    def begin_row(self, state: "DownRightState", addend: Tensor | None = None) -> None:
+        """Do what depends on the row above, which the last steps have observed; `addend` is added to the output's row."""
+        above = ops.convolve(F.pad(state.lane.row, (1, 0)), state.above, self.bias, stride=(1, self.stride))
+        state.addends = columns_of(above if addend is None else above + addend)
+
+    def step(self, column: int, state: "DownRightState") -> Tensor:
+        """The output at one place, (B, O), once the input's place below it is in its cell.
+
+        Args:
+            column: of the output.
+            state: from `init_state`.
+        """
+        return ops.multiply(state.windows[column * self.stride], state.matrix, state.addends[column])
+
+
+@dataclass(slots=True)
+class DownRightState:
+    """What `DownRight` keeps during an unroll.
+
+    Attributes:
+        above: kernels for the row above.
+        matrix: for its own row, (2D, O).
+        lane: the input's row.
+        cells: where the input of each column goes, (B, D).
+        windows: what the output at each column of the input sees, (B, 2D).
+        addends: what the row above adds, for each column of the output, (B, O).
+    """
+
+    above: Tensor
+    matrix: Tensor
+    lane: Lane
+    cells: Sequence[Tensor]
+    windows: Sequence[Tensor]
+    addends: Sequence[Tensor]
+
+
+class Dense(WeightNorm):
+    """A 1x1 convolution."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, (1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.convolve(x, self.weight(), self.bias)
+
+
+class SpreadDown(WeightNorm):
+    """A transposed convolution that makes two rows of each row, and twice as many columns."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, (2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.spread(x, self.weight(), self.bias)[..., 1:]
+
+
+class SpreadDownRight(WeightNorm):
+    """A transposed convolution that makes 2x2 places of each place."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, (2, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.spread(x, self.weight(), self.bias)
+
+    def init_state(self, batch: int, width: int) -> "SpreadState":
+        weight = self.weight()
+        outputs, inputs = weight.shape[:2]
+        room = weight.new_zeros(2, width, batch, outputs)
+        return SpreadState(
+            weight.permute(1, 2, 3, 0).reshape(inputs, 4 * outputs).contiguous(),
+            self.bias.repeat(4),
+            room,
+            [list(row.unbind(0)) for row in room.unbind(0)],
+        )
+
+    def step(self, x: Tensor, column: int, state: "SpreadState") -> None:
+        """Put the four places that one place, (B, D), becomes into the room for them."""
+        four = ops.multiply(x, state.matrix, state.bias).unflatten(1, (2, 2, -1)).permute(1, 2, 0, 3)
+        state.room[:, 2 * column : 2 * column + 2] = four[:, : state.room.shape[1] - 2 * column]
+
+
+class SpreadState(NamedTuple):
+    """What `SpreadDownRight` keeps during an unroll.
+
+    Attributes:
+        matrix: (D, 4 · O): for each of 2x2 places.
+        bias: (4 · O,).
+        room: two rows of the output, (2, W, B, O).
+        cells: the same, for each of the rows and each column: (B, O).
+    """
+
+    matrix: Tensor
+    bias: Tensor
+    room: Tensor
+    cells: Sequence[Sequence[Tensor]]
+
+
+class Block(nn.Module):
+    """A gated residual block (Salimans et al. 2017, section 2.4, and the authors' code).
+
+    Args:
+        enter: its first convolution, of 2D features to D.
+        leave: its second one, of 2D features to 2D.
+        beside: streams that come in beside (0, 1 or 2), of 2D features each.
+        context: features of the context, 0 without.
+        dropout: share of the features between the convolutions that training drops.
+    """
+
+    def __init__(
+        self, enter: WeightNorm, leave: WeightNorm, filters: int, *, beside: int, context: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.enter, self.leave = enter, leave
+        self.beside = Dense(2 * filters * beside, filters) if beside else None
+        self.context = one_by_one(context, 2 * filters, bias=False) if context else None
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Features, beside: Tensor | None, context: Tensor | None) -> Features:
+        """Features (B, D, H, W), what comes in beside them (B, 2D · streams, H, W), and a context, to the same."""
+        middle = self.enter(x.both)
+        if self.beside is not None:
+            middle = middle + self.beside(beside)
+        sums = self.leave(self.dropout(ops.concat_elu(middle)))
+        if self.context is not None:
+            sums = sums + self.context(context)
+        return features(x.plain + ops.glu(sums))
+
+
+class BlockAbove(Block):
+    """A block of the stream above; steps one row at a time."""
+
+    enter: Down
+    leave: Down
+
+    def __init__(self, filters: int, *, beside: int, context: int, dropout: float) -> None:
+        super().__init__(
+            Down(2 * filters, filters),
+            Down(2 * filters, 2 * filters, scale=0.1),
+            filters,
+            beside=beside,
+            context=context,
+            dropout=dropout,
+        )
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> "AboveState":
+        return AboveState(
+            enter=self.enter.init_state(batch, width),
+            leave=self.leave.init_state(batch, width),
+            beside=None if self.beside is None else self.beside.weight(),
+            bias=None if self.context is None else self.context(context),
+        )
+
+    def begin_row(self, row: int, x: Features, beside: Tensor | None, state: "AboveState") -> Features:
+        """The whole block for one row, (B, D, 1, W) to the same."""
+        self.enter.observe(x.both, state.enter)
+        middle = self.enter.step(state.enter)
+        if self.beside is not None and beside is not None and state.beside is not None:
+            middle = middle + ops.convolve(beside, state.beside, self.beside.bias)
+        self.leave.observe(ops.concat_elu(middle), state.leave)
+        sums = self.leave.step(state.leave)
+        if state.bias is not None:
+            sums = sums + row_of(state.bias, row)
+        return features(x.plain + ops.glu(sums))
+
+
+class AboveState(NamedTuple):
+    """What `BlockAbove` keeps during an unroll.
+
+    Attributes:
+        enter, leave: of its convolutions.
+        beside: kernels for what comes in beside.
+        bias: of the context, (B, 2D, 1 or H, 1 or W).
+    """
+
+    enter: DownState
+    leave: DownState
+    beside: Tensor | None
+    bias: Tensor | None
+
+
+class BlockLeft(Block):
+    """A block of the stream at the left, beside which the stream above comes in first; steps one place at a time."""
+
+    enter: DownRight
+    leave: DownRight
+    beside: Dense
+
+    def __init__(self, filters: int, *, beside: int, context: int, dropout: float) -> None:
+        super().__init__(
+            DownRight(2 * filters, filters),
+            DownRight(2 * filters, 2 * filters, scale=0.1),
+            filters,
+            beside=beside,
+            context=context,
+            dropout=dropout,
+        )
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> "BlockLeftState":
+        above, *left = self.beside.weight().split(self.enter.direction.shape[1], 1)
+        return BlockLeftState(
+            enter=self.enter.init_state(batch, width),
+            leave=self.leave.init_state(batch, width),
+            above=above.contiguous(),
+            left=left[0].flatten(1).t().contiguous() if left else None,
+            bias=None if self.context is None else self.context(context),
+        )
+
+    def begin_row(self, row: int, above: Tensor, state: "BlockLeftState") -> None:
+        """Do what depends on rows above: the block's own last row, and a row of the stream above, (B, 2D, 1, W)."""
+        self.enter.begin_row(state.enter, ops.convolve(above, state.above, self.beside.bias))
+        self.leave.begin_row(state.leave, None if state.bias is None else row_of(state.bias, row))
+
+    def step(self, x: Tensor, column: int, left: Tensor | None, state: "BlockLeftState") -> Tensor:
+        """The block at one place.
+
+        Args:
+            x: features, (B, D); their `concat_elu` goes into the cell of this column.
+            column: of the block's level.
+            left: of this stream, what comes in beside, (B, 2D).
+            state: from `init_state`.
+        """
+        enter, leave = state.enter, state.leave
+        ops.concat_elu(x, out=enter.cells[column])
+        middle = self.enter.step(column, enter)
+        if left is not None and state.left is not None:
+            middle = ops.multiply(left, state.left, middle)
+        ops.concat_elu(middle, out=leave.cells[column])
+        return x + ops.glu(self.leave.step(column, leave))
+
+
+class BlockLeftState(NamedTuple):
+    """What `BlockLeft` keeps during an unroll.
+
+    Attributes:
+        enter, leave: of its convolutions.
+        above: kernels for the stream above.
+        left: (2D, D), for what comes in beside from its own stream.
+        bias: of the context, (B, 2D, 1 or H, 1 or W).
+    """
+
+    enter: DownRightState
+    leave: DownRightState
+    above: Tensor
+    left: Tensor | None
+    bias: Tensor | None
+
+
+def columns_of(row: Tensor) -> Sequence[Tensor]:
+    """A row of features, (B, O, 1, W), as W tensors (B, O)."""
+    return row.squeeze(2).permute(2, 0, 1).contiguous().unbind(0)
+
+
+def shift_down(x: Tensor) -> Tensor:
+    """Each row takes the place of the next; the first becomes zeros."""
+    return F.pad(x, (0, 0, 1, -1))
+
+
+def shift_right(x: Tensor) -> Tensor:
+    """Each column takes the place of the next; the first becomes zeros."""
+    return F.pad(x, (1, -1))
