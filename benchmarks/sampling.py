@@ -2,9 +2,10 @@
 
     python benchmarks/sampling.py                 # the network that DESIGN.md's numbers are about
     python benchmarks/sampling.py --model row_lstm filters=128 layers=7 --json
+    python benchmarks/sampling.py --model pixelcnnpp --size 32 --repeats 1        # colour and 256 levels only
 
-The naive sampler runs one whole forward a sub-pixel; its time is that of one forward, measured, times the number of
-sub-pixels. Weights are random. Nothing else should run on the machine meanwhile.
+The naive sampler runs one whole forward a sub-pixel (a pixel, where the likelihood couples the colours); its time is that
+of one forward, measured, times their number. Weights are random. Nothing else should run on the machine meanwhile.
 """
 
 import argparse
@@ -20,11 +21,13 @@ from rich.table import Table
 
 import nextpixel as npx
 
-NAIVE, GREY, COLOURS = (
+NAIVE, NAIVE_16, GREY, COLOURS = (
     "sampling 1 image, naive ÷ streaming",
+    "sampling 16 images, naive ÷ streaming",
     "sampling 64 images ÷ one forward of 64",
     "the same with 3 dependent colours",
 )
+COUPLED = ("pixelcnnpp",)  # colours by the likelihood, as published
 RECURRENT = ("row_lstm", "diagonal_bilstm")
 
 
@@ -37,13 +40,17 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.manual_seed(0)
-    grey = _model(options, channels=1, likelihood="bernoulli")
-    colours = _model(options, channels=3, likelihood="categorical")
-    rows = [
-        _compare(NAIVE, grey, 1, options.repeats),  # first, before the large batches
-        _compare(GREY, grey, 64, options.repeats),
-        _compare(COLOURS, colours, 64, options.repeats),
-    ]
+    if options.model in COUPLED:
+        model = _model(options, channels=3, levels=256, likelihood="logistic_mixture")
+        rows = [_compare(what, model, batch, options.repeats) for what, batch in ((NAIVE, 1), (NAIVE_16, 16), (GREY, 64))]
+    else:
+        grey = _model(options, channels=1, levels=2, likelihood="bernoulli")
+        colours = _model(options, channels=3, levels=4, likelihood="categorical")
+        rows = [
+            _compare(NAIVE, grey, 1, options.repeats),  # first, before the large batches
+            _compare(GREY, grey, 64, options.repeats),
+            _compare(COLOURS, colours, 64, options.repeats),
+        ]
     for row in rows:
         row["model"] = " ".join((options.model, *options.arguments))
     if options.json:
@@ -60,8 +67,8 @@ def main() -> None:
     Console().print(table)
 
 
-def _model(options: argparse.Namespace, *, channels: int, likelihood: str) -> npx.Autoregressive:
-    spec = npx.ImageSpec(channels, options.size, options.size, levels=2 if likelihood == "bernoulli" else 4)
+def _model(options: argparse.Namespace, *, channels: int, levels: int, likelihood: str) -> npx.Autoregressive:
+    spec = npx.ImageSpec(channels, options.size, options.size, levels=levels)
     arguments: dict[str, Any] = {
         name: int(value) for name, _, value in (text.partition("=") for text in options.arguments)
     }
@@ -73,7 +80,8 @@ def _compare(what: str, model: npx.Autoregressive, batch: int, repeats: int) -> 
     with torch.no_grad():
         forward = _seconds(lambda: model(x), max(repeats, 5))
     sampling = _seconds(lambda: model.sample(batch, seed=0), repeats)
-    ratio = model.spec.subpixels * forward / sampling if what == NAIVE else sampling / forward
+    sites = model.spec.subpixels // (model.spec.channels // model.backbone.substeps)
+    ratio = sites * forward / sampling if what in (NAIVE, NAIVE_16) else sampling / forward
     must = _must(model.recipe["name"], what)
     return {"what": what, "ratio": ratio, "must": must, "forward": forward, "sampling": sampling}
 
@@ -81,9 +89,13 @@ def _compare(what: str, model: npx.Autoregressive, batch: int, repeats: int) -> 
 def _must(model: str, what: str) -> str:
     """What a ratio is held to."""
     if what == NAIVE:
-        return "≥ 60" if model == "gated_pixelcnn" else ""
+        return {"gated_pixelcnn": "≥ 60", "pixelcnnpp": "≥ 100"}.get(model, "")
+    if what == NAIVE_16:
+        return "≥ 250"
     if what == COLOURS:
         return "≤ 4"
+    if model in COUPLED:
+        return "≤ 2.5"
     return "≤ 3" if model in RECURRENT else "≤ 2"
 
 

@@ -100,7 +100,9 @@ _SMALL: dict[str, dict[str, Any]] = {
     "residual_pixelcnn": _ONE | {"blocks": 2},
     "row_lstm": _ONE | {"layers": 2},
     "diagonal_bilstm": {"filters": 12, "head": 12, "layers": 1},  # fewer, and all rectifiers of a colour may be shut
+    "pixelcnnpp": {"filters": 4, "blocks": 1, "dropout": 0.0, "colours": "independent"},
 }
+_MIXED = _SMALL["pixelcnnpp"] | {"colours": "dependent", "mixtures": 2}
 
 
 def _case(name: str, likelihood: str, channels: int, context: Context | None, **arguments: Any) -> Case:
@@ -144,6 +146,16 @@ CASES = (
         _case(name, "categorical", 3, None, norm=norm)
         for name in ("pixelcnn", "residual_pixelcnn")
         for norm in ("layer", "batch")
+    ]
+    + [
+        _case("pixelcnnpp", "categorical", 1, _LABEL),
+        _case("pixelcnnpp", "bernoulli", 3, None),
+        Case("pixelcnnpp", "logistic_mixture", 1, None, _MIXED),
+        Case("pixelcnnpp", "logistic_mixture", 3, _LABEL, _MIXED),
+        Case("pixelcnnpp", "logistic_mixture", 3, None, _MIXED | {"blocks": 2, "scales": 2}),
+        _case("gated_pixelcnn", "logistic_mixture", 1, _LABEL, mixtures=3),
+        _case("gated_pixelcnn", "logistic_mixture", 4, None, mixtures=2),
+        _case("diagonal_bilstm", "logistic_mixture", 3, None, mixtures=2),
     ]
     + [  # every model with every other kind of context
         _case(name, "categorical", channels, context)

@@ -13,6 +13,7 @@ from nextpixel.errors import BadInput, one_of, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn.causal import split
 from nextpixel.nn.context import Context
+from nextpixel.nn.weightnorm import WeightNorm, initialising
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import PerImage
 from nextpixel.unroll import Choose, Site, draw, noise, unroll
@@ -31,6 +32,7 @@ class Backbone(nn.Module, ABC):
         carries: whether a row's steps leave what later rows need, so that even a known row must be stepped through.
 
     Attributes:
+        outputs: numbers that it gives for a pixel (P).
         substeps: steps a pixel: one a colour, or one where colours are independent, or dependent by the likelihood.
         together: channels that are drawn at once.
     """
@@ -50,7 +52,7 @@ class Backbone(nn.Module, ABC):
         self.spec = spec
         if likelihood.couples and colours == "independent":
             raise BadInput("This likelihood couples the colours by itself: it needs colours='dependent'.")
-        self.parameters_each_pixel = likelihood.parameters
+        self.outputs = likelihood.parameters
         self.substeps = spec.channels if colours == "dependent" and not likelihood.couples else 1
         self.together = 1 if likelihood.couples else spec.channels // self.substeps
         self.carries = carries
@@ -64,7 +66,7 @@ class Backbone(nn.Module, ABC):
     @property
     def parameter_colours(self) -> tuple[int, ...]:
         """The same of each number that the network gives for a pixel (P)."""
-        return split(self.parameters_each_pixel, self.substeps)
+        return split(self.outputs, self.substeps)
 
     def share(self, **sizes: int) -> tuple[tuple[int, ...], ...]:
         """The colour of each feature of layers of such sizes: shared out in order, as evenly as can be.
@@ -132,6 +134,17 @@ class Autoregressive(nn.Module):
     def forward(self, x: Tensor, context: Any = None) -> Tensor:
         """`log_prob` without checks: what training wraps. Levels (B, C, H, W) to nats (B,)."""
         return self._distribution(x, self._encode(context)).log_prob(x).flatten(1).sum(1)
+
+    def initialise(self, x: Tensor, context: Any = None) -> None:
+        """Let the layers that have a start from data (see `initialising`) take it from these images; once, when fresh.
+
+        Args:
+            x: levels, shape (B, C, H, W).
+            context: labels or the like; not needed by a model without context.
+        """
+        if any(isinstance(layer, WeightNorm) for layer in self.modules()):
+            with evaluating(self), initialising(self), torch.no_grad():
+                self(x.to(self.device), None if self.context is None else context.to(self.device))
 
     def log_prob(self, x: Tensor, context: object = None) -> PerImage:
         """Log-likelihood of images.

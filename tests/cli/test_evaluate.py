@@ -12,6 +12,7 @@ import torch
 import nextpixel as npx
 from nextpixel.autoregressive import Backbone
 from nextpixel.data import open_data
+from nextpixel.likelihoods import Likelihood
 from nextpixel.models import MODELS
 
 
@@ -78,15 +79,16 @@ def test_options_out_of_range(refused: Callable[..., Any], plain: Path) -> None:
 class Leaking(Backbone):
     """A network that sees what it predicts, in one parallel pass; step by step it cannot."""
 
-    def __init__(self, spec: npx.ImageSpec, parameters: int, context: int = 0) -> None:
-        super().__init__(spec, parameters, colours="dependent", carries=False)
+    def __init__(self, spec: npx.ImageSpec, likelihood: Likelihood, context: int = 0) -> None:
+        super().__init__(spec, likelihood, colours="dependent", carries=False)
         self.gain = torch.nn.Parameter(torch.tensor(0.5))
 
     def forward(self, levels, context):
-        return self.gain * torch.nn.functional.one_hot(levels.long(), self.parameters_each).to(self.gain.dtype)
+        seen = torch.nn.functional.one_hot(levels[:, 0].long(), self.spec.levels).movedim(-1, 1)
+        return self.gain * seen.to(self.gain.dtype)
 
     def init_state(self, batch, context):
-        return torch.zeros(batch, 1, self.parameters_each)
+        return torch.zeros(batch, self.spec.levels)
 
     def begin_row(self, row, above, state): ...
 

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor, distributions
 
-from nextpixel.distributions import Bernoulli, Categorical, Finite
+from nextpixel.distributions import Bernoulli, Categorical, Finite, LogisticMixture
 
 EVERY: dict[str, Callable[[], Finite]] = {
     "bernoulli": lambda: Bernoulli(torch.randn(5, 3, dtype=torch.float64)),
     "categorical": lambda: Categorical(torch.randn(5, 3, 7, dtype=torch.float64)),
+    "logistic mixture": lambda: LogisticMixture(*torch.randn(3, 5, 3, 4, dtype=torch.float64), 7),
     "two levels": lambda: Categorical(torch.randn(5, 3, 2, dtype=torch.float64)),
 }
 every = pytest.mark.parametrize("make", EVERY.values(), ids=EVERY)

@@ -6,7 +6,7 @@ from zoo import Case, every_grid, every_model, images
 
 
 def _sight(case: Case, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Whether parameters of each sub-pixel (rows, raster order) depend on each sub-pixel (columns), by gradient.
+    """Whether each sub-pixel's distribution (rows, raster order) depends on each sub-pixel (columns), by gradient.
 
     Also which of them may: (N, N) each, N = H·W·C.
     """
@@ -15,14 +15,13 @@ def _sight(case: Case, height: int, width: int) -> tuple[torch.Tensor, torch.Ten
     levels = images(spec, 4).double().requires_grad_()
     contexts = case.contexts(spec, 4)
     encoded = None if case.context is None else case.context.encode(contexts, spec, levels)
-    parameters = model.backbone(levels, encoded).permute(0, 2, 3, 1, 4).flatten(1, 3)  # (B, N, P)
+    distribution = model.likelihood.distribution(model.backbone(levels, encoded), levels)
+    nats = distribution.log_pmf().permute(0, 2, 3, 1, 4).flatten(1, 3)  # (B, N, L)
     generator = torch.Generator().manual_seed(1)
     rows = []
-    for t in range(parameters.shape[1]):
-        mix = torch.randn(parameters[:, t].shape, generator=generator, dtype=torch.float64)
-        (gradient,) = torch.autograd.grad(
-            (parameters[:, t] * mix).sum(), levels, retain_graph=True, materialize_grads=True
-        )
+    for t in range(nats.shape[1]):
+        mix = torch.randn(nats[:, t].shape, generator=generator, dtype=torch.float64)
+        (gradient,) = torch.autograd.grad((nats[:, t] * mix).sum(), levels, retain_graph=True, materialize_grads=True)
         rows.append(gradient.permute(0, 2, 3, 1).flatten(1).abs().sum(0))
     group = torch.arange(len(rows))
     if case.arguments.get("colours") == "independent":

@@ -18,7 +18,8 @@ import nextpixel as npx
 from nextpixel.cli.common import device
 from nextpixel.data import DataSet, open_data
 from nextpixel.errors import BadInput
-from nextpixel.likelihoods import LIKELIHOODS
+from nextpixel.likelihoods import LIKELIHOODS, Categorical
+from nextpixel.models import settings_of
 from nextpixel.training.loop import train
 from nextpixel.training.settings import Training
 
@@ -77,8 +78,8 @@ class _Format(RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Keeps the lines of the examples."""
 
 
-def _parser(name: str) -> ArgumentParser:
-    """The parser of recipes for the model of that name."""
+def _parser(name: str, likelihood: str) -> ArgumentParser:
+    """The parser of recipes for the model and the likelihood of those names."""
     if name not in npx.MODELS:
         close = difflib.get_close_matches(str(name), npx.MODELS, n=1)
         raise BadInput(f"There is no model {name!r}; there is {close[0] if close else ', '.join(npx.MODELS)}.")
@@ -103,6 +104,8 @@ def _parser(name: str) -> ArgumentParser:
         "--model.context", type=Literal["none", "label"], default="none", help="label: images are given their class"
     )
     parser.add_class_arguments(npx.MODELS[name], "model", skip={"spec", "likelihood", "context"})
+    if settings_of(LIKELIHOODS.get(likelihood, Categorical)):
+        parser.add_class_arguments(LIKELIHOODS[likelihood], "model", as_group=False, skip={"spec"})
     parser.add_function_arguments(open_data, "data")
     parser.add_class_arguments(Training, "training")
     return parser
@@ -115,7 +118,8 @@ def _settings(source: Path, arguments: list[str]) -> Namespace:
     name = _override(arguments, "--model.name") or recipe["model"].get("name")
     if name is None:
         raise BadInput(f"{source} does not say model.name; there is {', '.join(npx.MODELS)}.")
-    parser = _parser(name)
+    likelihood = _override(arguments, "--model.likelihood") or recipe["model"].get("likelihood", "categorical")
+    parser = _parser(name, likelihood)
     if wants_help:
         parser.print_help()
         raise SystemExit(0)

@@ -56,10 +56,10 @@ def build(
     meaning = _named(likelihood, LIKELIHOODS, "likelihood")
     if context is not None and not isinstance(context, Context):
         raise BadInput(f"The context must be a Context such as ClassLabel(10), not {context!r}.")
-    own, its = settings(backbone), settings(meaning)
+    own, its = settings_of(backbone), settings_of(meaning)
     for key in arguments:
         if key not in own + its:
-            raise BadInput(f"{name} with {likelihood} has no setting {key!r}; it has {', '.join(own + its)}.")
+            raise BadInput(f"{name} has no setting {key!r}; it has {', '.join(own + its)}.")
     outputs = meaning(spec, **{key: value for key, value in arguments.items() if key in its})
     network = backbone(
         spec,
@@ -77,7 +77,7 @@ def build(
     return Autoregressive(spec, network, outputs, context, recipe=recipe)
 
 
-def settings(part: type[Backbone | Likelihood]) -> list[str]:
+def settings_of(part: type[Backbone | Likelihood]) -> list[str]:
     """The settings of a model or a likelihood: the keyword-only arguments of its constructor."""
     parameters = inspect.signature(part.__init__).parameters.items()
     return [key for key, parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]

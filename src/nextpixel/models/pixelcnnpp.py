@@ -104,7 +104,7 @@ class PixelCNNpp(Backbone):
         self.halve_left = cast("list[DownRight]", nn.ModuleList(DownRight(filters, filters, stride=2) for _ in steps))
         self.double_above = cast("list[SpreadDown]", nn.ModuleList(SpreadDown(filters, filters) for _ in steps))
         self.double_left = cast("list[SpreadDownRight]", nn.ModuleList(SpreadDownRight(filters, filters) for _ in steps))
-        self.parameters_of = Dense(filters, likelihood.parameters)
+        self.parameters_of = Dense(filters, self.outputs)
 
     def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
         image = _with_ones(self.embed(levels))

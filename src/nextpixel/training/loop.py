@@ -72,7 +72,7 @@ def train(
     with torch.random.fork_rng(), Display(epochs=settings.epochs) as display:
         torch.manual_seed(settings.seed)  # dropout
         try:
-            loop = _Loop(model, data, settings, folder, display, device)
+            loop = _Loop(model, data, settings, folder, display, device, resume=resume)
             if resume:
                 loop.resume()
             folder.configure(config or _plain(model, settings))
@@ -86,7 +86,15 @@ class _Loop:
     """One run: steps, and every so often a validation that saves."""
 
     def __init__(
-        self, model: Autoregressive, data: DataSet, settings: Training, folder: RunFolder, display: Display, device: str
+        self,
+        model: Autoregressive,
+        data: DataSet,
+        settings: Training,
+        folder: RunFolder,
+        display: Display,
+        device: str,
+        *,
+        resume: bool,
     ) -> None:
         self.model, self.data, self.settings, self.folder, self.display = model, data, settings, folder, display
         from lightning_fabric import Fabric  # here, because it takes a second or two
@@ -99,6 +107,8 @@ class _Loop:
         compiled = cast(torch.nn.Module, torch.compile(model)) if settings.compile else model
         self.wrapped, self.optimizer = self.fabric.setup(compiled, optimizer)
         self.batches = Batches(data.train, size=settings.batch, seed=settings.seed)
+        if not resume:
+            model.initialise(*self.batches[0])
         average = MovingAverage(model, decay=settings.ema)
         self.state = State(model, average, optimizer, Position(0, self.batches.per_epoch))
         self.steps = settings.epochs * self.batches.per_epoch
