@@ -102,6 +102,8 @@ _SMALL: dict[str, dict[str, Any]] = {
     "diagonal_bilstm": {"filters": 12, "head": 12, "layers": 1},  # fewer, and all rectifiers of a colour may be shut
     "pixelcnnpp": {"filters": 4, "blocks": 1, "dropout": 0.0, "colours": "independent"},
 }
+_SNAIL = {"filters": 4, "blocks": 1, "layers": 2, "keys": 4, "values": 6, "dropout": 0.0, "colours": "independent"}
+_SMALL["pixelsnail"] = _SNAIL
 _MIXED = _SMALL["pixelcnnpp"] | {"colours": "dependent", "mixtures": 2}
 
 
@@ -148,11 +150,16 @@ CASES = (
         for norm in ("layer", "batch")
     ]
     + [
-        _case("pixelcnnpp", "categorical", 1, _LABEL),
-        _case("pixelcnnpp", "bernoulli", 3, None),
+        _case(name, likelihood, channels, context)
+        for name in ("pixelcnnpp", "pixelsnail")
+        for likelihood, channels, context in (("categorical", 1, _LABEL), ("bernoulli", 3, None))
+    ]
+    + [
         Case("pixelcnnpp", "logistic_mixture", 1, None, _MIXED),
         Case("pixelcnnpp", "logistic_mixture", 3, _LABEL, _MIXED),
         Case("pixelcnnpp", "logistic_mixture", 3, None, _MIXED | {"blocks": 2, "scales": 2}),
+        Case("pixelsnail", "logistic_mixture", 1, None, _SNAIL | {"colours": "dependent", "heads": 2}),
+        Case("pixelsnail", "logistic_mixture", 3, _LABEL, _SNAIL | {"colours": "dependent", "mixtures": 2}),
         _case("gated_pixelcnn", "logistic_mixture", 1, _LABEL, mixtures=3),
         _case("gated_pixelcnn", "logistic_mixture", 4, None, mixtures=2),
         _case("diagonal_bilstm", "logistic_mixture", 3, None, mixtures=2),

@@ -98,9 +98,27 @@ class Backbone(nn.Module, ABC):
     def observe(self, column: int, substep: int, levels: Tensor, state: Any) -> None:
         """Take note of the levels that were chosen, (B, S)."""
 
+    def one_step(self, name: str) -> None:
+        """Refuse several steps a pixel, for a model that has no order of colours in its features.
+
+        Raises:
+            BadInput: the colours are dependent, and the likelihood does not couple them.
+        """
+        if self.substeps > 1:
+            raise BadInput(
+                f"{name} makes one step a pixel, so its colours are dependent only by a likelihood that couples them: "
+                "take likelihood logistic_mixture, or colours='independent'."
+            )
+
     def embed(self, levels: Tensor) -> Tensor:
         """Levels to numbers in [−1, 1]: the only place where images are scaled."""
         return levels.to(self._unit.dtype) * (2 / (self.spec.levels - 1)) - 1
+
+
+    def places(self) -> Tensor:
+        """Row and column of each place, from −1 to 1: (1, 2, H, W)."""
+        row, column = torch.linspace(-1, 1, self.spec.height), torch.linspace(-1, 1, self.spec.width)
+        return torch.stack(torch.meshgrid(row, column, indexing="ij"))[None]
 
 
 @final

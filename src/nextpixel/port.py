@@ -109,8 +109,8 @@ def _layers(blocks: int) -> dict[str, _Source]:
     """Where each layer of ours is found in the port; scales are counted from the finest here, on the way up too."""
     found = {
         "first_above": _Source("u_init.conv"),
-        "first_row": _Source("ul_init.0.conv"),
-        "first_left": _Source("ul_init.1.conv"),
+        "first_left.above": _Source("ul_init.0.conv"),
+        "first_left.left": _Source("ul_init.1.conv"),
         "parameters_of": _Source("nin_out.lin_a", _mixture),
     }
     for scale in range(SCALES):

@@ -12,6 +12,7 @@ from nextpixel.models.gated_pixelcnn import GatedPixelCNN
 from nextpixel.models.pixelcnn import PixelCNN
 from nextpixel.models.pixelcnnpp import PixelCNNpp
 from nextpixel.models.pixelrnn import DiagonalBiLSTM, RowLSTM
+from nextpixel.models.pixelsnail import PixelSNAIL
 from nextpixel.models.residual_pixelcnn import ResidualPixelCNN
 from nextpixel.nn.context import Context, describe
 from nextpixel.spec import ImageSpec
@@ -23,6 +24,7 @@ MODELS: dict[str, type[Backbone]] = {
     "row_lstm": RowLSTM,
     "diagonal_bilstm": DiagonalBiLSTM,
     "pixelcnnpp": PixelCNNpp,
+    "pixelsnail": PixelSNAIL,
 }
 
 

@@ -100,7 +100,7 @@ class GatedPixelCNN(Backbone):
         ]
         self.blocks = cast("list[TwoStackBlock | OneStackBlock]", nn.ModuleList(made))
         self.coordinates: Tensor | None
-        self.register_buffer("coordinates", _places(spec.height, spec.width) if coordinates else None, persistent=False)
+        self.register_buffer("coordinates", self.places() if coordinates else None, persistent=False)
         self.head = PixelsLeft(skips, skips, reach=0)
         self.parameters_of = PixelsLeft(skips, self.parameter_colours, reach=0)
         self.head_context = one_by_one(context, head, bias=False) if context else None
@@ -188,9 +188,3 @@ class GatedState:
 
 def _read(skips: Tensor, head: Callable[[Tensor], Tensor], parameters_of: Callable[[Tensor], Tensor]) -> Tensor:
     return parameters_of(ops.rectify(head(ops.rectify(skips))))
-
-
-def _places(height: int, width: int) -> Tensor:
-    """Row and column of each place, from −1 to 1: (1, 2, H, W)."""
-    row, column = torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)
-    return torch.stack(torch.meshgrid(row, column, indexing="ij"))[None]

@@ -1,6 +1,5 @@
 """PixelCNN++: two streams through three resolutions, down and up again, with long skip connections."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
 
@@ -9,10 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nextpixel.autoregressive import Backbone
-from nextpixel.errors import BadInput, share, whole
+from nextpixel.errors import share, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn import ops
-from nextpixel.nn.causal import Lane
 from nextpixel.nn.shifted import (
     AboveState,
     BlockAbove,
@@ -23,14 +21,15 @@ from nextpixel.nn.shifted import (
     DownRight,
     DownRightState,
     DownState,
+    Entrance,
+    EntranceState,
     Features,
     SpreadDown,
     SpreadDownRight,
     SpreadState,
-    columns_of,
     features,
     shift_down,
-    shift_right,
+    with_ones,
 )
 from nextpixel.spec import ImageSpec
 
@@ -78,11 +77,7 @@ class PixelCNNpp(Backbone):
         colours: Literal["dependent", "independent"] = "dependent",
     ) -> None:
         super().__init__(spec, likelihood, colours=colours, carries=True)
-        if self.substeps > 1:
-            raise BadInput(
-                "pixelcnnpp makes one step a pixel, so its colours are dependent only by a likelihood that couples them: "
-                "take likelihood logistic_mixture, or colours='independent'."
-            )
+        self.one_step("pixelcnnpp")
         for name, value in (("filters", filters), ("blocks", blocks), ("scales", scales)):
             whole(value, name, least=1)
         share(dropout, "dropout")
@@ -94,8 +89,7 @@ class PixelCNNpp(Backbone):
 
         image, steps = spec.channels + 1, range(scales - 1)  # beside the image, ones tell where it ends
         self.first_above = Down(image, filters)
-        self.first_row = Down(image, filters, rows=1)
-        self.first_left = Down(image, filters, columns=1)
+        self.first_left = Entrance(image, filters)
         self.up = cast("list[list[Pair]]", nn.ModuleList(pairs(blocks, skips=False) for _ in range(scales)))
         self.down = cast(
             "list[list[Pair]]", nn.ModuleList(pairs(blocks + (scale < scales - 1), skips=True) for scale in range(scales))
@@ -107,9 +101,9 @@ class PixelCNNpp(Backbone):
         self.parameters_of = Dense(filters, self.outputs)
 
     def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
-        image = _with_ones(self.embed(levels))
+        image = with_ones(self.embed(levels))
         above = features(shift_down(self.first_above(image)))
-        left = features(shift_down(self.first_row(image)) + shift_right(self.first_left(image)))
+        left = features(self.first_left(image))
         seen: list[list[tuple[Features, Features]]] = []
         last = len(self.up) - 1
         for scale, pairs in enumerate(self.up):
@@ -133,11 +127,6 @@ class PixelCNNpp(Backbone):
     def init_state(self, batch: int, context: Tensor | None) -> "PixelCNNppState":
         widths = [-(-self.spec.width // 2**scale) for scale in range(len(self.up))]
         coarse = [_coarse(context, scale) for scale in range(len(self.up))]
-        first_left = self.first_left.weight()
-        channels = first_left.shape[1]
-        lane = Lane(first_left, batch, self.spec.width, reach=1, colours=[channels], lengths=[channels])
-        for cell in lane.cells[0]:
-            cell[:, -1] = 1
         up = [
             [pair.init_state(batch, width, its) for pair in pairs]
             for pairs, width, its in zip(self.up, widths, coarse, strict=True)
@@ -149,34 +138,26 @@ class PixelCNNpp(Backbone):
         fine = widths[:-1]  # of the finer scale at each step between two
         return PixelCNNppState(
             row=0,
-            no_row=first_left.new_zeros(batch, channels, 1, self.spec.width),
-            nothing=first_left.new_zeros(batch, len(first_left), 1, self.spec.width),
+            nothing=self.first_above.bias.new_zeros(batch, len(self.first_above.bias), 1, self.spec.width),
             first_above=self.first_above.init_state(batch, self.spec.width),
-            first_row=self.first_row.init_state(batch, self.spec.width),
-            left_above=first_left[:, :, :1].contiguous(),
-            left=first_left[:, :, 1].flatten(1).t().contiguous(),
-            image=[cell[:, :-1] for cell in lane.cells[0]],
-            windows=lane.windows[0],
-            addends=[],
+            first_left=self.first_left.init_state(batch, self.spec.width),
             up=up,
             down=down,
             halve_above=[layer.init_state(batch, width) for layer, width in zip(self.halve_above, fine, strict=True)],
             halve_left=[layer.init_state(batch, width) for layer, width in zip(self.halve_left, fine, strict=True)],
             doubled_above=[[] for _ in fine],
             double_left=[layer.init_state(batch, width) for layer, width in zip(self.double_left, fine, strict=True)],
-            parameters_of=self.parameters_of.weight().flatten(1).t().contiguous(),
+            parameters_of=self.parameters_of.matrix(),
         )
 
     def begin_row(self, row: int, above: Tensor | None, state: "PixelCNNppState") -> None:
         state.row = row
-        image, stream, addend = state.no_row, state.nothing, state.nothing
-        if above is not None:
-            image = _with_ones(self.embed(above)[:, :, None])
+        image = None if above is None else with_ones(self.embed(above)[:, :, None])
+        self.first_left.begin_row(image, state.first_left)
+        stream = state.nothing
+        if image is not None:
             self.first_above.observe(image, state.first_above)
-            self.first_row.observe(image, state.first_row)
-            stream, addend = self.first_above.step(state.first_above), self.first_row.step(state.first_row)
-        left = ops.convolve(image, state.left_above, self.first_left.bias)
-        state.addends = columns_of(addend + shift_right(left))
+            stream = self.first_above.step(state.first_above)
         last, x = len(self.up) - 1, features(stream)
         seen: list[list[Features]] = []
         for scale, (pairs, states) in enumerate(zip(self.up, state.up, strict=True)):
@@ -205,7 +186,7 @@ class PixelCNNpp(Backbone):
 
     def step(self, column: int, substep: int, state: "PixelCNNppState") -> Tensor:
         last = len(self.up) - 1
-        x = ops.multiply(state.windows[column], state.left, state.addends[column])
+        x = self.first_left.step(column, state.first_left)
         seen: list[list[Tensor]] = []
         for scale, (pairs, states) in enumerate(zip(self.up, state.up, strict=True)):
             if (state.row | column) % 2**scale:
@@ -230,7 +211,7 @@ class PixelCNNpp(Backbone):
         return ops.multiply(F.elu(x), state.parameters_of, self.parameters_of.bias)
 
     def observe(self, column: int, substep: int, levels: Tensor, state: "PixelCNNppState") -> None:
-        state.image[column].copy_(self.embed(levels))
+        self.first_left.observe(column, with_ones(self.embed(levels)), state.first_left)
 
 
 class Pair(nn.Module):
@@ -238,8 +219,9 @@ class Pair(nn.Module):
 
     def __init__(self, filters: int, *, skips: bool, context: int, dropout: float) -> None:
         super().__init__()
-        self.above = BlockAbove(filters, beside=int(skips), context=context, dropout=dropout)
-        self.left = BlockLeft(filters, beside=1 + skips, context=context, dropout=dropout)
+        stream = 2 * filters
+        self.above = BlockAbove(filters, beside=stream * skips, context=context, dropout=dropout)
+        self.left = BlockLeft(filters, beside=stream * (1 + skips), context=context, dropout=dropout)
 
     def forward(
         self, above: Features, left: Features, seen: tuple[Features, Features] | None, context: Tensor | None
@@ -274,13 +256,8 @@ class PixelCNNppState:
 
     Attributes:
         row: the present one.
-        no_row: what stands above the first row of the image, (B, C + 1, 1, W).
         nothing: features that no row has made, (B, D, 1, W).
-        first_above, first_row: of the first layers that look at the row above.
-        left_above, left: kernels of the first layer that looks to the left: for the row above, and for its own.
-        image: where the levels of this row go, for each column (B, C).
-        windows: the pixel to the left of each column and its one, (B, C + 1).
-        addends: what the image's rows above add to the stream at the left, for each column (B, D).
+        first_above, first_left: of the first layers.
         up, down: of the pairs.
         halve_above, halve_left: of the layers to the next coarser scale.
         doubled_above: two rows of the stream above, from the next coarser scale.
@@ -289,15 +266,9 @@ class PixelCNNppState:
     """
 
     row: int
-    no_row: Tensor
     nothing: Tensor
     first_above: DownState
-    first_row: DownState
-    left_above: Tensor
-    left: Tensor
-    image: Sequence[Tensor]
-    windows: Sequence[Tensor]
-    addends: Sequence[Tensor]
+    first_left: EntranceState
     up: list[list[PairState]]
     down: list[list[PairState]]
     halve_above: list[DownState]
@@ -305,11 +276,6 @@ class PixelCNNppState:
     doubled_above: list[list[Features]]
     double_left: list[SpreadState]
     parameters_of: Tensor
-
-
-def _with_ones(image: Tensor) -> Tensor:
-    """A channel of ones, which tells the image from the zeros around it."""
-    return torch.cat((image, torch.ones_like(image[:, :1])), 1)
 
 
 def _coarse(context: Tensor | None, scale: int) -> Tensor | None:

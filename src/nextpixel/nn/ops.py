@@ -48,6 +48,22 @@ def concat_elu(x: Tensor, *, out: Tensor | None = None) -> Tensor:
     return F.elu(both) if out is None else F.elu(both, inplace=True)
 
 
+def attention(query: Tensor, keys: Tensor, values: Tensor, *, causal: bool = False) -> Tensor:
+    """Values weighted by the softmax of query · key / √d: (B, heads, N, d), (…, M, d), (…, M, v) to (…, N, v).
+
+    Kernels that never hold all N · M weights want keys as long as values, so zeros make up for what is missing.
+
+    Args:
+        query, keys, values: of places.
+        causal: whether query n sees the keys up to n only; all of them otherwise.
+    """
+    scale, size = query.shape[-1] ** -0.5, values.shape[-1]
+    width = max(query.shape[-1], size)
+    query, keys, values = (F.pad(part, (0, width - part.shape[-1])) for part in (query, keys, values))
+    seen = F.scaled_dot_product_attention(query, keys, values, is_causal=causal, scale=scale)
+    return seen[..., :size]
+
+
 def remember(sums: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
     """One step of an LSTM (van den Oord et al. 2016a, eq. 3).
 

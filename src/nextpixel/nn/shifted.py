@@ -133,11 +133,15 @@ class DownRightState:
 class Dense(WeightNorm):
     """A 1x1 convolution."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, (1, 1))
+    def __init__(self, inputs: int, outputs: int, *, scale: float = 1.0) -> None:
+        super().__init__(inputs, outputs, (1, 1), scale=scale)
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.convolve(x, self.weight(), self.bias)
+
+    def matrix(self) -> Tensor:
+        """The kernels for a single place, (D, O)."""
+        return self.weight().flatten(1).t().contiguous()
 
 
 class SpreadDown(WeightNorm):
@@ -192,13 +196,84 @@ class SpreadState(NamedTuple):
     cells: Sequence[Sequence[Tensor]]
 
 
+class Entrance(nn.Module):
+    """Where the stream at the left begins: the row above, and what is to the left of a pixel, but not the pixel itself.
+
+    Args:
+        channels: of the image.
+        filters: features (D).
+    """
+
+    def __init__(self, channels: int, filters: int) -> None:
+        super().__init__()
+        self.above = Down(channels, filters, rows=1)
+        self.left = Down(channels, filters, columns=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, D, H, W)."""
+        return shift_down(self.above(image)) + shift_right(self.left(image))
+
+    def init_state(self, batch: int, width: int) -> "EntranceState":
+        weight = self.left.weight()
+        channels = weight.shape[1]
+        lane = Lane(weight, batch, width, reach=1, colours=[channels], lengths=[channels])
+        return EntranceState(
+            above=self.above.init_state(batch, width),
+            left_above=weight[:, :, :1].contiguous(),
+            left=weight[:, :, 1].flatten(1).t().contiguous(),
+            cells=lane.cells[0],
+            windows=lane.windows[0],
+            nothing=weight.new_zeros(batch, channels, 1, width),
+            addends=[],
+        )
+
+    def begin_row(self, image: Tensor | None, state: "EntranceState") -> None:
+        """Take note of the row above, (B, C, 1, W), if there is one."""
+        sums = shift_right(ops.convolve(state.nothing if image is None else image, state.left_above, self.left.bias))
+        if image is not None:
+            self.above.observe(image, state.above)
+            sums = sums + self.above.step(state.above)
+        state.addends = columns_of(sums)
+
+    def step(self, column: int, state: "EntranceState") -> Tensor:
+        """The features at one place, (B, D)."""
+        return ops.multiply(state.windows[column], state.left, state.addends[column])
+
+    def observe(self, column: int, pixel: Tensor, state: "EntranceState") -> None:
+        """Take note of the image at one place, (B, C)."""
+        state.cells[column].copy_(pixel)
+
+
+@dataclass(slots=True)
+class EntranceState:
+    """What `Entrance` keeps during an unroll.
+
+    Attributes:
+        above: of the layer that looks at the row above.
+        left_above, left: kernels of the one that looks to the left: for the row above, and for its own.
+        cells: where the image's row goes, for each column (B, C).
+        windows: what is to the left of each column, (B, C).
+        nothing: what stands above the first row, (B, C, 1, W).
+        addends: what the row above adds at each column, (B, D).
+    """
+
+    above: DownState
+    left_above: Tensor
+    left: Tensor
+    cells: Sequence[Tensor]
+    windows: Sequence[Tensor]
+    nothing: Tensor
+    addends: Sequence[Tensor]
+
+
 class Block(nn.Module):
     """A gated residual block (Salimans et al. 2017, section 2.4, and the authors' code).
 
     Args:
         enter: its first convolution, of 2D features to D.
         leave: its second one, of 2D features to 2D.
-        beside: streams that come in beside (0, 1 or 2), of 2D features each.
+        filters: D.
+        beside: features that come in beside, 0 without.
         context: features of the context, 0 without.
         dropout: share of the features between the convolutions that training drops.
     """
@@ -208,12 +283,12 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.enter, self.leave = enter, leave
-        self.beside = Dense(2 * filters * beside, filters) if beside else None
+        self.beside = Dense(beside, filters) if beside else None
         self.context = one_by_one(context, 2 * filters, bias=False) if context else None
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Features, beside: Tensor | None, context: Tensor | None) -> Features:
-        """Features (B, D, H, W), what comes in beside them (B, 2D · streams, H, W), and a context, to the same."""
+        """Features (B, D, H, W), what comes in beside them (B, …, H, W), and a context, to the same."""
         middle = self.enter(x.both)
         if self.beside is not None:
             middle = middle + self.beside(beside)
@@ -276,11 +351,13 @@ class AboveState(NamedTuple):
 
 
 class BlockLeft(Block):
-    """A block of the stream at the left, beside which the stream above comes in first; steps one place at a time."""
+    """A block of the stream at the left; steps one place at a time.
+
+    What comes in beside, if anything, is 2D features of the stream above, and behind them, perhaps, 2D of its own.
+    """
 
     enter: DownRight
     leave: DownRight
-    beside: Dense
 
     def __init__(self, filters: int, *, beside: int, context: int, dropout: float) -> None:
         super().__init__(
@@ -293,18 +370,23 @@ class BlockLeft(Block):
         )
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> "BlockLeftState":
-        above, *left = self.beside.weight().split(self.enter.direction.shape[1], 1)
+        above, left = (), ()
+        if self.beside is not None:
+            above, *left = self.beside.weight().split(self.enter.direction.shape[1], 1)
         return BlockLeftState(
             enter=self.enter.init_state(batch, width),
             leave=self.leave.init_state(batch, width),
-            above=above.contiguous(),
+            above=None if self.beside is None else above.contiguous(),
             left=left[0].flatten(1).t().contiguous() if left else None,
             bias=None if self.context is None else self.context(context),
         )
 
-    def begin_row(self, row: int, above: Tensor, state: "BlockLeftState") -> None:
+    def begin_row(self, row: int, above: Tensor | None, state: "BlockLeftState") -> None:
         """Do what depends on rows above: the block's own last row, and a row of the stream above, (B, 2D, 1, W)."""
-        self.enter.begin_row(state.enter, ops.convolve(above, state.above, self.beside.bias))
+        addend = None
+        if self.beside is not None and above is not None and state.above is not None:
+            addend = ops.convolve(above, state.above, self.beside.bias)
+        self.enter.begin_row(state.enter, addend)
         self.leave.begin_row(state.leave, None if state.bias is None else row_of(state.bias, row))
 
     def step(self, x: Tensor, column: int, left: Tensor | None, state: "BlockLeftState") -> Tensor:
@@ -330,16 +412,58 @@ class BlockLeftState(NamedTuple):
 
     Attributes:
         enter, leave: of its convolutions.
-        above: kernels for the stream above.
+        above: kernels for the stream above, if that comes in.
         left: (2D, D), for what comes in beside from its own stream.
         bias: of the context, (B, 2D, 1 or H, 1 or W).
     """
 
     enter: DownRightState
     leave: DownRightState
-    above: Tensor
+    above: Tensor | None
     left: Tensor | None
     bias: Tensor | None
+
+
+class BlockPlace(Block):
+    """A block that sees one place only, and steps there."""
+
+    enter: Dense
+    leave: Dense
+
+    def __init__(self, filters: int, *, beside: int = 0, dropout: float) -> None:
+        super().__init__(
+            Dense(2 * filters, filters),
+            Dense(2 * filters, 2 * filters, scale=0.1),
+            filters,
+            beside=beside,
+            context=0,
+            dropout=dropout,
+        )
+
+    def init_state(self) -> "PlaceState":
+        return PlaceState(
+            self.enter.matrix(), None if self.beside is None else self.beside.matrix(), self.leave.matrix()
+        )
+
+    def step(self, x: Tensor, beside: Tensor | None, state: "PlaceState") -> Tensor:
+        """Features (B, D), and what comes in beside them (B, …), to (B, D)."""
+        middle = ops.multiply(ops.concat_elu(x), state.enter, self.enter.bias)
+        if self.beside is not None and beside is not None and state.beside is not None:
+            middle = middle + ops.multiply(beside, state.beside, self.beside.bias)
+        return x + ops.glu(ops.multiply(ops.concat_elu(middle), state.leave, self.leave.bias))
+
+
+class PlaceState(NamedTuple):
+    """The matrices of a `BlockPlace`."""
+
+    enter: Tensor
+    beside: Tensor | None
+    leave: Tensor
+
+
+def with_ones(image: Tensor) -> Tensor:
+    """The image with one more channel, of ones, which tells it from the zeros around it: (B, C, …) to (B, C + 1, …)."""
+    return torch.cat((image, torch.ones_like(image[:, :1])), 1)
 
 
 def columns_of(row: Tensor) -> Sequence[Tensor]:

@@ -1,0 +1,262 @@
+"""PixelSNAIL: residual blocks of causal convolutions, and between them attention to all earlier places."""
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nextpixel.autoregressive import Backbone
+from nextpixel.errors import BadInput, share, whole
+from nextpixel.likelihoods import Likelihood
+from nextpixel.nn import ops
+from nextpixel.nn.attention import Memory, attend
+from nextpixel.nn.shifted import (
+    BlockLeft,
+    BlockLeftState,
+    BlockPlace,
+    Dense,
+    Entrance,
+    EntranceState,
+    Features,
+    PlaceState,
+    features,
+    with_ones,
+)
+from nextpixel.spec import ImageSpec
+
+
+class PixelSNAIL(Backbone):
+    """Convolutions find what is near, attention finds what is far: all that is earlier, in each layer [1, figure 3].
+
+    A layer is some gated residual blocks of 2x2 convolutions that end with their own place, and one causal attention:
+    keys and values are made of the image, the blocks' features and the place's coordinates; queries of the features and
+    coordinates. Keys know the pixel of their own place, so a place attends to earlier ones only, and the first to nothing
+    at all. Blocks and weight normalisation are those of PixelCNN++, as in the authors' code.
+
+    Args:
+        filters: features of the convolutions (D).
+        blocks: residual blocks before each attention.
+        layers: attentions.
+        keys: features of all heads' keys and queries.
+        values: features of all heads' values.
+        heads: of each attention.
+        dropout: share of features within blocks that training drops.
+        colours: "dependent" by the likelihood, or "independent".
+
+    References:
+        [1] Chen et al., PixelSNAIL: An Improved Autoregressive Generative Model, 2017.
+
+    Example:
+        >>> import nextpixel as npx
+        >>> spec = npx.ImageSpec(3, 8, 8, levels=256)
+        >>> sizes = {"filters": 4, "blocks": 1, "layers": 1, "keys": 2, "values": 2, "mixtures": 2}
+        >>> npx.build("pixelsnail", spec, "logistic_mixture", **sizes).sample(2, seed=0).shape
+        torch.Size([2, 3, 8, 8])
+    """
+
+    coordinates: Tensor
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        likelihood: Likelihood,
+        context: int = 0,
+        *,
+        filters: int = 256,
+        blocks: int = 5,
+        layers: int = 12,
+        keys: int = 16,
+        values: int = 128,
+        heads: int = 1,
+        dropout: float = 0.5,
+        colours: Literal["dependent", "independent"] = "dependent",
+    ) -> None:
+        super().__init__(spec, likelihood, colours=colours, carries=True)
+        self.one_step("pixelsnail")
+        for name, value in (("filters", filters), ("blocks", blocks), ("layers", layers), ("heads", heads)):
+            whole(value, name, least=1)
+        for name, value in (("keys", keys), ("values", values)):
+            whole(value, name, least=heads, why="one feature a head")
+            if value % heads:
+                raise BadInput(f"{name} must be a multiple of heads, {heads}, not {value}.")
+        share(dropout, "dropout")
+        self.register_buffer("coordinates", self.places(), persistent=False)
+        self.first = Entrance(spec.channels + 1, filters)
+        made = [
+            AttentionLayer(
+                spec.channels,
+                filters,
+                blocks=blocks,
+                keys=keys,
+                values=values,
+                heads=heads,
+                context=context,
+                dropout=dropout,
+            )
+            for _ in range(layers)
+        ]
+        self.layers = cast("list[AttentionLayer]", nn.ModuleList(made))
+        self.parameters_of = Dense(filters, self.outputs)
+
+    def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
+        image = self.embed(levels)
+        places = self.coordinates.to(image).expand(len(image), -1, -1, -1)
+        x = features(self.first(with_ones(image)))
+        for layer in self.layers:
+            x = layer(x, image, places, context)
+        return self.parameters_of(F.elu(x.plain))
+
+    def init_state(self, batch: int, context: Tensor | None) -> "PixelSNAILState":
+        places = self.coordinates.to(self.parameters_of.bias).flatten(2).permute(2, 0, 1)  # (H·W, 1, 2)
+        return PixelSNAILState(
+            begin=0,
+            first=self.first.init_state(batch, self.spec.width),
+            layers=[layer.init_state(batch, self.spec.width, len(places), context) for layer in self.layers],
+            places=list(places.expand(-1, batch, -1).unbind(0)),
+            parameters_of=self.parameters_of.matrix(),
+        )
+
+    def begin_row(self, row: int, above: Tensor | None, state: "PixelSNAILState") -> None:
+        state.begin = row * self.spec.width
+        self.first.begin_row(None if above is None else with_ones(self.embed(above)[:, :, None]), state.first)
+        for layer, its in zip(self.layers, state.layers, strict=True):
+            layer.begin_row(row, its)
+
+    def step(self, column: int, substep: int, state: "PixelSNAILState") -> Tensor:
+        place = state.begin + column
+        x = self.first.step(column, state.first)
+        for layer, its in zip(self.layers, state.layers, strict=True):
+            x = layer.step(x, column, place, state.places[place], its)
+        return ops.multiply(F.elu(x), state.parameters_of, self.parameters_of.bias)
+
+    def observe(self, column: int, substep: int, levels: Tensor, state: "PixelSNAILState") -> None:
+        place, pixel = state.begin + column, self.embed(levels)
+        self.first.observe(column, with_ones(pixel), state.first)
+        for layer, its in zip(self.layers, state.layers, strict=True):
+            layer.observe(pixel, place, state.places[place], its)
+
+
+class AttentionLayer(nn.Module):
+    """Residual blocks, and what their features ask of all earlier places.
+
+    Args:
+        channels: of the image.
+        filters, blocks, keys, values, heads, dropout: as of `PixelSNAIL`.
+        context: features of the context, 0 without.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        filters: int,
+        *,
+        blocks: int,
+        keys: int,
+        values: int,
+        heads: int,
+        context: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.keys, self.heads = keys, heads
+        near = [BlockLeft(filters, beside=0, context=context, dropout=dropout) for _ in range(blocks)]
+        self.blocks = cast("list[BlockLeft]", nn.ModuleList(near))
+        known, asking = channels + filters + 2, filters + 2
+        self.content = BlockPlace(known, dropout=dropout)
+        self.to_content = Dense(known, keys + values)
+        self.query = BlockPlace(asking, dropout=dropout)
+        self.to_query = Dense(asking, keys)
+        self.mix = BlockPlace(filters, beside=2 * values, dropout=dropout)
+
+    def forward(self, x: Features, image: Tensor, places: Tensor, context: Tensor | None) -> Features:
+        """Features (B, D, H, W), the image (B, C, H, W) and coordinates (B, 2, H, W) to features."""
+        for block in self.blocks:
+            x = block(x, None, context)
+        content = self.to_content(self.content(features(torch.cat((image, x.plain, places), 1)), None, None).plain)
+        query = self.to_query(self.query(features(torch.cat((x.plain, places), 1)), None, None).plain)
+        seen = attend(query, content[:, : self.keys], content[:, self.keys :], heads=self.heads)
+        return self.mix(x, ops.concat_elu(seen), None)
+
+    def init_state(self, batch: int, width: int, places: int, context: Tensor | None) -> "AttentionState":
+        values = len(self.to_content.bias) - self.keys
+        room = self.to_content.bias.new_zeros(batch, self.heads, places, (self.keys + values) // self.heads)
+        return AttentionState(
+            x=room.new_zeros(0),
+            blocks=[block.init_state(batch, width, context) for block in self.blocks],
+            content=self.content.init_state(),
+            to_content=self.to_content.matrix(),
+            query=self.query.init_state(),
+            to_query=self.to_query.matrix(),
+            memory=Memory(room[..., : self.keys // self.heads], room[..., self.keys // self.heads :]),
+            mix=self.mix.init_state(),
+        )
+
+    def begin_row(self, row: int, state: "AttentionState") -> None:
+        """Do what the blocks do once a row."""
+        for block, its in zip(self.blocks, state.blocks, strict=True):
+            block.begin_row(row, None, its)
+
+    def step(self, x: Tensor, column: int, place: int, where: Tensor, state: "AttentionState") -> Tensor:
+        """The layer at one place.
+
+        Args:
+            x: features, (B, D).
+            column: of the place.
+            place: its number in raster order.
+            where: its coordinates, (B, 2).
+            state: from `init_state`.
+        """
+        for block, its in zip(self.blocks, state.blocks, strict=True):
+            x = block.step(x, column, None, its)
+        state.x = x
+        query = self.query.step(torch.cat((x, where), 1), None, state.query)
+        seen = state.memory.recall(place, ops.multiply(query, state.to_query, self.to_query.bias))
+        return self.mix.step(x, ops.concat_elu(seen), state.mix)
+
+    def observe(self, pixel: Tensor, place: int, where: Tensor, state: "AttentionState") -> None:
+        """Remember the place that was stepped to last, now that its pixel is known, (B, C)."""
+        content = self.content.step(torch.cat((pixel, state.x, where), 1), None, state.content)
+        made = ops.multiply(content, state.to_content, self.to_content.bias)
+        state.memory.observe(place, made[:, : self.keys], made[:, self.keys :])
+
+
+@dataclass
+class AttentionState:
+    """What `AttentionLayer` keeps during an unroll.
+
+    Attributes:
+        x: the blocks' features at the present place, (B, D).
+        blocks, content, query, mix: of the blocks.
+        to_content, to_query: matrices.
+        memory: keys and values of all places so far.
+    """
+
+    x: Tensor
+    blocks: list[BlockLeftState]
+    content: PlaceState
+    to_content: Tensor
+    query: PlaceState
+    to_query: Tensor
+    memory: Memory
+    mix: PlaceState
+
+
+@dataclass
+class PixelSNAILState:
+    """What the network keeps during an unroll.
+
+    Attributes:
+        begin: the number of the row's first place.
+        first: of the first layer.
+        layers: of the attention layers.
+        places: coordinates of each place, (B, 2).
+        parameters_of: (D, P).
+    """
+
+    begin: int
+    first: EntranceState
+    layers: list[AttentionState]
+    places: list[Tensor]
+    parameters_of: Tensor

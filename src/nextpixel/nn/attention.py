@@ -1,0 +1,52 @@
+"""Attention of each place to all places before it, in raster order, and to nothing else."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nextpixel.nn import ops
+
+
+def attend(query: Tensor, keys: Tensor, values: Tensor, *, heads: int) -> Tensor:
+    """What each place takes from the places before it; the first place takes zeros.
+
+    Args:
+        query, keys: (B, heads · d, H, W).
+        values: (B, heads · v, H, W).
+        heads: how often each place looks.
+
+    Returns:
+        (B, heads · v, H, W).
+    """
+    q, k, v = (part.flatten(2).unflatten(1, (heads, -1)).transpose(2, 3) for part in (query, keys, values))
+    seen = torch.zeros_like(v[:, :, :1])  # (B, heads, places, v)
+    if q.shape[2] > 1:  # the second place sees the first, and so on: without the first query this is the usual mask
+        seen = torch.cat((seen, ops.attention(q[:, :, 1:], k[:, :, :-1], v[:, :, :-1], causal=True)), 2)
+    return seen.transpose(2, 3).flatten(1, 2).unflatten(2, query.shape[2:])
+
+
+class Memory(NamedTuple):
+    """The keys and values of all places so far: what attention keeps during an unroll.
+
+    Attributes:
+        keys: (B, heads, H·W, d).
+        values: (B, heads, H·W, v).
+    """
+
+    keys: Tensor
+    values: Tensor
+
+    def observe(self, place: int, keys: Tensor, values: Tensor) -> None:
+        """Take note of a place, by its number: (B, heads · d) and (B, heads · v)."""
+        heads = self.keys.shape[1]
+        self.keys[:, :, place] = keys.unflatten(1, (heads, -1))
+        self.values[:, :, place] = values.unflatten(1, (heads, -1))
+
+    def recall(self, place: int, query: Tensor) -> Tensor:
+        """What a place takes from those before it: (B, heads · d) to (B, heads · v)."""
+        if place == 0:
+            return torch.zeros_like(self.values[:, :, 0]).flatten(1)
+        q = query.unflatten(1, (self.keys.shape[1], 1, -1))
+        seen = ops.attention(q, self.keys[:, :, :place], self.values[:, :, :place])
+        return seen.flatten(1)
