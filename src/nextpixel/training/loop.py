@@ -279,4 +279,4 @@ def _optimizer(model: torch.nn.Module, settings: Training) -> Optimizer:
     if settings.optimizer == "rmsprop":
         return RMSprop(kept, lr=settings.learning_rate)  # has no fused form
     kind = {"adam": Adam, "adamw": AdamW}[settings.optimizer]
-    return kind(kept, lr=settings.learning_rate, betas=settings.betas, fused=True)
+    return kind(kept, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon, fused=True)

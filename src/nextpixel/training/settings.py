@@ -22,6 +22,7 @@ class Training:
         learning_rate: of the optimizer, at its highest.
         optimizer: "adam", "adamw" (weight decay apart from the gradient) or "rmsprop".
         betas: decay of the two moments that adam and adamw keep, a step.
+        epsilon: what adam and adamw add to the root of the second moment.
         weight_decay: of matrices and kernels; biases and gains are left alone.
         warmup: steps in which the learning rate rises linearly from zero.
         schedule: "cosine" falls to zero over the run, "exponential" by the factor `decay` a step, "constant" stays.
@@ -45,6 +46,7 @@ class Training:
     learning_rate: float = 1e-3
     optimizer: Literal["adam", "adamw", "rmsprop"] = "adam"
     betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
     weight_decay: float = 0.0
     warmup: int = 100
     schedule: Literal["cosine", "exponential", "constant"] = "cosine"
@@ -68,7 +70,7 @@ class Training:
                 raise BadInput(f"training.{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")
         for name in ("epochs", "batch", "validation_images"):
             self._check(name, getattr(self, name), "at least 1", lambda value: value >= 1)
-        for name in ("max_minutes", "learning_rate", "gradient_clip", "validate_every"):
+        for name in ("max_minutes", "learning_rate", "epsilon", "gradient_clip", "validate_every"):
             self._check(name, getattr(self, name), "above 0", lambda value: 0 < value < math.inf)
         for name in ("weight_decay", "warmup", "samples", "seed"):
             self._check(name, getattr(self, name), "at least 0", lambda value: 0 <= value < math.inf)
