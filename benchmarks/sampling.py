@@ -27,7 +27,7 @@ NAIVE, NAIVE_16, GREY, COLOURS = (
     "sampling 64 images ÷ one forward of 64",
     "the same with 3 dependent colours",
 )
-COUPLED = ("pixelcnnpp",)  # colours by the likelihood, as published
+COUPLED = ("pixelcnnpp", "pixelsnail")  # colours by the likelihood, as published
 RECURRENT = ("row_lstm", "diagonal_bilstm")
 
 
@@ -91,7 +91,7 @@ def _must(model: str, what: str) -> str:
     if what == NAIVE:
         return {"gated_pixelcnn": "≥ 60", "pixelcnnpp": "≥ 100"}.get(model, "")
     if what == NAIVE_16:
-        return "≥ 250"
+        return "≥ 250" if model == "pixelcnnpp" else ""
     if what == COLOURS:
         return "≤ 4"
     if model in COUPLED:

@@ -162,7 +162,7 @@ class Autoregressive(nn.Module):
         """
         if any(isinstance(layer, WeightNorm) for layer in self.modules()):
             with evaluating(self), initialising(self), torch.no_grad():
-                self(x.to(self.device), None if self.context is None else context.to(self.device))
+                self(x.to(self.device), None if self.context is None else context)
 
     def log_prob(self, x: Tensor, context: object = None) -> PerImage:
         """Log-likelihood of images.

@@ -46,6 +46,8 @@ def test_models_and_data_are_listed(call: Callable[..., Any]) -> None:
     models, data = call("models"), call("data")
     assert all(name in models.out for name in MODELS)
     assert "filters = 128" in models.out
+    assert "logistic_mixture" in models.out
+    assert "mixtures = 10" in models.out
     assert "digits\n" in data.out
     assert "1x8x8 with 17 levels, 10 classes; 1,257 train, 180 validation, 360 test images" in data.out
 

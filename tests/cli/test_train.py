@@ -54,6 +54,15 @@ def test_the_run_folder_is_named_after_the_recipe(
     assert Path("runs/recipe/model.safetensors").is_file()
 
 
+def test_a_likelihood_has_settings_of_its_own(call: Callable[..., Any], recipe: Callable[..., Any], data: Path) -> None:
+    words = ("--data.name", data, "--model.likelihood", "logistic_mixture", "--model.mixtures", 2, "--out", "mine")
+    said = call("train", recipe(GOOD), *words)
+    assert said.status == 0, said.err
+    assert yaml.safe_load(Path("mine/config.yaml").read_text())["model"]["mixtures"] == 2
+    assert npx.load("mine").recipe["arguments"]["mixtures"] == 2
+    assert call("evaluate", "mine").status == 0
+
+
 def test_the_same_seed_gives_the_same_weights(call: Callable[..., Any], recipe: Callable[..., Any], data: Path) -> None:
     for out in ("a", "b"):
         assert call("train", recipe(GOOD), "--data.name", data, "--out", out).status == 0

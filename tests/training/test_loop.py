@@ -122,6 +122,19 @@ def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
     ]
 
 
+def test_a_run_starts_from_the_data_where_the_model_has_such_a_start(data: DataSet, tmp_path: Path) -> None:
+    model = npx.build("pixelcnnpp", data.spec, context=npx.ClassLabel(2), filters=4, blocks=1)
+    settings = replace(SETTINGS, epochs=1, learning_rate=1e-12, samples=0)
+    saved = npx.load(train(model, data, out=tmp_path / "a", settings=settings) / "last.safetensors")
+    fresh = npx.build("pixelcnnpp", data.spec, context=npx.ClassLabel(2), filters=4, blocks=1)
+    fresh.load_state_dict(saved.state_dict())
+    lengths = fresh.backbone.get_parameter("parameters_of.length").clone()
+    assert (lengths - 1).abs().min() > 1e-3
+    labels = torch.arange(8) % 2
+    fresh.initialise(torch.from_numpy(data.train.images[:8]), labels)
+    assert not fresh.backbone.get_parameter("parameters_of.length").equal(lengths)  # of other images
+
+
 def test_rmsprop_keeps_one_moment_and_learns(model: npx.Autoregressive, data: DataSet, tmp_path: Path) -> None:
     settings = replace(SETTINGS, optimizer="rmsprop", learning_rate=0.005)
     folder = train(model, data, out=tmp_path / "a", settings=settings)

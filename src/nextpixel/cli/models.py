@@ -1,18 +1,31 @@
 """`nextpixel models`: what can be trained."""
 
 import inspect
+from collections.abc import Mapping
 
 import nextpixel as npx
+from nextpixel.autoregressive import Backbone
 from nextpixel.cli.common import Parser
+from nextpixel.likelihoods import LIKELIHOODS, Likelihood
+from nextpixel.models import settings_of
 
 
 def main(arguments: list[str]) -> None:
-    """Print each model with a line about it and its settings."""
-    parser = Parser("models", "List the models and the settings of each.", examples=["nextpixel models"])
+    """Print each model and each likelihood with a line about it and its settings."""
+    parser = Parser(
+        "models", "List the models, the likelihoods, and the settings of each.", examples=["nextpixel models"]
+    )
     parser.parse_args(arguments)
-    for name, backbone in npx.MODELS.items():
-        print(name)
-        print(f"  {inspect.cleandoc(backbone.__doc__ or '').splitlines()[0]}")
-        for setting, parameter in inspect.signature(backbone).parameters.items():
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-                print(f"    {setting} = {parameter.default}")
+    print("models")
+    _list(npx.MODELS)
+    print("likelihoods")
+    _list(LIKELIHOODS)
+
+
+def _list(parts: Mapping[str, type[Backbone | Likelihood]]) -> None:
+    for name, part in parts.items():
+        print(f"  {name}")
+        print(f"    {inspect.cleandoc(part.__doc__ or '').splitlines()[0]}")
+        parameters = inspect.signature(part).parameters
+        for setting in settings_of(part):
+            print(f"      {setting} = {parameters[setting].default}")

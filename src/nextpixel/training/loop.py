@@ -72,7 +72,7 @@ def train(
     with torch.random.fork_rng(), Display(epochs=settings.epochs) as display:
         torch.manual_seed(settings.seed)  # dropout
         try:
-            loop = _Loop(model, data, settings, folder, display, device, resume=resume)
+            loop = _Loop(model, data, settings, folder, display, device)
             if resume:
                 loop.resume()
             folder.configure(config or _plain(model, settings))
@@ -86,15 +86,7 @@ class _Loop:
     """One run: steps, and every so often a validation that saves."""
 
     def __init__(
-        self,
-        model: Autoregressive,
-        data: DataSet,
-        settings: Training,
-        folder: RunFolder,
-        display: Display,
-        device: str,
-        *,
-        resume: bool,
+        self, model: Autoregressive, data: DataSet, settings: Training, folder: RunFolder, display: Display, device: str
     ) -> None:
         self.model, self.data, self.settings, self.folder, self.display = model, data, settings, folder, display
         from lightning_fabric import Fabric  # here, because it takes a second or two
@@ -107,8 +99,7 @@ class _Loop:
         compiled = cast(torch.nn.Module, torch.compile(model)) if settings.compile else model
         self.wrapped, self.optimizer = self.fabric.setup(compiled, optimizer)
         self.batches = Batches(data.train, size=settings.batch, seed=settings.seed)
-        if not resume:
-            model.initialise(*self.batches[0])
+        model.initialise(*self.batches[0])  # a run that is resumed gets its own weights back
         average = MovingAverage(model, decay=settings.ema)
         self.state = State(model, average, optimizer, Position(0, self.batches.per_epoch))
         self.steps = settings.epochs * self.batches.per_epoch
