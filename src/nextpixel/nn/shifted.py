@@ -6,7 +6,7 @@ to its column. Both are kept away from the pixel itself by their first layers on
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -266,7 +266,10 @@ class EntranceState:
     addends: Sequence[Tensor]
 
 
-class Block(nn.Module):
+Kind = TypeVar("Kind", bound=WeightNorm)
+
+
+class Block(nn.Module, Generic[Kind]):
     """A gated residual block (Salimans et al. 2017, section 2.4, and the authors' code).
 
     Args:
@@ -279,10 +282,11 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, enter: WeightNorm, leave: WeightNorm, filters: int, *, beside: int, context: int, dropout: float
+        self, enter: Kind, leave: Kind, filters: int, *, beside: int, context: int, dropout: float
     ) -> None:
         super().__init__()
-        self.enter, self.leave = enter, leave
+        self.enter: Kind = enter
+        self.leave: Kind = leave
         self.beside = Dense(beside, filters) if beside else None
         self.context = one_by_one(context, 2 * filters, bias=False) if context else None
         self.dropout = nn.Dropout(dropout)
@@ -298,11 +302,8 @@ class Block(nn.Module):
         return features(x.plain + ops.glu(sums))
 
 
-class BlockAbove(Block):
+class BlockAbove(Block[Down]):
     """A block of the stream above; steps one row at a time."""
-
-    enter: Down
-    leave: Down
 
     def __init__(self, filters: int, *, beside: int, context: int, dropout: float) -> None:
         super().__init__(
@@ -350,14 +351,11 @@ class AboveState(NamedTuple):
     bias: Tensor | None
 
 
-class BlockLeft(Block):
+class BlockLeft(Block[DownRight]):
     """A block of the stream at the left; steps one place at a time.
 
     What comes in beside, if anything, is 2D features of the stream above, and behind them, perhaps, 2D of its own.
     """
-
-    enter: DownRight
-    leave: DownRight
 
     def __init__(self, filters: int, *, beside: int, context: int, dropout: float) -> None:
         super().__init__(
@@ -370,14 +368,12 @@ class BlockLeft(Block):
         )
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> "BlockLeftState":
-        above, left = (), ()
-        if self.beside is not None:
-            above, *left = self.beside.weight().split(self.enter.direction.shape[1], 1)
+        beside = () if self.beside is None else self.beside.weight().split(self.enter.direction.shape[1], 1)
         return BlockLeftState(
             enter=self.enter.init_state(batch, width),
             leave=self.leave.init_state(batch, width),
-            above=None if self.beside is None else above.contiguous(),
-            left=left[0].flatten(1).t().contiguous() if left else None,
+            above=beside[0].contiguous() if beside else None,
+            left=beside[1].flatten(1).t().contiguous() if len(beside) > 1 else None,
             bias=None if self.context is None else self.context(context),
         )
 
@@ -424,11 +420,8 @@ class BlockLeftState(NamedTuple):
     bias: Tensor | None
 
 
-class BlockPlace(Block):
+class BlockPlace(Block[Dense]):
     """A block that sees one place only, and steps there."""
-
-    enter: Dense
-    leave: Dense
 
     def __init__(self, filters: int, *, beside: int = 0, dropout: float) -> None:
         super().__init__(
