@@ -26,7 +26,8 @@ def _slow(level: int, mean: float, log_scale: float, count: int) -> mpmath.mpf:
 
 
 @pytest.mark.parametrize("count", [2, 4, 256])
-@pytest.mark.parametrize(("mean", "log_scale"), itertools.product((-3.0, -0.3, 0.0, 0.7, 40.0), (-7.0, -3.0, 0.5, 25.0)))
+@pytest.mark.parametrize("mean", [-3.0, -0.3, 0.0, 0.7, 40.0])
+@pytest.mark.parametrize("log_scale", [-7.0, -3.0, 0.5, 25.0])
 def test_log_probabilities_are_those_of_many_digits(count: int, mean: float, log_scale: float) -> None:
     with mpmath.workdps(400):
         for level in {0, 1, count // 2, count - 2, count - 1}:
@@ -41,7 +42,7 @@ def test_probabilities_sum_to_one(levels: int) -> None:
     generator = torch.Generator().manual_seed(0)
     parts = torch.randn(3, 50, 5, generator=generator)
     parts[1] *= 2
-    parts[2] = parts[2] * 3 - 3
+    parts[2] = (parts[2] * 3 - 3).clamp(min=likelihoods.LogisticMixture.LEAST_LOG_SCALE)
     for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-12)):
         total = LogisticMixture(*parts.to(dtype), levels).pmf().sum(-1)
         assert (total - 1).abs().max() < tolerance

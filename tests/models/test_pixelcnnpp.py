@@ -35,7 +35,7 @@ def test_colours_need_a_likelihood_that_couples_them() -> None:
         ({"blocks": 0}, "blocks must be a whole number of at least 1, not 0"),
         ({"scales": 0}, "scales must be a whole number of at least 1, not 0"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), not 1.0"),
-        ({"mixtures": 2.5}, "mixtures must be a whole number of at least 1, not 2.5"),
+        ({"mixtures": 0}, "mixtures must be a whole number of at least 1, not 0"),
         ({"kernel": 3}, "pixelcnnpp has no setting 'kernel'; it has filters, blocks, scales, dropout, colours, mixtures"),
     ],
 )

@@ -10,7 +10,8 @@ from torch.distributions import constraints
 
 from nextpixel.distributions.finite import Categorical, Finite
 
-FARTHEST = 1e30  # in scales: what is farther has no gradient, and its logarithm is still a number
+FARTHEST = 1e30  # in scales: what is farther has no gradient, so that logarithms and their sums are still numbers
+SMALLEST = -80.0  # logarithm of a scale whose inverse is still a number
 
 
 def centres(levels: Tensor, count: int) -> Tensor:
@@ -35,6 +36,7 @@ def log_prob(levels: Tensor, means: Tensor, log_scales: Tensor, count: int) -> T
         Nats, of the broadcast shape.
     """
     half = 1 / (count - 1)
+    log_scales = log_scales.clamp(SMALLEST, FARTHEST)
     inverse = torch.exp(-log_scales)
     distance = centres(levels.to(means.dtype), count) - means
     below_upper = F.logsigmoid(((distance + half) * inverse).clamp(-FARTHEST, FARTHEST))
