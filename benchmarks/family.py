@@ -37,7 +37,7 @@ SHORT = {
     "training.validation_images": 500,
     "training.samples": 40,
 }
-# Batch norm learns too slowly for minutes: 2 minutes of coloured shapes, dependent, first 500 validation images: 144 nats
+# Batch norm learns too slowly for minutes: 2 minutes of coloured shapes, dependent, 500 validation images: 144 nats
 # at a rate of 0.008 (153 at 0.002), 113 with layer norm, 0.008 and averaged weights.
 RESIDUAL = {"model.norm": "layer", "training.learning_rate": 0.008, "training.ema": 0.995}
 IMAGES = 2000  # of the test split

@@ -4,8 +4,8 @@
     python benchmarks/sampling.py --model row_lstm filters=128 layers=7 --json
     python benchmarks/sampling.py --model pixelcnnpp --size 32 --repeats 1        # colour and 256 levels only
 
-The naive sampler runs one whole forward a sub-pixel (a pixel, where the likelihood couples the colours); its time is that
-of one forward, measured, times their number. Weights are random. Nothing else should run on the machine meanwhile.
+The naive sampler runs one whole forward a sub-pixel (a pixel, where the likelihood couples the colours); its time is
+that of one forward, measured, times their number. Weights are random. Nothing else should run on the machine meanwhile.
 """
 
 import argparse
@@ -42,7 +42,9 @@ def main() -> None:
     torch.manual_seed(0)
     if options.model in COUPLED:
         model = _model(options, channels=3, levels=256, likelihood="logistic_mixture")
-        rows = [_compare(what, model, batch, options.repeats) for what, batch in ((NAIVE, 1), (NAIVE_16, 16), (GREY, 64))]
+        rows = [
+            _compare(what, model, batch, options.repeats) for what, batch in ((NAIVE, 1), (NAIVE_16, 16), (GREY, 64))
+        ]
     else:
         grey = _model(options, channels=1, levels=2, likelihood="bernoulli")
         colours = _model(options, channels=3, levels=4, likelihood="categorical")

@@ -9,7 +9,7 @@ from PIL import Image
 import nextpixel as npx
 from nextpixel import plots
 from nextpixel.autoregressive import Autoregressive, Backbone
-from nextpixel.likelihoods import Bernoulli
+from nextpixel.likelihoods import Bernoulli, Likelihood
 
 SPEC = npx.ImageSpec(3, 5, 6, levels=4)
 RED = (255, 0, 0)
@@ -22,13 +22,13 @@ def build(spec: npx.ImageSpec = SPEC, context: object = None, **arguments) -> np
 class Leaking(Backbone):
     """Its parameters are the levels themselves, and those of the pixel to the right."""
 
-    def __init__(self, spec: npx.ImageSpec, parameters: int) -> None:
-        super().__init__(spec, parameters, colours="dependent", carries=False)
+    def __init__(self, spec: npx.ImageSpec, likelihood: Likelihood) -> None:
+        super().__init__(spec, likelihood, colours="dependent", carries=False)
         self.gain = torch.nn.Parameter(torch.ones(()))
 
     def forward(self, levels, context):
         seen = self.embed(levels)
-        return (self.gain * (seen + seen.roll(-1, 3)))[..., None]
+        return self.gain * (seen + seen.roll(-1, 3))
 
     def init_state(self, batch, context):
         raise NotImplementedError
@@ -72,7 +72,8 @@ def test_a_blind_spot_is_told() -> None:
 
 def test_a_leak_is_told() -> None:
     spec = npx.ImageSpec(1, 4, 4)
-    model = Autoregressive(spec, Leaking(spec, 1), Bernoulli(), None, recipe={})
+    likelihood = Bernoulli(spec)
+    model = Autoregressive(spec, Leaking(spec, likelihood), likelihood, None, recipe={})
     field = plots.receptive_field(model, 2, 1)
     assert plots.describe_receptive_field(model, field, 2, 1) == [
         "Pixel 2,1 sees 0 of 9 earlier sub-pixels, and 2 that it must not see"

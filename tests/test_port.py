@@ -28,7 +28,10 @@ def _ours(theirs: torch.Tensor, channels: int) -> torch.Tensor:
     weights, rest = theirs[:, :mixtures], theirs[:, mixtures:]
     per = rest.shape[1] // channels
     kinds = [
-        [rest[:, channel * per + kind * mixtures : channel * per + (kind + 1) * mixtures] for channel in range(channels)]
+        [
+            rest[:, channel * per + kind * mixtures : channel * per + (kind + 1) * mixtures]
+            for channel in range(channels)
+        ]
         for kind in range(per // mixtures)
     ]
     return torch.cat([weights, *(part for kind in kinds for part in kind)], 1)

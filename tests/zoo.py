@@ -102,7 +102,7 @@ _SMALL: dict[str, dict[str, Any]] = {
     "diagonal_bilstm": {"filters": 12, "head": 12, "layers": 1},  # fewer, and all rectifiers of a colour may be shut
     "pixelcnnpp": {"filters": 4, "blocks": 1, "dropout": 0.0, "colours": "independent"},
 }
-_SNAIL = {"filters": 4, "blocks": 1, "layers": 2, "keys": 4, "values": 6, "dropout": 0.0, "colours": "independent"}
+_SNAIL = {"filters": 6, "blocks": 1, "layers": 2, "keys": 4, "values": 6, "dropout": 0.0, "colours": "independent"}
 _SMALL["pixelsnail"] = _SNAIL
 _MIXED = _SMALL["pixelcnnpp"] | {"colours": "dependent", "mixtures": 2}
 

@@ -114,7 +114,6 @@ class Backbone(nn.Module, ABC):
         """Levels to numbers in [−1, 1]: the only place where images are scaled."""
         return levels.to(self._unit.dtype) * (2 / (self.spec.levels - 1)) - 1
 
-
     def places(self) -> Tensor:
         """Row and column of each place, from −1 to 1: (1, 2, H, W)."""
         row, column = torch.linspace(-1, 1, self.spec.height), torch.linspace(-1, 1, self.spec.width)

@@ -25,7 +25,7 @@ class Likelihood(ABC):
     @property
     @abstractmethod
     def parameters(self) -> int:
-        """Numbers that the network must give for each pixel (P); unless it couples them, those of a channel together."""
+        """Numbers that the network must give for each pixel (P); those of a channel together if uncoupled."""
 
     @property
     @abstractmethod
@@ -93,8 +93,8 @@ class LogisticMixture(Likelihood):
     before it (section 2.2), so that colours depend on each other without the network's help. By the chain rule each
     channel, given those before it, is a mixture too: its weights are those of the components after seeing them.
 
-    Parameters of a pixel, in this order: K logits of the weights; C·K means; C·K logarithms of scales; and for channel 1,
-    2, … a coefficient for each channel before it, K each, through a tanh. Levels are counted from −1 to 1.
+    Parameters of a pixel, in this order: K logits of the weights; C·K means; C·K logarithms of scales; and for channel
+    1, 2, … a coefficient for each channel before it, K each, through a tanh. Levels are counted from −1 to 1.
 
     Args:
         spec: images of ordinal levels.
@@ -106,7 +106,9 @@ class LogisticMixture(Likelihood):
     def __init__(self, spec: ImageSpec, *, mixtures: int = 10) -> None:
         whole(mixtures, "mixtures", least=1)
         if not spec.ordinal:
-            raise BadInput("The logistic_mixture likelihood needs levels that are ordered, not names; take categorical.")
+            raise BadInput(
+                "The logistic_mixture likelihood needs levels that are ordered, not names; take categorical."
+            )
         self._channels, self._levels, self._mixtures = spec.channels, spec.levels, mixtures
 
     @property

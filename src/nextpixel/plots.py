@@ -35,10 +35,10 @@ def receptive_field(
     seed: int = 0,
     watch: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> Tensor:
-    """What a pixel's sub-pixels see, by the gradient of their log-probabilities with respect to the levels of images.
+    """What a pixel's sub-pixels see, by the gradient of their log-probabilities with respect to levels.
 
-    The gradient is that of a random mix of a sub-pixel's log-probabilities, one a level, its absolute value averaged over images of random
-    levels. It is computed in float64, and is exactly 0 where nothing leads from a level to them.
+    """What a pixel's sub-pixels see, by the gradient of their log-probabilities with respect to images' levels.
+    images of random levels. It is computed in float64, and is exactly 0 where nothing leads from a level to them.
 
     Args:
         model: any exact model; it is left as it is. One with a context is given an arbitrary one.
@@ -84,7 +84,7 @@ def receptive_field(
 
 def earlier(model: Autoregressive, row: int, column: int, channel: int) -> Tensor:
     """Which sub-pixels come before one in the order of drawing, and may be seen by it: bool, shape (C, H, W)."""
-    _, height, width = model.spec.shape
+    channels, height, width = model.spec.shape
     together = model.backbone.together
     order = torch.arange(model.spec.subpixels).view(height, width, channels).permute(2, 0, 1)
     return order < (row * width + column) * channels + channel // together * together

@@ -1,7 +1,7 @@
 """Weights that other programs trained, brought into models of ours."""
 
 import os
-import pickle
+import pickle  # noqa: TID251 (for the name of its error)
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +23,7 @@ def import_pixelcnnpp(path: str | os.PathLike[str], *, height: int = 32, width: 
     """Make a model from the state dict of the common PyTorch port of PixelCNN++.
 
     Args:
-        path: a `.pth` file with the state dict alone, read with `weights_only=True`, or the same tensors as safetensors.
+        path: a `.pth` file with the state dict alone, read with `weights_only=True`, or the same as safetensors.
         height, width: of the images; the weights fit any.
 
     Returns:
@@ -42,7 +42,9 @@ def import_pixelcnnpp(path: str | os.PathLike[str], *, height: int = 32, width: 
     channels = inputs - 1
     each = {1: 3, 3: 10}.get(channels)
     if each is None or outputs % each:
-        raise BadInput(f"{path} is for images of {channels} channels and {outputs} outputs; the port has 1 or 3 channels.")
+        raise BadInput(
+            f"{path} is for images of {channels} channels and {outputs} outputs; the port has 1 or 3 channels."
+        )
     blocks = sum(name.startswith("up_layers.0.u_stream.") and name.endswith("conv_input.conv.bias") for name in tensors)
     model = build(
         "pixelcnnpp",

@@ -31,11 +31,7 @@ class Foreign:
 
 
 def test_what_is_no_state_dict_of_the_port_is_refused(tmp_path: Path, refused: Callable[..., Any]) -> None:
-    tensors = {
-        key: value
-        for key, value in load_file(GREY).items()
-        if not key.startswith("fixture.")
-    }
+    tensors = {key: value for key, value in load_file(GREY).items() if not key.startswith("fixture.")}
 
     def sentence(state: object) -> str:
         torch.save(state, tmp_path / "port.pth")

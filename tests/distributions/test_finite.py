@@ -8,10 +8,15 @@ from torch import Tensor, distributions
 
 from nextpixel.distributions import Bernoulli, Categorical, Finite, LogisticMixture
 
+
+def _random(*shape: int) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64)
+
+
 EVERY: dict[str, Callable[[], Finite]] = {
     "bernoulli": lambda: Bernoulli(torch.randn(5, 3, dtype=torch.float64)),
     "categorical": lambda: Categorical(torch.randn(5, 3, 7, dtype=torch.float64)),
-    "logistic mixture": lambda: LogisticMixture(*torch.randn(3, 5, 3, 4, dtype=torch.float64), 7),
+    "logistic mixture": lambda: LogisticMixture(_random(5, 3, 4), _random(5, 3, 4), _random(5, 3, 4), 7),
     "two levels": lambda: Categorical(torch.randn(5, 3, 2, dtype=torch.float64)),
 }
 every = pytest.mark.parametrize("make", EVERY.values(), ids=EVERY)

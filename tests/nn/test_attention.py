@@ -25,8 +25,8 @@ def _random(*features: int, grid: tuple[int, int]) -> list[torch.Tensor]:
 @pytest.mark.parametrize("heads", [1, 2])
 @pytest.mark.parametrize("grid", [(3, 4), (1, 5), (1, 1)])
 def test_it_is_the_definition(heads: int, grid: tuple[int, int]) -> None:
-    parts = _random(4, 4, 6, grid=grid)
-    torch.testing.assert_close(attend(*parts, heads=heads), _slow(*parts, heads))
+    query, keys, values = _random(4, 4, 6, grid=grid)
+    torch.testing.assert_close(attend(query, keys, values, heads=heads), _slow(query, keys, values, heads))
 
 
 @pytest.mark.parametrize("heads", [1, 2])

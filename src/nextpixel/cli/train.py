@@ -43,7 +43,7 @@ KINDS = {
 def main(arguments: list[str]) -> None:
     """Train, or go on training, and say where the run is."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        parser = _parser("gated_pixelcnn")
+        parser = _parser("gated_pixelcnn", "categorical")
         parser.print_help()
         raise SystemExit(0 if arguments else 2)
     if arguments[0].startswith("-"):

@@ -22,8 +22,8 @@ def centres(levels: Tensor, count: int) -> Tensor:
 def log_prob(levels: Tensor, means: Tensor, log_scales: Tensor, count: int) -> Tensor:
     """Log-probability of levels under a logistic distribution, each level being an interval around its centre.
 
-    The lowest and the highest level reach to infinity (Salimans et al. 2017, equation 2). The difference of two logistic
-    functions is exact for intervals of any width and however far from the mean:
+    The lowest and the highest level reach to infinity (Salimans et al. 2017, equation 2). The difference of two
+    logistic functions is exact for intervals of any width and however far from the mean:
     σ(b) − σ(a) = σ(b) · σ(−a) · (1 − exp(a − b)).
 
     Args:
@@ -101,5 +101,5 @@ class LogisticMixture(Finite):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "LogisticMixture":
         shape = torch.Size(batch_shape) + self.means.shape[-1:]
-        parts = (part.expand(shape) for part in (self.log_weights, self.means, self.log_scales))
-        return LogisticMixture(*parts, self.levels, validate_args=False)
+        weights, means, log_scales = (part.expand(shape) for part in (self.log_weights, self.means, self.log_scales))
+        return LogisticMixture(weights, means, log_scales, self.levels, validate_args=False)

@@ -47,7 +47,7 @@ class PixelCNNpp(Backbone):
 
     Args:
         filters: features of each stream (D).
-        blocks: gated residual blocks of each resolution in the first half (the second has one more behind each step up).
+        blocks: gated residual blocks of each resolution in the first half (the second has one more after a step up).
         scales: resolutions, each half of the one before.
         dropout: share of features within blocks that training drops.
         colours: "dependent" by the likelihood, or "independent".
@@ -83,21 +83,22 @@ class PixelCNNpp(Backbone):
         share(dropout, "dropout")
 
         def pairs(count: int, *, skips: bool) -> nn.ModuleList:
-            return nn.ModuleList(
-                Pair(filters, skips=skips, context=context, dropout=dropout) for _ in range(count)
-            )
+            return nn.ModuleList(Pair(filters, skips=skips, context=context, dropout=dropout) for _ in range(count))
 
         image, steps = spec.channels + 1, range(scales - 1)  # beside the image, ones tell where it ends
         self.first_above = Down(image, filters)
         self.first_left = Entrance(image, filters)
         self.up = cast("list[list[Pair]]", nn.ModuleList(pairs(blocks, skips=False) for _ in range(scales)))
         self.down = cast(
-            "list[list[Pair]]", nn.ModuleList(pairs(blocks + (scale < scales - 1), skips=True) for scale in range(scales))
+            "list[list[Pair]]",
+            nn.ModuleList(pairs(blocks + (scale < scales - 1), skips=True) for scale in range(scales)),
         )
         self.halve_above = cast("list[Down]", nn.ModuleList(Down(filters, filters, stride=2) for _ in steps))
         self.halve_left = cast("list[DownRight]", nn.ModuleList(DownRight(filters, filters, stride=2) for _ in steps))
         self.double_above = cast("list[SpreadDown]", nn.ModuleList(SpreadDown(filters, filters) for _ in steps))
-        self.double_left = cast("list[SpreadDownRight]", nn.ModuleList(SpreadDownRight(filters, filters) for _ in steps))
+        self.double_left = cast(
+            "list[SpreadDownRight]", nn.ModuleList(SpreadDownRight(filters, filters) for _ in steps)
+        )
         self.parameters_of = Dense(filters, self.outputs)
 
     def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:

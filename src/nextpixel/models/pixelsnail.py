@@ -32,8 +32,8 @@ class PixelSNAIL(Backbone):
 
     A layer is some gated residual blocks of 2x2 convolutions that end with their own place, and one causal attention:
     keys and values are made of the image, the blocks' features and the place's coordinates; queries of the features and
-    coordinates. Keys know the pixel of their own place, so a place attends to earlier ones only, and the first to nothing
-    at all. Blocks and weight normalisation are those of PixelCNN++, as in the authors' code.
+    coordinates. Keys know the pixel of their own place, so a place attends to earlier ones only, and the first to
+    nothing at all. Blocks and weight normalisation are those of PixelCNN++, as in the authors' code.
 
     Args:
         filters: features of the convolutions (D).

@@ -17,7 +17,9 @@ class Stack(Backbone):
 
     layers: Chain
 
-    def __init__(self, spec: ImageSpec, likelihood: Likelihood, *, colours: Literal["dependent", "independent"]) -> None:
+    def __init__(
+        self, spec: ImageSpec, likelihood: Likelihood, *, colours: Literal["dependent", "independent"]
+    ) -> None:
         super().__init__(spec, likelihood, colours=colours, carries=True)
 
     def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:

@@ -9,9 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def convolve(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int | tuple[int, int] = 1
-) -> Tensor:
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int | tuple[int, int] = 1) -> Tensor:
     """A convolution without padding: (B, D, H, W) by (O, D, h, w) to (B, O, H − h + 1, W − w + 1) for a stride of 1."""
     return F.conv2d(x, weight, bias, stride)
 

@@ -1,7 +1,7 @@
-"""The streams of PixelCNN++: one goes down the rows, one goes down and right; each layer of them, as a whole and in steps.
+"""The streams of PixelCNN++: one goes down the rows, one goes down and right; each layer, as a whole and in steps.
 
-The stream above sees rows above, a whole row at a time; the stream at the left sees, in rows above and in its own, places up
-to its column. Both are kept away from the pixel itself by their first layers only.
+The stream above sees rows above, a whole row at a time; the stream at the left sees, in rows above and in its own,
+places up to its column. Both are kept away from the pixel itself by their first layers only.
 """
 
 from collections.abc import Sequence
@@ -95,7 +95,7 @@ class DownRight(WeightNorm):
         return DownRightState(weight[:, :, :1].contiguous(), matrix, lane, lane.cells[0], lane.windows[0], [])
 
     def begin_row(self, state: "DownRightState", addend: Tensor | None = None) -> None:
-        """Do what depends on the row above, which the last steps have observed; `addend` is added to the output's row."""
+        """Do what depends on the row above, which the last steps have seen; `addend` is added to the output's row."""
         above = ops.convolve(F.pad(state.lane.row, (1, 0)), state.above, self.bias, stride=(1, self.stride))
         state.addends = columns_of(above if addend is None else above + addend)
 
@@ -281,9 +281,7 @@ class Block(nn.Module, Generic[Kind]):
         dropout: share of the features between the convolutions that training drops.
     """
 
-    def __init__(
-        self, enter: Kind, leave: Kind, filters: int, *, beside: int, context: int, dropout: float
-    ) -> None:
+    def __init__(self, enter: Kind, leave: Kind, filters: int, *, beside: int, context: int, dropout: float) -> None:
         super().__init__()
         self.enter: Kind = enter
         self.leave: Kind = leave
