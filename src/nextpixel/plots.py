@@ -37,8 +37,8 @@ def receptive_field(
 ) -> Tensor:
     """What a pixel's sub-pixels see, by the gradient of their log-probabilities with respect to levels.
 
-    """What a pixel's sub-pixels see, by the gradient of their log-probabilities with respect to images' levels.
-    images of random levels. It is computed in float64, and is exactly 0 where nothing leads from a level to them.
+    The gradient is that of a random mix of a sub-pixel's log-probabilities, one a level, its absolute value averaged
+    over images of random levels. It is computed in float64, and is exactly 0 where nothing leads from a level to them.
 
     Args:
         model: any exact model; it is left as it is. One with a context is given an arbitrary one.

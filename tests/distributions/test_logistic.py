@@ -44,7 +44,8 @@ def test_probabilities_sum_to_one(levels: int) -> None:
     parts = torch.randn(3, 50, 5, generator=generator)
     parts[1] *= 2
     parts[2] = (parts[2] * 3 - 3).clamp(min=likelihoods.LogisticMixture.LEAST_LOG_SCALE)
-    for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-12)):
+    # Thousands of scales from the mean, an edge is rounded differently for the levels on its two sides.
+    for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
         weights, means, log_scales = parts.to(dtype)
         total = LogisticMixture(weights, means, log_scales, levels).pmf().sum(-1)
         assert (total - 1).abs().max() < tolerance
