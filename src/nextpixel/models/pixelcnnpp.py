@@ -148,7 +148,7 @@ class PixelCNNpp(Backbone):
             halve_left=[layer.init_state(batch, width) for layer, width in zip(self.halve_left, fine, strict=True)],
             doubled_above=[[] for _ in fine],
             double_left=[layer.init_state(batch, width) for layer, width in zip(self.double_left, fine, strict=True)],
-            parameters_of=self.parameters_of.matrix(),
+            parameters_of=self.parameters_of.matrix(batch),
         )
 
     def begin_row(self, row: int, above: Tensor | None, state: "PixelCNNppState") -> None:

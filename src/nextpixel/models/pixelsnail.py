@@ -115,7 +115,7 @@ class PixelSNAIL(Backbone):
             first=self.first.init_state(batch, self.spec.width),
             layers=[layer.init_state(batch, self.spec.width, len(places), context) for layer in self.layers],
             places=list(places.expand(-1, batch, -1).unbind(0)),
-            parameters_of=self.parameters_of.matrix(),
+            parameters_of=self.parameters_of.matrix(batch),
         )
 
     def begin_row(self, row: int, above: Tensor | None, state: "PixelSNAILState") -> None:
@@ -185,12 +185,12 @@ class AttentionLayer(nn.Module):
         return AttentionState(
             x=room.new_zeros(0),
             blocks=[block.init_state(batch, width, context) for block in self.blocks],
-            content=self.content.init_state(),
-            to_content=self.to_content.matrix(),
-            query=self.query.init_state(),
-            to_query=self.to_query.matrix(),
+            content=self.content.init_state(batch),
+            to_content=self.to_content.matrix(batch),
+            query=self.query.init_state(batch),
+            to_query=self.to_query.matrix(batch),
             memory=Memory(room[..., : self.keys // self.heads], room[..., self.keys // self.heads :]),
-            mix=self.mix.init_state(),
+            mix=self.mix.init_state(batch),
         )
 
     def begin_row(self, row: int, state: "AttentionState") -> None:

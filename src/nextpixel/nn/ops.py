@@ -14,14 +14,45 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: i
     return F.conv2d(x, weight, bias, stride)
 
 
+def convolve_row(x: Tensor, weight: Tensor, bias: Tensor, *, stride: int = 1) -> Tensor:
+    """The same where the output is one row, as high as the kernels: (B, D, h, W) to (B, O, 1, W').
+
+    The row of a single image takes as long as reading the kernels, which a convolution would put in another order first.
+    """
+    if len(x) > 1:
+        return convolve(x, weight, bias, stride=stride)
+    windows = F.unfold(x, weight.shape[2:], stride=stride)[0]
+    return torch.addmm(bias[:, None], weight.flatten(1), windows)[None, :, None]
+
+
 def spread(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """A transposed convolution of stride 2: (B, D, H, W) by (O, D, h, w) to (B, O, 2H − 2 + h, 2W − 2 + w)."""
     return F.conv_transpose2d(x, weight.transpose(0, 1), bias, stride=2)
 
 
 def multiply(x: Tensor, weight: Tensor, addend: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
-    """The same sum at a single place: x · weight + addend, (B, D) by (D, O) to (B, O); into `out`, if given."""
+    """The same sum at a single place: x · weight + addend, (B, D) by (D, O) to (B, O); into `out`, if given.
+
+    The weight may also come in parts, see `packed`; then there is no `out`.
+    """
+    if weight.ndim == 3:
+        parts, rows = len(weight), x.expand(len(weight), 1, -1)
+        sums = torch.bmm(rows, weight) if addend is None else torch.baddbmm(addend.view(parts, 1, -1), rows, weight)
+        return sums.view(1, -1)
     return torch.mm(x, weight, out=out) if addend is None else torch.addmm(addend, x, weight, out=out)
+
+
+def packed(kernels: Tensor, batch: int) -> Tensor:
+    """Kernels (O, D) as `multiply` reads them fastest: (D, O), or for a single image a part a thread, (n, D, O / n).
+
+    The product of a single row takes as long as reading the kernels, and one thread does not read as fast as two.
+    """
+    outputs = len(kernels)
+    threads = min(torch.get_num_threads(), 8) if batch == 1 and kernels.device.type == "cpu" else 1
+    parts = max(n for n in range(1, threads + 1) if outputs % n == 0)
+    if parts > 1:
+        return kernels.contiguous().view(parts, outputs // parts, -1).transpose(1, 2)
+    return kernels.contiguous().t()
 
 
 def add(x: Tensor | None, y: Tensor | None) -> Tensor | None:

@@ -50,9 +50,9 @@ class Down(WeightNorm):
         return ops.convolve(padded, self.weight(), self.bias, stride=self.stride)
 
     def init_state(self, batch: int, width: int) -> "DownState":
-        weight = self.weight()
+        weight = self.weight().contiguous()
         past = weight.new_zeros(batch, weight.shape[1], self.rows, width + 2 * self.side)
-        return DownState(weight, past.contiguous(memory_format=torch.channels_last))
+        return DownState(weight, past if batch == 1 else past.contiguous(memory_format=torch.channels_last))
 
     def observe(self, row: Tensor, state: "DownState") -> None:
         """Take note of the next row of the input, (B, D, 1, W)."""
@@ -62,7 +62,7 @@ class Down(WeightNorm):
 
     def step(self, state: "DownState") -> Tensor:
         """The output's row that ends with the row observed last, (B, O, 1, W')."""
-        return ops.convolve(state.past, state.weight, self.bias, stride=self.stride)
+        return ops.convolve_row(state.past, state.weight, self.bias, stride=self.stride)
 
 
 class DownState(NamedTuple):
@@ -91,7 +91,7 @@ class DownRight(WeightNorm):
         weight = self.weight()
         inputs = weight.shape[1]
         lane = Lane(weight, batch, width, reach=1, colours=[inputs], lengths=[2 * inputs])
-        matrix = weight[:, :, 1].transpose(1, 2).flatten(1).t().contiguous()
+        matrix = ops.packed(weight[:, :, 1].transpose(1, 2).flatten(1), batch)
         return DownRightState(weight[:, :, :1].contiguous(), matrix, lane, lane.cells[0], lane.windows[0], [])
 
     def begin_row(self, state: "DownRightState", addend: Tensor | None = None) -> None:
@@ -115,7 +115,7 @@ class DownRightState:
 
     Attributes:
         above: kernels for the row above.
-        matrix: for its own row, (2D, O).
+        matrix: for its own row, of 2D features to O, `ops.packed`.
         lane: the input's row.
         cells: where the input of each column goes, (B, D).
         windows: what the output at each column of the input sees, (B, 2D).
@@ -139,9 +139,9 @@ class Dense(WeightNorm):
     def forward(self, x: Tensor) -> Tensor:
         return ops.convolve(x, self.weight(), self.bias)
 
-    def matrix(self) -> Tensor:
-        """The kernels for a single place, (D, O)."""
-        return self.weight().flatten(1).t().contiguous()
+    def matrix(self, batch: int) -> Tensor:
+        """The kernels for a single place, `ops.packed`."""
+        return ops.packed(self.weight().flatten(1), batch)
 
 
 class SpreadDown(WeightNorm):
@@ -168,7 +168,7 @@ class SpreadDownRight(WeightNorm):
         outputs, inputs = weight.shape[:2]
         room = weight.new_zeros(2, width, batch, outputs)
         return SpreadState(
-            weight.permute(1, 2, 3, 0).reshape(inputs, 4 * outputs).contiguous(),
+            ops.packed(weight.permute(2, 3, 0, 1).reshape(4 * outputs, inputs), batch),
             self.bias.repeat(4),
             room,
             [list(row.unbind(0)) for row in room.unbind(0)],
@@ -184,7 +184,7 @@ class SpreadState(NamedTuple):
     """What `SpreadDownRight` keeps during an unroll.
 
     Attributes:
-        matrix: (D, 4 · O): for each of 2x2 places.
+        matrix: of D features to 4 · O, for each of 2x2 places, `ops.packed`.
         bias: (4 · O,).
         room: two rows of the output, (2, W, B, O).
         cells: the same, for each of the rows and each column: (B, O).
@@ -371,7 +371,7 @@ class BlockLeft(Block[DownRight]):
             enter=self.enter.init_state(batch, width),
             leave=self.leave.init_state(batch, width),
             above=beside[0].contiguous() if beside else None,
-            left=beside[1].flatten(1).t().contiguous() if len(beside) > 1 else None,
+            left=ops.packed(beside[1].flatten(1), batch) if len(beside) > 1 else None,
             bias=None if self.context is None else self.context(context),
         )
 
@@ -407,7 +407,7 @@ class BlockLeftState(NamedTuple):
     Attributes:
         enter, leave: of its convolutions.
         above: kernels for the stream above, if that comes in.
-        left: (2D, D), for what comes in beside from its own stream.
+        left: of 2D features to D, for what comes in beside from its own stream, `ops.packed`.
         bias: of the context, (B, 2D, 1 or H, 1 or W).
     """
 
@@ -431,10 +431,9 @@ class BlockPlace(Block[Dense]):
             dropout=dropout,
         )
 
-    def init_state(self) -> "PlaceState":
-        return PlaceState(
-            self.enter.matrix(), None if self.beside is None else self.beside.matrix(), self.leave.matrix()
-        )
+    def init_state(self, batch: int) -> "PlaceState":
+        beside = None if self.beside is None else self.beside.matrix(batch)
+        return PlaceState(self.enter.matrix(batch), beside, self.leave.matrix(batch))
 
     def step(self, x: Tensor, beside: Tensor | None, state: "PlaceState") -> Tensor:
         """Features (B, D), and what comes in beside them (B, …), to (B, D)."""

@@ -28,8 +28,8 @@ class WeightNorm(nn.Module, ABC):
 
     def weight(self) -> Tensor:
         """The kernels, (O, D, h, w)."""
-        norm = self.direction.flatten(1).norm(dim=1)
-        return self.direction * (self.length / norm)[:, None, None, None]
+        norm = torch.linalg.vector_norm(self.direction, dim=(1, 2, 3), keepdim=True)
+        return self.direction * (self.length[:, None, None, None] / norm)
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
