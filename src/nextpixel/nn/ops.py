@@ -17,7 +17,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: i
 def convolve_row(x: Tensor, weight: Tensor, bias: Tensor, *, stride: int = 1) -> Tensor:
     """The same where the output is one row, as high as the kernels: (B, D, h, W) to (B, O, 1, W').
 
-    The row of a single image takes as long as reading the kernels, which a convolution would put in another order first.
+    The row of a single image takes as long as reading the kernels, which a convolution would reorder first.
     """
     if len(x) > 1:
         return convolve(x, weight, bias, stride=stride)
