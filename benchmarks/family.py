@@ -26,6 +26,8 @@ MINUTES = {  # on two cores; what learns more slowly gets more
     "diagonal-bilstm-mnist": 2.5,
     "photos32-gated-independent": 4.0,
     "photos32-gated-dependent": 4.0,
+    "photos32-pixelcnnpp": 4.0,
+    "mnist-binary-pixelsnail": 8.0,
 }
 SHORT = {
     "training.epochs": 1000,
