@@ -87,6 +87,8 @@ def attention(query: Tensor, keys: Tensor, values: Tensor, *, causal: bool = Fal
         causal: whether query n sees the keys up to n only; all of them otherwise.
     """
     scale, size = query.shape[-1] ** -0.5, values.shape[-1]
+    if query.shape[2] == 1:  # of one query there is one row of weights, and no zeros to be copied to all keys
+        return torch.matmul(torch.matmul(query * scale, keys.transpose(2, 3)).softmax(-1), values)
     width = max(query.shape[-1], size)
     query, keys, values = (F.pad(part, (0, width - part.shape[-1])) for part in (query, keys, values))
     seen = F.scaled_dot_product_attention(query, keys, values, is_causal=causal, scale=scale)
