@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nextpixel.models.pixelsnail import AttentionLayer
 from nextpixel.nn.attention import attend
-from nextpixel.nn.shifted import features
+from nextpixel.nn.blocks import features
 
 KERNELS = {
     "chosen": [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH],

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nextpixel.distributions import Finite
+from nextpixel.distributions.logistic import centres
 from nextpixel.errors import BadInput, one_of, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn.causal import split
@@ -112,7 +113,7 @@ class Backbone(nn.Module, ABC):
 
     def embed(self, levels: Tensor) -> Tensor:
         """Levels to numbers in [−1, 1]: the only place where images are scaled."""
-        return levels.to(self._unit.dtype) * (2 / (self.spec.levels - 1)) - 1
+        return centres(levels.to(self._unit.dtype), self.spec.levels)
 
     def places(self) -> Tensor:
         """Row and column of each place, from −1 to 1: (1, 2, H, W)."""

@@ -11,11 +11,8 @@ from nextpixel.autoregressive import Backbone
 from nextpixel.errors import share, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn import ops
+from nextpixel.nn.blocks import AboveState, BlockAbove, BlockLeft, BlockLeftState, Features, features
 from nextpixel.nn.shifted import (
-    AboveState,
-    BlockAbove,
-    BlockLeft,
-    BlockLeftState,
     Dense,
     Down,
     DownRight,
@@ -23,11 +20,9 @@ from nextpixel.nn.shifted import (
     DownState,
     Entrance,
     EntranceState,
-    Features,
     SpreadDown,
     SpreadDownRight,
     SpreadState,
-    features,
     shift_down,
     with_ones,
 )
@@ -146,6 +141,7 @@ class PixelCNNpp(Backbone):
             down=down,
             halve_above=[layer.init_state(batch, width) for layer, width in zip(self.halve_above, fine, strict=True)],
             halve_left=[layer.init_state(batch, width) for layer, width in zip(self.halve_left, fine, strict=True)],
+            double_above=[layer.weight() for layer in self.double_above],
             doubled_above=[[] for _ in fine],
             double_left=[layer.init_state(batch, width) for layer, width in zip(self.double_left, fine, strict=True)],
             parameters_of=self.parameters_of.matrix(batch),
@@ -179,7 +175,7 @@ class PixelCNNpp(Backbone):
             else:
                 if scale + 1 < len(seen):
                     width = seen[scale][0].plain.shape[3]
-                    doubled = self.double_above[scale](x.plain)[..., :width]
+                    doubled = self.double_above[scale].step(x.plain, state.double_above[scale])[..., :width]
                     state.doubled_above[scale] = [features(half) for half in doubled.split(1, 2)]
                 x = state.doubled_above[scale][(row >> scale) % 2]
             for pair, its in zip(self.down[scale], state.down[scale], strict=True):
@@ -261,6 +257,7 @@ class PixelCNNppState:
         first_above, first_left: of the first layers.
         up, down: of the pairs.
         halve_above, halve_left: of the layers to the next coarser scale.
+        double_above: kernels of the stream above, from the next coarser scale.
         doubled_above: two rows of the stream above, from the next coarser scale.
         double_left: the same of the stream at the left.
         parameters_of: (D, P).
@@ -274,6 +271,7 @@ class PixelCNNppState:
     down: list[list[PairState]]
     halve_above: list[DownState]
     halve_left: list[DownRightState]
+    double_above: list[Tensor]
     doubled_above: list[list[Features]]
     double_left: list[SpreadState]
     parameters_of: Tensor

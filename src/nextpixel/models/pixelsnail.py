@@ -12,18 +12,8 @@ from nextpixel.errors import BadInput, share, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn import ops
 from nextpixel.nn.attention import Memory, attend
-from nextpixel.nn.shifted import (
-    BlockLeft,
-    BlockLeftState,
-    BlockPlace,
-    Dense,
-    Entrance,
-    EntranceState,
-    Features,
-    PlaceState,
-    features,
-    with_ones,
-)
+from nextpixel.nn.blocks import BlockLeft, BlockLeftState, BlockPlace, Features, PlaceState, features
+from nextpixel.nn.shifted import Dense, Entrance, EntranceState, with_ones
 from nextpixel.spec import ImageSpec
 
 

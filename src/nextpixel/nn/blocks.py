@@ -1,0 +1,186 @@
+"""Gated residual blocks of PixelCNN++ and PixelSNAIL: of the stream above, of the stream at the left, of a place."""
+
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
+
+from torch import Tensor, nn
+
+from nextpixel.nn import ops
+from nextpixel.nn.causal import one_by_one, row_of
+from nextpixel.nn.shifted import Dense, Down, DownRight, DownRightState, DownState
+from nextpixel.nn.weightnorm import WeightNorm
+
+
+class Features(NamedTuple):
+    """Features of a stream, (B, D, …), and `ops.concat_elu` of them, which is what most layers take: (B, 2D, …)."""
+
+    plain: Tensor
+    both: Tensor
+
+
+def features(plain: Tensor) -> Features:
+    """Features with their `concat_elu`."""
+    return Features(plain, ops.concat_elu(plain))
+
+
+Kind = TypeVar("Kind", bound=WeightNorm)
+
+
+class Block(nn.Module, Generic[Kind]):
+    """A gated residual block (Salimans et al. 2017, section 2.4, and the authors' code).
+
+    Args:
+        kind: makes its convolutions: one of 2D features to D, one of 2D to 2D.
+        filters: D.
+        beside: features that come in beside, 0 without.
+        context: features of the context, 0 without.
+        dropout: share of the features between the convolutions that training drops.
+    """
+
+    def __init__(self, kind: Callable[..., Kind], filters: int, *, beside: int, context: int, dropout: float) -> None:
+        super().__init__()
+        self.enter = kind(2 * filters, filters)
+        self.leave = kind(2 * filters, 2 * filters, scale=0.1)
+        self.beside = Dense(beside, filters) if beside else None
+        self.context = one_by_one(context, 2 * filters, bias=False) if context else None
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Features, beside: Tensor | None, context: Tensor | None) -> Features:
+        """Features (B, D, H, W), what comes in beside them (B, …, H, W), and a context, to the same."""
+        middle = self.enter(x.both)
+        if self.beside is not None:
+            middle = middle + self.beside(beside)
+        sums = self.leave(self.dropout(ops.concat_elu(middle)))
+        if self.context is not None:
+            sums = sums + self.context(context)
+        return features(x.plain + ops.glu(sums))
+
+
+class BlockAbove(Block[Down]):
+    """A block of the stream above; steps one row at a time."""
+
+    def __init__(self, filters: int, *, beside: int, context: int, dropout: float) -> None:
+        super().__init__(Down, filters, beside=beside, context=context, dropout=dropout)
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> "AboveState":
+        return AboveState(
+            enter=self.enter.init_state(batch, width),
+            leave=self.leave.init_state(batch, width),
+            beside=None if self.beside is None else self.beside.weight(),
+            bias=None if self.context is None else self.context(context),
+        )
+
+    def begin_row(self, row: int, x: Features, beside: Tensor | None, state: "AboveState") -> Features:
+        """The whole block for one row, (B, D, 1, W) to the same."""
+        self.enter.observe(x.both, state.enter)
+        middle = self.enter.step(state.enter)
+        if self.beside is not None and beside is not None and state.beside is not None:
+            middle = middle + ops.convolve(beside, state.beside, self.beside.bias)
+        self.leave.observe(ops.concat_elu(middle), state.leave)
+        sums = self.leave.step(state.leave)
+        if state.bias is not None:
+            sums = sums + row_of(state.bias, row)
+        return features(x.plain + ops.glu(sums))
+
+
+class AboveState(NamedTuple):
+    """What `BlockAbove` keeps during an unroll.
+
+    Attributes:
+        enter, leave: of its convolutions.
+        beside: kernels for what comes in beside.
+        bias: of the context, (B, 2D, 1 or H, 1 or W).
+    """
+
+    enter: DownState
+    leave: DownState
+    beside: Tensor | None
+    bias: Tensor | None
+
+
+class BlockLeft(Block[DownRight]):
+    """A block of the stream at the left; steps one place at a time.
+
+    What comes in beside, if anything, is 2D features of the stream above, and behind them, perhaps, 2D of its own.
+    """
+
+    def __init__(self, filters: int, *, beside: int, context: int, dropout: float) -> None:
+        super().__init__(DownRight, filters, beside=beside, context=context, dropout=dropout)
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> "BlockLeftState":
+        beside = () if self.beside is None else self.beside.weight().split(self.enter.direction.shape[1], 1)
+        return BlockLeftState(
+            enter=self.enter.init_state(batch, width),
+            leave=self.leave.init_state(batch, width),
+            above=beside[0].contiguous() if beside else None,
+            left=ops.packed(beside[1].flatten(1), batch) if len(beside) > 1 else None,
+            bias=None if self.context is None else self.context(context),
+        )
+
+    def begin_row(self, row: int, above: Tensor | None, state: "BlockLeftState") -> None:
+        """Do what depends on rows above: the block's own last row, and a row of the stream above, (B, 2D, 1, W)."""
+        addend = None
+        if self.beside is not None and above is not None and state.above is not None:
+            addend = ops.convolve(above, state.above, self.beside.bias)
+        self.enter.begin_row(state.enter, addend)
+        self.leave.begin_row(state.leave, None if state.bias is None else row_of(state.bias, row))
+
+    def step(self, x: Tensor, column: int, left: Tensor | None, state: "BlockLeftState") -> Tensor:
+        """The block at one place.
+
+        Args:
+            x: features, (B, D); their `concat_elu` goes into the cell of this column.
+            column: of the block's level.
+            left: of this stream, what comes in beside, (B, 2D).
+            state: from `init_state`.
+        """
+        enter, leave = state.enter, state.leave
+        ops.concat_elu(x, out=enter.cells[column])
+        middle = self.enter.step(column, enter)
+        if left is not None and state.left is not None:
+            middle = ops.multiply(left, state.left, middle)
+        ops.concat_elu(middle, out=leave.cells[column])
+        return x + ops.glu(self.leave.step(column, leave))
+
+
+class BlockLeftState(NamedTuple):
+    """What `BlockLeft` keeps during an unroll.
+
+    Attributes:
+        enter, leave: of its convolutions.
+        above: kernels for the stream above, if that comes in.
+        left: of 2D features to D, for what comes in beside from its own stream, `ops.packed`.
+        bias: of the context, (B, 2D, 1 or H, 1 or W).
+    """
+
+    enter: DownRightState
+    leave: DownRightState
+    above: Tensor | None
+    left: Tensor | None
+    bias: Tensor | None
+
+
+class BlockPlace(Block[Dense]):
+    """A block that sees one place only, and steps there."""
+
+    def __init__(self, filters: int, *, beside: int = 0, dropout: float) -> None:
+        super().__init__(Dense, filters, beside=beside, context=0, dropout=dropout)
+
+    def init_state(self, batch: int) -> "PlaceState":
+        beside = None if self.beside is None else self.beside.matrix(batch)
+        return PlaceState(self.enter.matrix(batch), beside, self.leave.matrix(batch))
+
+    def step(self, x: Tensor, beside: Tensor | None, state: "PlaceState") -> Tensor:
+        """Features (B, D), and what comes in beside them (B, …), to (B, D)."""
+        middle = ops.multiply(ops.concat_elu(x), state.enter, self.enter.bias)
+        if self.beside is not None and beside is not None and state.beside is not None:
+            middle = middle + ops.multiply(beside, state.beside, self.beside.bias)
+        return x + ops.glu(ops.multiply(ops.concat_elu(middle), state.leave, self.leave.bias))
+
+
+class PlaceState(NamedTuple):
+    """The matrices of a `BlockPlace`."""
+
+    enter: Tensor
+    beside: Tensor | None
+    leave: Tensor
