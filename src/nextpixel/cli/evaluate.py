@@ -12,7 +12,7 @@ import nextpixel as npx
 from nextpixel.checks import stepwise_log_prob
 from nextpixel.cli.common import BATCH, Parser, check_spec, data_of, device, pieces, whole, with_bar
 from nextpixel.data import Split
-from nextpixel.evaluate import evaluate
+from nextpixel.evaluate import evaluate, given
 
 EXAMPLES = (
     "nextpixel evaluate runs/digits",
@@ -92,11 +92,12 @@ def main(arguments: list[str]) -> int:
 
 def _stepwise(model: npx.Autoregressive, split: Split, images: int, *, seed: int) -> Stepwise:
     """Compare the two ways on the first images of a split."""
-    x, labels = split.batch(np.arange(min(images, len(split))), np.random.default_rng(seed))
+    indices = np.arange(min(images, len(split)))
+    x, _ = split.batch(indices, np.random.default_rng(seed))
     differences = []
     with torch.no_grad():
         for piece in with_bar(pieces(len(x)), "sub-pixel by sub-pixel"):
-            context = None if model.context is None or labels is None else labels[piece]
+            context = given(model.context, split, indices[piece])
             whole_image = model.predict(x[piece], context).log_prob(x[piece].to(model.device))
             one_by_one = stepwise_log_prob(model, x[piece], context)
             # Where both are −∞ they agree, though their difference is not a number.
