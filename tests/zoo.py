@@ -24,6 +24,7 @@ class Case:
         context: what they are conditioned on.
         arguments: of the model; small, but deep enough to see all of a 5x7 image where it claims to.
         blind: whether the paper admits that some earlier sub-pixels are not seen.
+        ordinal: False where levels are names.
     """
 
     name: str
@@ -32,15 +33,16 @@ class Case:
     context: Context | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
     blind: bool = False
+    ordinal: bool = True
 
     def __str__(self) -> str:
         words = [self.name, self.likelihood, f"{self.channels}ch", *map(str, self.arguments.values())]
+        words += ["names"] * (not self.ordinal)
         return "-".join(words + [type(self.context).__name__] * (self.context is not None))
 
     def spec(self, height: int, width: int, levels: int | None = None) -> npx.ImageSpec:
-        return npx.ImageSpec(
-            self.channels, height, width, levels=levels or (2 if self.likelihood == "bernoulli" else 4)
-        )
+        levels = levels or (2 if self.likelihood == "bernoulli" else 4)
+        return npx.ImageSpec(self.channels, height, width, levels=levels, ordinal=self.ordinal)
 
     def build(self, spec: npx.ImageSpec) -> npx.Autoregressive:
         """The model with every weight drawn anew: fresh zeros would hide what is not connected.
@@ -68,8 +70,10 @@ def context_of(context: Context, spec: npx.ImageSpec, count: int) -> Any:
     match context:
         case npx.ClassLabel():
             return torch.arange(count) % context.classes
-        case npx.Vector():
+        case npx.Vector() | npx.Latent():
             return torch.randn(count, context.size, generator=generator, dtype=torch.float64)
+        case npx.Map(size, levels) if levels is not None:
+            return torch.randint(levels, (count, size, spec.height, 1), generator=generator)
         case npx.Map():
             return torch.randn(count, context.size, spec.height, 1, generator=generator, dtype=torch.float64)
         case npx.Both():
@@ -173,6 +177,13 @@ CASES = (
             (3, npx.Both(_LABEL, npx.Map(2))),
         )
     ]
+    + [  # levels that are names, given a coarser grid of names; and decoders of a latent vector
+        Case(name, "categorical", channels, context, _SMALL[name], blind=name in _BLIND, ordinal=False)
+        for name in _SMALL
+        for channels, context in ((1, npx.Map(1, levels=3)), (3, None))
+    ]
+    + [_case(name, "categorical", 1, npx.Latent(2, maps=3)) for name in _SMALL]
+    + [_case("gated_pixelcnn", "logistic_mixture", 3, npx.Latent(2, maps=3), mixtures=2)]
 )
 
 every_model = pytest.mark.parametrize("case", CASES, ids=str)

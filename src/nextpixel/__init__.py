@@ -5,7 +5,7 @@ from nextpixel.checkpoint import load, save
 from nextpixel.errors import BadInput
 from nextpixel.evaluate import bits_per_dim
 from nextpixel.models import MODELS, build
-from nextpixel.nn.context import Both, ClassLabel, Map, Vector
+from nextpixel.nn.context import Both, ClassLabel, Latent, Map, Vector
 from nextpixel.spec import ImageSpec
 
 __version__ = "0.1.0"
@@ -18,6 +18,7 @@ __all__ = [
     "Both",
     "ClassLabel",
     "ImageSpec",
+    "Latent",
     "Map",
     "Vector",
     "bits_per_dim",

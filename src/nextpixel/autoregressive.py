@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from nextpixel.distributions import Finite
-from nextpixel.distributions.logistic import centres
 from nextpixel.errors import BadInput, one_of, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn.causal import split
 from nextpixel.nn.context import Context
+from nextpixel.nn.embedding import entry
 from nextpixel.nn.weightnorm import WeightNorm, initialising
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import PerImage
@@ -38,8 +38,6 @@ class Backbone(nn.Module, ABC):
         together: channels that are drawn at once.
     """
 
-    _unit: Tensor
-
     def __init__(
         self,
         spec: ImageSpec,
@@ -57,12 +55,13 @@ class Backbone(nn.Module, ABC):
         self.substeps = spec.channels if colours == "dependent" and not likelihood.couples else 1
         self.together = 1 if likelihood.couples else spec.channels // self.substeps
         self.carries = carries
-        self.register_buffer("_unit", torch.ones(()), persistent=False)  # has the dtype and device of the weights
+        self.entry = entry(spec)
 
     @property
     def image_colours(self) -> tuple[int, ...]:
-        """The colour, by the order of drawing, of each channel of the image."""
-        return split(self.spec.channels, self.substeps)
+        """The colour, by the order of drawing, of each feature that `embed` makes of the image."""
+        features = self.entry.features
+        return tuple(colour for colour in split(self.spec.channels, self.substeps) for _ in range(features))
 
     @property
     def parameter_colours(self) -> tuple[int, ...]:
@@ -111,9 +110,9 @@ class Backbone(nn.Module, ABC):
                 "take likelihood logistic_mixture, or colours='independent'."
             )
 
-    def embed(self, levels: Tensor) -> Tensor:
-        """Levels to numbers in [−1, 1]: the only place where images are scaled."""
-        return centres(levels.to(self._unit.dtype), self.spec.levels)
+    def embed(self, levels: Tensor, substep: int = 0) -> Tensor:
+        """Levels of all channels, or of those of a sub-step, (B, S, …), to features: where images enter the network."""
+        return self.entry(levels, substep * self.spec.channels // self.substeps)
 
     def places(self) -> Tensor:
         """Row and column of each place, from −1 to 1: (1, 2, H, W)."""
@@ -146,6 +145,7 @@ class Autoregressive(nn.Module):
     ) -> None:
         super().__init__()
         self.spec, self.likelihood, self.context, self.recipe = spec, likelihood, context, recipe
+        self.encoder = None if context is None else context.encoder(spec)
         # oneDNN and cuDNN convolve fastest with the features of a pixel side by side.
         self.backbone: Backbone = backbone.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
@@ -323,9 +323,9 @@ class Autoregressive(nn.Module):
         return None
 
     def _encode(self, context: Any) -> Tensor | None:
-        if self.context is None or context is None:
+        if self.encoder is None or context is None:
             return None
-        return self.context.encode(context, self.spec, next(self.parameters()))
+        return self.encoder(context)
 
 
 def _brief(context: object) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor
 from nextpixel import distributions
 from nextpixel.distributions import logistic
 from nextpixel.errors import BadInput, whole
-from nextpixel.spec import ImageSpec
+from nextpixel.spec import ImageSpec, centres
 
 ALL = slice(None)
 
@@ -125,7 +125,7 @@ class LogisticMixture(Likelihood):
         count = channels.stop or self._channels
         weights, means, log_scales = numbers[:, :1].log_softmax(-1), numbers[:, 1:], numbers[:, 1 + self._channels :]
         coefficients = numbers[:, 1 + 2 * self._channels :].tanh()
-        values = logistic.centres(levels.to(parameters.dtype), self._levels).unsqueeze(-1)
+        values = centres(levels.to(parameters.dtype), self._levels).unsqueeze(-1)
         moved = [means[:, 0]]
         for channel in range(1, count):
             before = channel * (channel - 1) // 2

@@ -78,3 +78,8 @@ class ImageSpec:
         if low < 0 or high >= self.levels:
             bad = low if low < 0 else high
             raise BadInput(f"{what} must hold levels in [0, {self.levels}); one is {bad}.")
+
+
+def centres(levels: Tensor, count: int) -> Tensor:
+    """Levels 0 … L − 1 as numbers from −1 to 1, in their own dtype, which must not be one of integers."""
+    return levels * (2 / (count - 1)) - 1

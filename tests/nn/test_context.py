@@ -8,7 +8,7 @@ SPEC = npx.ImageSpec(1, 4, 6)
 
 def test_a_label_becomes_a_one_hot_map() -> None:
     context = npx.ClassLabel(4)
-    encoded = context.encode(context.check([2, 0], 2, SPEC), SPEC, torch.zeros(1, dtype=torch.float64))
+    encoded = context.encoder(SPEC).double()(context.check([2, 0], 2, SPEC))
     assert encoded.shape == (2, 4, 1, 1)
     assert encoded.dtype == torch.float64
     assert encoded.flatten(1).tolist() == [[0, 0, 1, 0], [1, 0, 0, 0]]
@@ -58,6 +58,13 @@ def test_no_classes_are_refused() -> None:
         ),
         (npx.Map(2), torch.zeros(2, 2, 8, 6), r"map of 8x6 places cannot"),
         (npx.Map(2), torch.zeros(2, 2, 0, 6), r"not \(2, 2, 0, 6\)"),
+        (npx.Map(1, levels=9), None, r"map of codes in \[0, 9\) for each image; none was given"),
+        (npx.Map(1, levels=9), torch.zeros(2, 1, 4, 6), "as a tensor of integers, not float32"),
+        (npx.Map(1, levels=9), torch.full((2, 1, 2, 2), 9), r"in \[0, 9\); one is 9"),
+        (npx.Map(1, levels=9), -torch.ones(2, 1, 2, 2, dtype=torch.long), r"in \[0, 9\); one is -1"),
+        (npx.Map(1, levels=9), torch.zeros(2, 1, 3, 6, dtype=torch.uint8), "3x6 places cannot be enlarged"),
+        (npx.Latent(2), torch.zeros(2, 3), r"not \(2, 3\)"),
+        (npx.Latent(2), torch.full((2, 2), torch.nan), "some are not finite"),
         (
             npx.Both(npx.ClassLabel(3), npx.Vector(1)),
             None,
@@ -75,18 +82,28 @@ def test_other_contexts_are_refused(context: npx.Vector, value: object, sentence
 def test_a_map_is_enlarged_by_repeating_its_places() -> None:
     context = npx.Map(1)
     value = torch.tensor([[[[1.0, 2.0]]]])
-    encoded = context.encode(context.check(value, 1, SPEC), SPEC, torch.zeros(1))
+    encoded = context.encoder(SPEC)(context.check(value, 1, SPEC))
     assert encoded.tolist() == [[[[1, 1, 1, 2, 2, 2]] * 4]]
 
 
 def test_both_contexts_stand_side_by_side() -> None:
     context = npx.Both(npx.ClassLabel(2), npx.Map(1))
-    encoded = context.encode(context.check(([1], torch.ones(1, 1, 4, 6)), 1, SPEC), SPEC, torch.zeros(1))
+    encoded = context.encoder(SPEC)(context.check(([1], torch.ones(1, 1, 4, 6)), 1, SPEC))
     assert encoded.shape == (1, 3, 4, 6)
     assert encoded[0, :, 3, 5].tolist() == [0, 1, 1]
 
 
-@pytest.mark.parametrize("context", [npx.Vector, npx.Map, npx.ClassLabel])
+@pytest.mark.parametrize("context", [npx.Vector, npx.Map, npx.ClassLabel, npx.Latent])
 def test_a_context_without_features_is_refused(context: type[npx.Vector]) -> None:
     with pytest.raises(npx.BadInput, match="at least 1, not 0"):
         context(0)
+
+
+def test_a_grid_of_codes_becomes_a_vector_a_code_at_the_places_that_it_stands_for() -> None:
+    context = npx.Map(2, levels=3)
+    encoder = context.encoder(SPEC)
+    encoded = encoder(context.check(torch.tensor([[[[0, 2]], [[1, 1]]]]), 1, SPEC))
+    (vectors,) = encoder.parameters()  # of the first channel's names, then of the second's
+    assert encoded.shape == (1, context.features, 4, 6)
+    assert encoded[0, :, 3, 2].equal(torch.cat((vectors[0], vectors[3 + 1])))
+    assert encoded[0, :, 0, 3].equal(torch.cat((vectors[2], vectors[3 + 1])))

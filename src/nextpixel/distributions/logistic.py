@@ -9,14 +9,10 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from nextpixel.distributions.finite import Categorical, Finite
+from nextpixel.spec import centres
 
 FARTHEST = 1e30  # in scales: what is farther has no gradient, so that logarithms and their sums are still numbers
 SMALLEST = -80.0  # logarithm of a scale whose inverse is still a number
-
-
-def centres(levels: Tensor, count: int) -> Tensor:
-    """Levels 0 … L − 1 as numbers from −1 to 1."""
-    return levels * (2 / (count - 1)) - 1
 
 
 def log_prob(levels: Tensor, means: Tensor, log_scales: Tensor, count: int) -> Tensor:

@@ -116,7 +116,7 @@ class GatedPixelCNN(Backbone):
         return _read(skips, lambda x: self.head(x, bias), self.parameters_of)
 
     def init_state(self, batch: int, context: Tensor | None) -> "GatedState":
-        width = self.spec.width
+        width, pixel = self.spec.width, len(self.image_colours)
         blocks = [block.init_state(batch, width, context) for block in self.blocks]
         unnormalised = [
             None if block.normalised else its.left.lane for block, its in zip(self.blocks, blocks, strict=True)
@@ -129,7 +129,7 @@ class GatedPixelCNN(Backbone):
             parameters_of=self.parameters_of.init_state(batch, width),
             bias=None if self.head_context is None else self.head_context(context),
             addends=[[None] * width] * self.substeps,
-            no_row=self.head.weight.new_zeros(batch, self.spec.channels + 2 * (self.coordinates is not None), 1, width),
+            no_row=self.head.weight.new_zeros(batch, pixel + 2 * (self.coordinates is not None), 1, width),
         )
 
     def begin_row(self, row: int, above: Tensor | None, state: "GatedState") -> None:
@@ -154,7 +154,7 @@ class GatedPixelCNN(Backbone):
         )
 
     def observe(self, column: int, substep: int, levels: Tensor, state: "GatedState") -> None:
-        self.blocks[0].left.observe(self.embed(levels), Place(column, substep), state.blocks[0].left)
+        self.blocks[0].left.observe(self.embed(levels, substep), Place(column, substep), state.blocks[0].left)
 
     def _place(self, image: Tensor, row: int | None = None) -> Tensor:
         """What the vertical stack sees, of all rows or of one: the image, and where each of its places is."""
@@ -173,7 +173,7 @@ class GatedState:
         skips: what all blocks leave for the head.
         bias: of the context in the head, (B, O, 1 or H, 1 or W).
         addends: what that adds in this row, for each sub-step and column.
-        no_row: what stands above the first row: padding, (B, C or C + 2, 1, W).
+        no_row: what stands above the first row: padding, (B, features of a pixel and its coordinates, 1, W).
     """
 
     blocks: list[Any]

@@ -80,7 +80,7 @@ class PixelCNNpp(Backbone):
         def pairs(count: int, *, skips: bool) -> nn.ModuleList:
             return nn.ModuleList(Pair(filters, skips=skips, context=context, dropout=dropout) for _ in range(count))
 
-        image, steps = spec.channels + 1, range(scales - 1)  # beside the image, ones tell where it ends
+        image, steps = len(self.image_colours) + 1, range(scales - 1)  # beside the image, ones tell where it ends
         self.first_above = Down(image, filters)
         self.first_left = Entrance(image, filters)
         self.up = cast("list[list[Pair]]", nn.ModuleList(pairs(blocks, skips=False) for _ in range(scales)))

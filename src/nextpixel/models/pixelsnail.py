@@ -73,10 +73,10 @@ class PixelSNAIL(Backbone):
                 raise BadInput(f"{name} must be a multiple of heads, {heads}, not {value}.")
         share(dropout, "dropout")
         self.register_buffer("coordinates", self.places(), persistent=False)
-        self.first = Entrance(spec.channels + 1, filters)
+        self.first = Entrance(len(self.image_colours) + 1, filters)
         made = [
             AttentionLayer(
-                spec.channels,
+                len(self.image_colours),
                 filters,
                 blocks=blocks,
                 keys=keys,
@@ -132,14 +132,14 @@ class AttentionLayer(nn.Module):
     """Residual blocks, and what their features ask of all earlier places.
 
     Args:
-        channels: of the image.
+        image: features of a pixel of the image.
         filters, blocks, keys, values, heads, dropout: as of `PixelSNAIL`.
         context: features of the context, 0 without.
     """
 
     def __init__(
         self,
-        channels: int,
+        image: int,
         filters: int,
         *,
         blocks: int,
@@ -153,7 +153,7 @@ class AttentionLayer(nn.Module):
         self.keys, self.heads = keys, heads
         near = [BlockLeft(filters, beside=0, context=context, dropout=dropout) for _ in range(blocks)]
         self.blocks = cast("list[BlockLeft]", nn.ModuleList(near))
-        known, asking = channels + filters + 2, filters + 2
+        known, asking = image + filters + 2, filters + 2
         self.content = BlockPlace(known, dropout=dropout)
         self.to_content = Dense(known, keys + values)
         self.query = BlockPlace(asking, dropout=dropout)
@@ -161,7 +161,7 @@ class AttentionLayer(nn.Module):
         self.mix = BlockPlace(filters, beside=2 * values, dropout=dropout)
 
     def forward(self, x: Features, image: Tensor, places: Tensor, context: Tensor | None) -> Features:
-        """Features (B, D, H, W), the image (B, C, H, W) and coordinates (B, 2, H, W) to features."""
+        """Features (B, D, H, W), the image's features (B, F, H, W) and coordinates (B, 2, H, W) to features."""
         for block in self.blocks:
             x = block(x, None, context)
         content = self.to_content(self.content(features(torch.cat((image, x.plain, places), 1)), None, None).plain)
@@ -206,7 +206,7 @@ class AttentionLayer(nn.Module):
         return self.mix.step(x, ops.concat_elu(seen), state.mix)
 
     def observe(self, pixel: Tensor, place: int, where: Tensor, state: "AttentionState") -> None:
-        """Remember the place that was stepped to last, now that its pixel is known, (B, C)."""
+        """Remember the place that was stepped to last, now that its pixel is known, (B, F)."""
         content = self.content.step(torch.cat((pixel, state.x, where), 1), None, state.content)
         made = ops.multiply(content, state.to_content, self.to_content.bias)
         state.memory.observe(place, made[:, : self.keys], made[:, self.keys :])

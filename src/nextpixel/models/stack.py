@@ -37,7 +37,7 @@ class Stack(Backbone):
     def observe(self, column: int, substep: int, levels: Tensor, state: ChainState) -> None:
         first = self.layers.layers[0]
         assert isinstance(first, Entry), "the first layer makes its step before it sees the pixel"
-        first.observe(self.embed(levels), Place(column, substep), state.states[0])
+        first.observe(self.embed(levels, substep), Place(column, substep), state.states[0])
 
 
 def read_out(

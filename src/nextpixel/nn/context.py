@@ -1,14 +1,17 @@
 """What an image may be conditioned on, brought to one form: features on a grid of places."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from nextpixel.errors import BadInput
+from nextpixel.nn.embedding import Named
+from nextpixel.nn.latent import SpreadOut
 from nextpixel.spec import ImageSpec
 
 
@@ -30,8 +33,8 @@ class Context(ABC):
         """
 
     @abstractmethod
-    def encode(self, value: Any, spec: ImageSpec, like: Tensor) -> Tensor:
-        """A checked value as a (B, d, 1 or H, 1 or W) map with the dtype and device of `like`."""
+    def encoder(self, spec: ImageSpec) -> nn.Module:
+        """A layer from checked values to a (B, d, 1 or H, 1 or W) map of features."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,8 @@ class ClassLabel(Context):
             raise BadInput(f"Class labels must be in [0, {self.classes}); one is {int(outside[0])}.")
         return labels.long()
 
-    def encode(self, value: Tensor, spec: ImageSpec, like: Tensor) -> Tensor:
-        return F.one_hot(value.to(like.device), self.classes)[:, :, None, None].to(like.dtype)
+    def encoder(self, spec: ImageSpec) -> nn.Module:
+        return _Fixed(lambda value, like: F.one_hot(value.to(like.device), self.classes)[:, :, None, None].to(like))
 
 
 @dataclass(frozen=True)
@@ -102,13 +105,42 @@ class Vector(Context):
 
     def check(self, value: object, batch: int, spec: ImageSpec) -> Tensor:
         """Finite floating-point numbers, shape (B, d)."""
-        vectors = _numbers(value, f"a vector of {self.size} numbers for each image")
-        if vectors.shape != (batch, self.size):
-            raise BadInput(f"The vectors must have shape ({batch}, {self.size}), not {tuple(vectors.shape)}.")
-        return vectors
+        return _vectors(value, batch, self.size)
 
-    def encode(self, value: Tensor, spec: ImageSpec, like: Tensor) -> Tensor:
-        return value.to(like)[:, :, None, None]
+    def encoder(self, spec: ImageSpec) -> nn.Module:
+        return _Fixed(lambda value, like: value.to(like)[:, :, None, None])
+
+
+@dataclass(frozen=True)
+class Latent(Context):
+    """The same numbers, spread by learnt layers over the places of an image: a bias of its own at each place.
+
+    Args:
+        size: how many numbers (z).
+        maps: features of the map that is made of them (d).
+
+    Example:
+        >>> Latent(5, maps=8).features
+        8
+    """
+
+    size: int
+    maps: int = 64
+
+    def __post_init__(self) -> None:
+        _check_size(self, "size", self.size)
+        _check_size(self, "maps", self.maps)
+
+    @property
+    def features(self) -> int:
+        return self.maps
+
+    def check(self, value: object, batch: int, spec: ImageSpec) -> Tensor:
+        """Finite floating-point numbers, shape (B, z)."""
+        return _vectors(value, batch, self.size)
+
+    def encoder(self, spec: ImageSpec) -> nn.Module:
+        return SpreadOut(self.size, self.maps, spec.height, spec.width)
 
 
 @dataclass(frozen=True)
@@ -119,25 +151,34 @@ class Map(Context):
     project theirs with a deconvolution; here each layer has a 1x1 projection).
 
     Args:
-        size: features of the map (d).
+        size: features of the map (d), or channels of a grid of codes.
+        levels: names that a code of the grid can have, each of which gets a learnt vector; None for numbers.
 
     Example:
         >>> Map(3).check(torch.zeros(2, 3, 7, 14), 2, ImageSpec(1, 28, 28)).shape
         torch.Size([2, 3, 7, 14])
+        >>> Map(1, levels=512).check(torch.full((2, 1, 4, 4), 511), 2, ImageSpec(1, 8, 8, levels=256)).dtype
+        torch.int64
     """
 
     size: int
+    levels: int | None = None
 
     def __post_init__(self) -> None:
         _check_size(self, "size", self.size)
+        if self.levels is not None:
+            _check_size(self, "levels", self.levels, least=2)
 
     @property
     def features(self) -> int:
-        return self.size
+        return self.size if self.levels is None else Named(self.size, self.levels).features * self.size
 
     def check(self, value: object, batch: int, spec: ImageSpec) -> Tensor:
-        """Finite floating-point numbers, shape (B, d, h, w), where h divides H and w divides W."""
-        maps = _numbers(value, f"a map of {self.size} features for each image")
+        """Finite floating-point numbers, or integers in [0, levels), of shape (B, d, h, w); h divides H and w divides W."""
+        if self.levels is None:
+            maps = _numbers(value, f"a map of {self.size} features for each image")
+        else:
+            maps = _codes(value, self.levels)
         if maps.ndim != 4 or maps.shape[:2] != (batch, self.size) or 0 in maps.shape:
             raise BadInput(f"The maps must have shape ({batch}, {self.size}, h, w), not {tuple(maps.shape)}.")
         height, width = maps.shape[2:]
@@ -148,10 +189,10 @@ class Map(Context):
             )
         return maps
 
-    def encode(self, value: Tensor, spec: ImageSpec, like: Tensor) -> Tensor:
-        height, width = value.shape[2:]
-        across = value.to(like).repeat_interleave(spec.width // width, 3)
-        return across.repeat_interleave(spec.height // height, 2)
+    def encoder(self, spec: ImageSpec) -> nn.Module:
+        if self.levels is None:
+            return _Fixed(lambda value, like: _enlarged(value.to(like), spec))
+        return _Codes(Named(self.size, self.levels), spec)
 
 
 @dataclass(frozen=True)
@@ -186,13 +227,11 @@ class Both(Context):
             raise BadInput(f"This model needs a pair, one for {self.first} and one for {self.second}, not {given}.")
         return self.first.check(value[0], batch, spec), self.second.check(value[1], batch, spec)
 
-    def encode(self, value: tuple[Any, Any], spec: ImageSpec, like: Tensor) -> Tensor:
-        maps = [part.encode(its, spec, like) for part, its in zip((self.first, self.second), value, strict=True)]
-        height, width = (max(part.shape[axis] for part in maps) for axis in (2, 3))
-        return torch.cat([part.expand(-1, -1, height, width) for part in maps], 1)
+    def encoder(self, spec: ImageSpec) -> nn.Module:
+        return _Pair(self.first.encoder(spec), self.second.encoder(spec))
 
 
-CONTEXTS: dict[str, type[Context]] = {kind.__name__: kind for kind in (ClassLabel, Vector, Map, Both)}
+CONTEXTS: dict[str, type[Context]] = {kind.__name__: kind for kind in (ClassLabel, Vector, Latent, Map, Both)}
 
 
 def describe(context: Context | None) -> dict[str, Any] | None:
@@ -218,9 +257,77 @@ def restore(described: dict[str, Any] | None) -> Context | None:
     )
 
 
-def _check_size(context: Context, name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise BadInput(f"{type(context).__name__}: {name} must be a whole number of at least 1, not {value!r}.")
+class _Fixed(nn.Module):
+    """An encoder without weights.
+
+    Args:
+        encode: from values and a tensor, whose dtype and device the map shall have, to the map.
+    """
+
+    _unit: Tensor
+
+    def __init__(self, encode: Callable[[Any, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.encode = encode
+        self.register_buffer("_unit", torch.ones(()), persistent=False)  # has the dtype and device of the weights
+
+    def forward(self, value: Any) -> Tensor:
+        return self.encode(value, self._unit)
+
+
+class _Codes(nn.Module):
+    """The encoder of a grid of names."""
+
+    def __init__(self, names: Named, spec: ImageSpec) -> None:
+        super().__init__()
+        self.names, self.spec = names, spec
+
+    def forward(self, value: Tensor) -> Tensor:
+        return _enlarged(self.names(value.to(self.names.weight.device)), self.spec)
+
+
+class _Pair(nn.Module):
+    """The encoders of two contexts."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, value: tuple[Any, Any]) -> Tensor:
+        maps = [self.first(value[0]), self.second(value[1])]
+        height, width = (max(part.shape[axis] for part in maps) for axis in (2, 3))
+        return torch.cat([part.expand(-1, -1, height, width) for part in maps], 1)
+
+
+def _enlarged(maps: Tensor, spec: ImageSpec) -> Tensor:
+    """Each place of (B, d, h, w) repeated until there are as many as the image has."""
+    height, width = maps.shape[2:]
+    return maps.repeat_interleave(spec.width // width, 3).repeat_interleave(spec.height // height, 2)
+
+
+def _check_size(context: Context, name: str, value: object, *, least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise BadInput(f"{type(context).__name__}: {name} must be a whole number of at least {least}, not {value!r}.")
+
+
+def _vectors(value: object, batch: int, size: int) -> Tensor:
+    vectors = _numbers(value, f"a vector of {size} numbers for each image")
+    if vectors.shape != (batch, size):
+        raise BadInput(f"The vectors must have shape ({batch}, {size}), not {tuple(vectors.shape)}.")
+    return vectors
+
+
+def _codes(value: object, levels: int) -> Tensor:
+    wanted = f"a map of codes in [0, {levels}) for each image"
+    if value is None:
+        raise BadInput(f"This model needs {wanted}; none was given.")
+    if not isinstance(value, Tensor) or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
+        kind = str(value.dtype).removeprefix("torch.") if isinstance(value, Tensor) else type(value).__name__
+        raise BadInput(f"This model needs {wanted}, as a tensor of integers, not {kind}.")
+    outside = value[(value < 0) | (value >= levels)]
+    if outside.numel():
+        raise BadInput(f"The codes of the maps must be in [0, {levels}); one is {int(outside[0])}.")
+    return value.long()
 
 
 def _numbers(value: object, wanted: str) -> Tensor:

@@ -1,0 +1,53 @@
+"""Where images and grids of codes enter a network: levels become features, once."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nextpixel.spec import ImageSpec, centres
+
+LARGEST = 64  # features of a name, at most
+
+
+class Scaled(nn.Module):
+    """Levels in order, such as brightness: a number in [−1, 1] for each."""
+
+    features = 1
+    _unit: Tensor
+
+    def __init__(self, levels: int) -> None:
+        super().__init__()
+        self.levels = levels
+        self.register_buffer("_unit", torch.ones(()), persistent=False)  # has the dtype and device of the weights
+
+    def forward(self, levels: Tensor, first: int = 0) -> Tensor:
+        """Levels (B, S, …) of any S channels to (B, S, …)."""
+        return centres(levels.to(self._unit.dtype), self.levels)
+
+
+class Named(nn.Module):
+    """Levels that are names, such as codes: a learnt vector for each level of each channel.
+
+    Args:
+        channels: each has names of its own (C).
+        levels: names of a channel (L).
+
+    Attributes:
+        features: numbers of a vector (E): as many as there are names, but at most 64.
+    """
+
+    def __init__(self, channels: int, levels: int) -> None:
+        super().__init__()
+        self.levels, self.features = levels, min(levels, LARGEST)
+        self.weight = nn.Parameter(torch.randn(channels * levels, self.features))
+
+    def forward(self, levels: Tensor, first: int = 0) -> Tensor:
+        """Levels (B, S, …) of S channels, of which the first has the number `first`, to (B, S·E, …)."""
+        channels = torch.arange(first, first + levels.shape[1], device=levels.device)
+        rows = levels.long() + self.levels * channels.view(-1, *[1] * (levels.ndim - 2))
+        return F.embedding(rows, self.weight).movedim(-1, 2).flatten(1, 2)
+
+
+def entry(spec: ImageSpec) -> Scaled | Named:
+    """How images of a spec enter a network."""
+    return Scaled(spec.levels) if spec.ordinal else Named(spec.channels, spec.levels)
