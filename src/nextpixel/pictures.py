@@ -106,24 +106,23 @@ def _colours(images: Levels, levels: int, ordinal: bool) -> NDArray[np.uint8]:
     if not np.issubdtype(array.dtype, np.integer) or array.min() < 0 or array.max() >= levels:
         raise BadInput(f"A picture needs integer levels in [0, {levels}), not {array.dtype} up to {array.max()}.")
     if not ordinal:
-        return _palette(array, levels).mean(axis=1).round().astype(np.uint8)
+        return _palette(levels)[array].mean(axis=1).round().astype(np.uint8)
     scaled = (array.astype(np.int64) * 510 + (levels - 1)) // (2 * (levels - 1))  # round half up, exactly
     return scaled.astype(np.uint8).repeat(3 // array.shape[1], axis=1).transpose(0, 2, 3, 1).copy()
 
 
-def _palette(names: NDArray[np.integer], levels: int) -> NDArray[np.floating]:
-    """A colour for each name, from 0 to 255, shape (…, 3): black and white for two, else far from its neighbours'.
+def _palette(levels: int) -> NDArray[np.floating]:
+    """A colour for each name, from 0 to 255, shape (L, 3): black and white for two, else far from its neighbours'.
 
     Hue, saturation and brightness of 0, 1, 2, … are the points of a sequence that fills a cube evenly wherever it is
     cut off: multiples, modulo 1, of the powers of the root of x⁴ = x + 1.
     """
     if levels == 2:
-        return np.repeat(255.0 * names[..., None], 3, axis=-1)
-    hue, second, third = np.moveaxis(names[..., None] * _STRIDES % 1, -1, 0)
+        return np.array([[0.0] * 3, [255.0] * 3])
+    hue, second, third = (np.arange(levels)[:, None] * _STRIDES % 1)[:, :, None].swapaxes(0, 1)
     saturation, brightness = 1 - 0.6 * second, 1 - 0.6 * third
-    place = (np.array([5, 3, 1]) + 6 * hue[..., None]) % 6  # on the circle of hues, for red, green and blue
-    missing = saturation[..., None] * np.minimum(place, 4 - place).clip(0, 1)
-    return 255 * brightness[..., None] * (1 - missing)
+    place = (np.array([5, 3, 1]) + 6 * hue) % 6  # on the circle of hues, for red, green and blue
+    return 255 * brightness * (1 - saturation * np.minimum(place, 4 - place).clip(0, 1))
 
 
 def _array(values: Tensor | NDArray[Any]) -> NDArray[Any]:

@@ -37,7 +37,8 @@ def read_arrays(path: Path, *, levels: int | None = None, ordinal: bool = True, 
         levels: of all images. When None: the file's scalar `levels`; else 2 for booleans, 256 for uint8, and the
             greatest level plus one for other integers.
         ordinal: False when levels are names; when True, the file's scalar `ordinal` may still say so.
-        layout: `NHWC` or `NCHW`; when None, the axis of 1 to 4 is the colours.
+        layout: `NHWC` or `NCHW`; when None, the axis of 1 to 4 is the colours. Maps of which that is true of both or
+            neither follow the images.
 
     Raises:
         BadInput: a damaged file, names or shapes that do not fit, values that are not integer levels, maps that are
@@ -168,11 +169,21 @@ def _laid_out(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray
         raise BadInput(f"{what} must have shape (N, H, W), (N, H, W, C) or (N, C, H, W), not {array.shape}.")
     if array.ndim == 3:
         return array[:, None]
+    seen = _layout(array, layout)
+    if seen is None:
+        which = (
+            "both the second and the last" if array.shape[1] <= _MOST_CHANNELS else "neither the second nor the last"
+        )
+        raise BadInput(f"{what} has shape {array.shape}, where {which} axis could be colours; say layout=NHWC or NCHW.")
+    return np.moveaxis(array, 3, 1) if seen == "NHWC" else array
+
+
+def _layout(array: np.ndarray, asked: str | None) -> str | None:
+    """What was asked for, else what the axis of 1 to 4 says; None where that is not clear."""
+    if asked is not None or array.ndim != 4:
+        return asked
     first, last = (array.shape[axis] <= _MOST_CHANNELS for axis in (1, 3))
-    if layout is None and first == last:
-        which = "both the second and the last axis" if first else "neither the second nor the last axis"
-        raise BadInput(f"{what} has shape {array.shape}, where {which} could be colours; say layout=NHWC or NCHW.")
-    return np.moveaxis(array, 3, 1) if layout == "NHWC" or (layout is None and last) else array
+    return None if first == last else "NCHW" if first else "NHWC"
 
 
 def _levels(images: Mapping[str, np.ndarray], asked: int | None, path: Path) -> int:
@@ -212,7 +223,8 @@ def _maps(
     for split, found in named.items():
         if found.maps is not None:
             what = f"maps of {found.name} in {path}"
-            maps[split] = _codes_or_numbers(found.maps, what=what, layout=layout)
+            seen = _layout(found.maps, layout) or _layout(found.images, layout)
+            maps[split] = _codes_or_numbers(found.maps, what=what, layout=seen)
             if len(found.maps) != len(found.images):
                 raise BadInput(f"{what} must be {len(found.images)}, one for each image, not {len(found.maps)}.")
     if not maps:
