@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> None:
         print(f"{len(given)} images, {options.completions} completions of each: {path}")
 
 
-def _given(model: npx.Autoregressive, options: Namespace) -> tuple[Tensor, Tensor | None]:
+def _given(model: npx.Model, options: Namespace) -> tuple[Tensor, Tensor | None]:
     """The first images of the source, in the model's levels, and their labels if they have any."""
     if options.source is not None and options.data is not None:
         raise npx.BadInput(f"Give either IMAGES ({options.source}) or --data {options.data}, not both.")
@@ -144,7 +144,7 @@ def _share(which: str) -> float:
     return float(found[1]) / 100
 
 
-def _labels(model: npx.Autoregressive, label: str | None, labels: Tensor | None, count: int) -> Tensor | None:
+def _labels(model: npx.Model, label: str | None, labels: Tensor | None, count: int) -> Tensor | None:
     context = classes_of(model, label)
     if context is None:
         return None

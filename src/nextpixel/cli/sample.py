@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
         print(f"{count} images: {path}")
 
 
-def _labels(model: npx.Autoregressive, label: str | None, count: int) -> Tensor | None:
+def _labels(model: npx.Model, label: str | None, count: int) -> Tensor | None:
     """A label for each image, or None for a model without."""
     context = classes_of(model, label)
     if context is None:
