@@ -62,9 +62,8 @@ def test_statistics_of_batches_are_neither_used_nor_learnt() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-CODES = Split(
-    np.zeros((4, 1, 2, 2), np.uint8), np.array([1, 0, 2, 1]), maps=np.arange(8, dtype=np.uint8).reshape(4, 2, 1, 1)
-)
+GRIDS = np.arange(8, dtype=np.uint8).reshape(4, 2, 1, 1)
+CODES = Split(np.zeros((4, 1, 2, 2), np.uint8), np.array([1, 0, 2, 1]), maps=GRIDS)
 
 
 def test_a_model_is_given_the_labels_or_the_maps_of_its_images_or_both() -> None:
@@ -76,7 +75,7 @@ def test_a_model_is_given_the_labels_or_the_maps_of_its_images_or_both() -> None
     labels, codes = given(npx.Both(npx.ClassLabel(3), npx.Map(2, levels=8)), CODES, range(3))
     assert labels.tolist() == [1, 0, 2]
     assert codes.shape == (3, 2, 1, 1)
-    assert given(npx.Map(2), replace(CODES, maps=CODES.maps / 2), [1]).dtype == torch.float32
+    assert given(npx.Map(2), replace(CODES, maps=GRIDS / 2), [1]).dtype == torch.float32
 
 
 @pytest.mark.parametrize(

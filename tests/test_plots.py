@@ -1,5 +1,6 @@
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ SPEC = npx.ImageSpec(3, 5, 6, levels=4)
 RED = (255, 0, 0)
 
 
-def build(spec: npx.ImageSpec = SPEC, context: object = None, **arguments) -> npx.Autoregressive:
-    return npx.build("gated_pixelcnn", spec, context=context, **{"filters": 12, "head": 24, "blocks": 4} | arguments)
+def build(spec: npx.ImageSpec = SPEC, context: Any = None, **arguments) -> npx.Autoregressive:
+    chosen: dict[str, Any] = {"filters": 12, "head": 24, "blocks": 4} | arguments
+    return npx.build("gated_pixelcnn", spec, context=context, **chosen)
 
 
 class Leaking(Backbone):

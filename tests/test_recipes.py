@@ -100,6 +100,7 @@ def test_a_recipe_trains(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFix
             arrays[f"{split}_labels"] = np.full(count, kind.classes - 1)
         if kind.maps is not None:
             context, grid = kind.maps
+            assert context.levels is not None
             arrays[f"{split}_maps"] = generator.integers(context.levels, size=(count, *grid))
     np.savez(tmp_path / "tiny.npz", levels=kind.stored.levels, **arrays)
     smaller = ["--data.name", tmp_path / "tiny.npz", "--data.layout", "NCHW", "--training.batch", 1]

@@ -11,6 +11,7 @@ CASES = [
     ("npx.build('gated_pixelcnn', spec, stacks=3)", "stacks must be 1 or 2, not 3"),
     ("npx.build('pixelcnn', spec, norm='group')", "norm must be none, layer, positional or batch, not 'group'"),
     ("npx.build('pixelcnn', spec, colours='red')", "colours must be dependent or independent, not 'red'"),
+    ("npx.build('pixelvae', spec, condition='both')", "condition must be map or vector, not 'both'"),
     ("npx.build('row_lstm', spec, layers=1.5)", "layers must be a whole number of at least 0, not 1.5"),
     ("npx.Vector(2.5)", "Vector: size must be a whole number of at least 1, not 2.5"),
     ("npx.Both(npx.ClassLabel(2), 3)", "each part must be a Context such as ClassLabel(10), not 3"),

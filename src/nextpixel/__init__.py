@@ -1,10 +1,11 @@
 """Deep autoregressive image models: exact likelihoods, samples, completions."""
 
-from nextpixel.autoregressive import Autoregressive, Backbone
+from nextpixel.autoregressive import Autoregressive, Backbone, Model
 from nextpixel.checkpoint import load, save
 from nextpixel.errors import BadInput
 from nextpixel.evaluate import bits_per_dim
 from nextpixel.models import MODELS, build
+from nextpixel.models.pixelvae import PixelVAE
 from nextpixel.nn.context import Both, ClassLabel, Latent, Map, Vector
 from nextpixel.spec import ImageSpec
 
@@ -20,6 +21,8 @@ __all__ = [
     "ImageSpec",
     "Latent",
     "Map",
+    "Model",
+    "PixelVAE",
     "Vector",
     "bits_per_dim",
     "build",

@@ -120,8 +120,62 @@ class Backbone(nn.Module, ABC):
         return torch.stack(torch.meshgrid(row, column, indexing="ij"))[None]
 
 
+class Model(nn.Module, ABC):
+    """What every model of images can do, whether its likelihood is exact or, with latent variables, only bounded.
+
+    Attributes:
+        spec: the images.
+        context: what the images are conditioned on, or None.
+        recipe: the arguments of `build` that make this model again, as JSON values.
+    """
+
+    spec: ImageSpec
+    context: Context | None
+    recipe: dict[str, Any]
+
+    @abstractmethod
+    def forward(self, x: Tensor, context: Any = None) -> Tensor:
+        """What training makes larger, without checks: levels (B, C, H, W) to nats (B,)."""
+
+    @abstractmethod
+    def initialise(self, x: Tensor, context: Any = None) -> None:
+        """Let the layers that have a start from data take it from these images; once, when fresh."""
+
+    @abstractmethod
+    def log_prob(self, x: Tensor, context: object = None) -> PerImage:
+        """Log-likelihood of images in nats, shape (B,), where it is exact."""
+
+    @abstractmethod
+    def predict(self, x: Tensor, context: object = None) -> Finite:
+        """The distribution of every sub-pixel given the earlier ones, where there is one."""
+
+    @abstractmethod
+    def sample(
+        self, count: int, context: object = None, *, seed: int = 0, temperature: float = 1.0, first: int = 0
+    ) -> Tensor:
+        """Draw images, int64, shape (B, C, H, W)."""
+
+    @abstractmethod
+    def complete(
+        self,
+        x: Tensor,
+        known: Tensor,
+        context: object = None,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        first: int = 0,
+    ) -> Tensor:
+        """Draw the unknown sub-pixels of images, int64, shape (B, C, H, W)."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+
 @final
-class Autoregressive(nn.Module):
+class Autoregressive(Model):
     """An exact model of images: p(x) is the product over sub-pixels, in raster order, of p(each given those before).
 
     Made by `nextpixel.build` or `nextpixel.load`.
@@ -210,8 +264,7 @@ class Autoregressive(nn.Module):
         Raises:
             BadInput: a count below 1, a temperature not above 0, a context that does not fit.
         """
-        if not isinstance(count, int) or count < 1:
-            raise BadInput(f"The number of samples must be at least 1, not {count!r}.")
+        check_count(count)
         numbers = noise(self.spec, count, seed=seed, first=first).to(self.device)
         return self.unroll(draw(numbers, temperature), count, context)
 
@@ -286,11 +339,6 @@ class Autoregressive(nn.Module):
             )
         return made.clone()  # outside of inference mode, so that it may take part in a gradient
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parameters()).device
-
     def _distribution(self, x: Tensor, context: Tensor | None) -> Finite:
         parameters = self.backbone(x, context)
         # Sums over hundreds of sub-pixels need more than the 8 bits of a bfloat16.
@@ -326,6 +374,12 @@ class Autoregressive(nn.Module):
         if self.encoder is None or context is None:
             return None
         return self.encoder(context)
+
+
+def check_count(count: object) -> None:
+    """Refuse a number of samples that is not a whole one of at least 1."""
+    if not isinstance(count, int) or count < 1:
+        raise BadInput(f"The number of samples must be at least 1, not {count!r}.")
 
 
 def _brief(context: object) -> str:

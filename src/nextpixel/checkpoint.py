@@ -9,7 +9,7 @@ import safetensors
 import torch
 from safetensors.torch import save as serialize
 
-from nextpixel.autoregressive import Autoregressive
+from nextpixel.autoregressive import Model
 from nextpixel.errors import BadInput
 from nextpixel.models import build
 from nextpixel.nn.context import restore
@@ -18,7 +18,7 @@ from nextpixel.spec import ImageSpec
 FORMAT = 1
 
 
-def save(model: Autoregressive, path: str | os.PathLike[str]) -> None:
+def save(model: Model, path: str | os.PathLike[str]) -> None:
     """Write a model's weights and recipe to a `.safetensors` file, whole or not at all.
 
     Raises:
@@ -39,7 +39,7 @@ def save(model: Autoregressive, path: str | os.PathLike[str]) -> None:
         raise BadInput(f"The model cannot be written to {path}: {_reason(error)}.") from error
 
 
-def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Autoregressive:
+def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Model:
     """Read a model that `save` wrote; it comes in evaluation mode.
 
     Args:
@@ -73,7 +73,7 @@ def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") ->
     return model.eval()
 
 
-def _rebuild(path: Path, text: str) -> Autoregressive:
+def _rebuild(path: Path, text: str) -> Model:
     try:
         recipe: dict[str, Any] = json.loads(text)
         if recipe["format"] != FORMAT:

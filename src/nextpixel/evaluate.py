@@ -1,4 +1,4 @@
-"""Likelihoods at the edge: bits per dimension, and the average over a data set with its standard error."""
+"""Likelihoods and their bounds at the edge: bits per dimension, and averages over a data set with standard errors."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -9,15 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nextpixel.autoregressive import Autoregressive, evaluating
+from nextpixel.autoregressive import Model, evaluating
 from nextpixel.data import Split
 from nextpixel.errors import BadInput
+from nextpixel.models.pixelvae import PixelVAE
 from nextpixel.nn.context import Both, ClassLabel, Context, Map
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import PerImage
 
 
-def bits_per_dim(model: Autoregressive, x: Tensor, context: object = None) -> PerImage:
+def bits_per_dim(model: Model, x: Tensor, context: object = None) -> PerImage:
     """−log₂ p(x) over the number of sub-pixels, for each image.
 
     Args:
@@ -55,7 +56,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: Autoregressive,
+    model: Model,
     split: Split,
     *,
     images: int | None = None,
@@ -76,9 +77,7 @@ def evaluate(
     Raises:
         BadInput: no images, or not what the model is about.
     """
-    count = len(split) if images is None else min(images, len(split))
-    if count == 0:
-        raise BadInput("There are no images to evaluate on.")
+    count = _count(split, images)
     noise = np.random.default_rng(seed)
     nats = []
     with evaluating(model), torch.no_grad():
@@ -121,8 +120,71 @@ def given(context: Context | None, split: Split, indices: Sequence[int] | np.nda
             raise BadInput(f"This model needs {context} for each image; these images have none.")
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What is known of the likelihood of a model with a latent vector: all means over images, of costs like −log p(x).
+
+    Attributes:
+        elbo: the negative evidence lower bound, the sum of the next two.
+        reconstruction: what pixels cost given the latent vector.
+        kl: what the latent vector costs.
+        importance: the negative importance-weighted bound, the tighter estimate; None if not asked for.
+        samples: of the latent vector that it took.
+    """
+
+    elbo: Evaluation
+    reconstruction: Evaluation
+    kl: Evaluation
+    importance: Evaluation | None
+    samples: int
+
+
+def evaluate_bounds(
+    model: PixelVAE,
+    split: Split,
+    *,
+    images: int | None = None,
+    samples: int = 16,
+    batch: int = 64,
+    seed: int = 0,
+    watch: Callable[[Sequence[int]], Iterable[int]] = iter,
+) -> Bounds:
+    """Measure the bounds of a model on a split of a data set, in evaluation mode and the precision of its weights.
+
+    Args:
+        model: with the split's spec; it is left in the mode that it was in.
+        split: its labels mean nothing here.
+        images: only the first so many; None for all.
+        samples: of the latent vector, for the importance-weighted bound; 0 to leave that out.
+        batch: images at once.
+        seed: of the latent vectors, and of images that are drawn.
+        watch: goes through the batches, for a progress bar.
+
+    Raises:
+        BadInput: no images, or not what the model is about.
+    """
+    count = _count(split, images)
+    noise = np.random.default_rng(seed)
+    costs: list[list[Tensor]] = []
+    with evaluating(model), torch.no_grad():
+        for start in watch(range(0, count, batch)):
+            x, _ = split.batch(np.arange(start, min(count, start + batch)), noise)
+            elbo = model.elbo(x, seed=seed, first=start)
+            tighter = [model.iw_bound(x, samples=samples, seed=seed, first=start)] if samples else []
+            costs.append([-elbo.nats, -elbo.reconstruction, elbo.kl, *(-bound for bound in tighter)])
+    parts = [summarise(torch.cat(part).double().cpu(), model.spec) for part in zip(*costs, strict=True)]
+    return Bounds(parts[0], parts[1], parts[2], parts[3] if samples else None, samples)
+
+
 def summarise(nats: Tensor, spec: ImageSpec) -> Evaluation:
     """The mean of −log p(x), shape (N,), with its standard error (not a number for a single image)."""
     mean, error = float(nats.mean()), float(nats.std() / math.sqrt(len(nats))) if len(nats) > 1 else math.nan
     bits = 1 / (spec.subpixels * math.log(2))
     return Evaluation(len(nats), mean, error, mean * bits, error * bits)
+
+
+def _count(split: Split, images: int | None) -> int:
+    count = len(split) if images is None else min(images, len(split))
+    if count == 0:
+        raise BadInput("There are no images to evaluate on.")
+    return count

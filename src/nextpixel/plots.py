@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.errors import BadInput
+from nextpixel.nn.embedding import Named
 
 Over = Literal["epoch", "step", "minutes"]
 
@@ -38,7 +39,8 @@ def receptive_field(
     """What a pixel's sub-pixels see, by the gradient of their log-probabilities with respect to levels.
 
     The gradient is that of a random mix of a sub-pixel's log-probabilities, one a level, its absolute value averaged
-    over images of random levels. It is computed in float64, and is exactly 0 where nothing leads from a level to them.
+    over images of random levels. Where levels are names, all features of a name move with the level. It is computed in
+    float64, and is exactly 0 where nothing leads from a level to them.
 
     Args:
         model: any exact model; it is left as it is. One with a context is given an arbitrary one.
@@ -68,6 +70,8 @@ def receptive_field(
     exact = copy.deepcopy(model).to(where, torch.float64).eval().requires_grad_()
     generator = torch.Generator().manual_seed(seed)
     field = torch.zeros(len(channels), *model.spec.shape, dtype=torch.float64)
+    if isinstance(exact.backbone.entry, Named):
+        exact.backbone.entry.register_forward_hook(_moved)
     with torch.enable_grad():
         for image in watch(range(images)):  # one at a time: a deep network keeps much of each for its gradient
             drawn = torch.randint(model.spec.levels, (1, *model.spec.shape), generator=generator)
@@ -259,8 +263,13 @@ def draw_samples(pictures: Sequence[tuple[int, Image.Image]]) -> Image.Image:
     return _picture(figure)
 
 
+def _moved(named: Named, given: tuple[Tensor, ...], made: Tensor) -> Tensor:
+    """Vectors of names with a gradient with respect to levels: as if all features moved with the level."""
+    return made + (given[0] - given[0].detach()).repeat_interleave(named.features, 1)
+
+
 def _some_context(model: Autoregressive, image: int, like: Tensor) -> Tensor | None:
-    """A context as the network gets it, (1, d, 1, 1): a class, or any vector; what is seen does not depend on which."""
+    """A context as the network gets it, (1, d, 1, 1): a class or any features; what is seen does not depend on it."""
     if model.context is None:
         return None
     features = model.context.features

@@ -97,14 +97,22 @@ def unroll(
 def noise(spec: ImageSpec, count: int, *, seed: int, first: int = 0) -> Tensor:
     """A number in [0, 1) for every sub-pixel of every image, float32, shape (B, C, H, W).
 
-    A counter-based generator keyed by seed and image makes each image's noise its own, whatever the batch. 24 bits a
-    number keep it below 1 in every dtype.
+    24 bits a number keep it below 1 in every dtype. The arguments are those of `generators`, which see.
+    """
+    channels, height, width = spec.shape
+    each = generators(count, seed=seed, first=first)
+    images = [generator.random((height, width, channels), dtype=np.float32) for generator in each]
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+
+
+def generators(count: int, *, seed: int, first: int = 0, stream: int = 0) -> list[np.random.Generator]:
+    """A source of noise for every image: counter-based and keyed by seed and image, so each is its own in any batch.
 
     Args:
-        spec: the images' shape.
         count: how many images (B).
         seed: at least 0.
         first: the number of the first image.
+        stream: another one for the same image is independent: 0 is for its pixels.
 
     Raises:
         BadInput: a seed or a first image that is not a whole number of at least 0.
@@ -112,12 +120,9 @@ def noise(spec: ImageSpec, count: int, *, seed: int, first: int = 0) -> Tensor:
     for name, value in (("seed", seed), ("number of the first image", first)):
         if not isinstance(value, int) or not 0 <= value < 2**63:
             raise BadInput(f"The {name} must be a whole number of at least 0 and below 2^63, not {value!r}.")
-    channels, height, width = spec.shape
-    images = []
-    for image in range(first, first + count):
-        generator = np.random.Generator(np.random.Philox(key=np.array([seed, image], dtype=np.uint64)))
-        images.append(generator.random((height, width, channels), dtype=np.float32))
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    keys = [np.array([seed, image], dtype=np.uint64) for image in range(first, first + count)]
+    counter = np.array([0, 0, 0, stream], dtype=np.uint64)  # a stream has room for 2^192 blocks
+    return [np.random.Generator(np.random.Philox(key=key, counter=counter)) for key in keys]
 
 
 def draw(numbers: Tensor, temperature: float = 1.0) -> Choose:

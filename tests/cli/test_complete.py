@@ -113,8 +113,9 @@ def test_completions_are_given_the_maps_of_their_images(call: Callable[..., Any]
     assert said.status == 0, said.err
     arrays = {name: torch.from_numpy(array).long() for name, array in np.load("a.npz").items()}
     test, twice = open_data(codes).test, [0, 0, 1, 1, 2, 2]
-    context = (arrays["labels"][twice], torch.from_numpy(test.maps[:3]).long()[twice])
     assert test.labels is not None
+    assert test.maps is not None
+    context = (arrays["labels"][twice], torch.from_numpy(test.maps[:3]).long()[twice])
     assert arrays["labels"].tolist() == test.labels[:3].tolist()
     completed = npx.load(both).complete(arrays["given"][twice], arrays["known"][twice].bool(), context)
     assert torch.equal(arrays["images"], completed)

@@ -150,6 +150,8 @@ def test_a_figure_gives_each_column_the_map_of_its_image(
     monkeypatch.setattr(npx.Autoregressive, "complete", watched)
     assert call("plot", "figure", both, "--split", "train").status == 0
     train = open_data(codes).train
+    assert train.labels is not None
+    assert train.maps is not None
     columns = [number % 12 for number in range(144)]
     assert torch.cat([labels for labels, _ in contexts]).tolist() == train.labels[columns].tolist()
     assert torch.cat([maps for _, maps in contexts]).tolist() == train.maps[columns].tolist()

@@ -16,9 +16,8 @@ def _sight(case: Case, height: int, width: int) -> tuple[torch.Tensor, torch.Ten
     levels = images(spec, 4).double().requires_grad_()
     contexts = case.contexts(spec, 4)
     encoded = None if model.encoder is None else model.encoder(contexts)
-    if not spec.ordinal:  # a name has no gradient, but its vector has one: it is moved with the level
-        assert isinstance(model.backbone.entry, Named)
-        model.backbone.add_module("entry", _Moving(model.backbone.entry))
+    if isinstance(model.backbone.entry, Named):  # a name has no gradient, but its vector has one
+        model.backbone.entry.register_forward_hook(_moved)
     distribution = model.likelihood.distribution(model.backbone(levels, encoded), levels)
     nats = distribution.log_pmf().permute(0, 2, 3, 1, 4).flatten(1, 3)  # (B, N, L)
     generator = torch.Generator().manual_seed(1)
@@ -33,19 +32,12 @@ def _sight(case: Case, height: int, width: int) -> tuple[torch.Tensor, torch.Ten
     return torch.stack(rows) > 0, group[None, :] < group[:, None]
 
 
-class _Moving(torch.nn.Module):
-    """Vectors of names, with a gradient with respect to the level: that of a random direction."""
-
-    def __init__(self, named: Named) -> None:
-        super().__init__()
-        self.named, self.features = named, named.features
-
-    def forward(self, levels: torch.Tensor, first: int = 0) -> torch.Tensor:
-        generator = torch.Generator().manual_seed(9)
-        shape = (levels.shape[1], self.features, *levels.shape[2:])
-        directions = torch.randn(shape, generator=generator, dtype=torch.float64)
-        moved = (levels - levels.detach()).unsqueeze(2) * directions
-        return self.named(levels.detach(), first) + moved.flatten(1, 2)
+def _moved(named: Named, given: tuple[torch.Tensor, ...], made: torch.Tensor) -> torch.Tensor:
+    """Vectors of names that move with the level, each in a direction of its own."""
+    levels = given[0]
+    shape = (levels.shape[1], named.features, *levels.shape[2:])
+    directions = torch.randn(shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    return made + ((levels - levels.detach()).unsqueeze(2) * directions).flatten(1, 2)
 
 
 @every_grid

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -36,7 +38,8 @@ def test_one_stack_has_the_blind_spot_of_masked_convolutions() -> None:
 def test_every_ablation_says_something_else() -> None:
     x = torch.randint(2, (2, *SPEC.shape))
     said = []
-    for ablation in ({}, {"residual": False}, {"activation": "relu"}, {"stacks": 1}):
+    ablations: list[dict[str, Any]] = [{}, {"residual": False}, {"activation": "relu"}, {"stacks": 1}]
+    for ablation in ablations:
         torch.manual_seed(0)
         model = npx.build("gated_pixelcnn", SPEC, "bernoulli", filters=4, head=4, blocks=2, **ablation)
         with torch.no_grad():

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -9,8 +11,8 @@ SPEC = npx.ImageSpec(1, 15, 15, levels=2)
 
 @pytest.mark.parametrize(("layers", "kernel", "first_kernel"), [(0, 3, 3), (1, 3, 7), (3, 3, 5), (2, 5, 3), (5, 7, 7)])
 def test_the_receptive_field_is_the_papers(layers: int, kernel: int, first_kernel: int) -> None:
-    arguments = {"filters": 2, "head": 2, "layers": layers, "kernel": kernel, "first_kernel": first_kernel}
-    model = npx.build("pixelcnn", SPEC, "bernoulli", **arguments).double()
+    arguments: dict[str, Any] = {"layers": layers, "kernel": kernel, "first_kernel": first_kernel}
+    model = npx.build("pixelcnn", SPEC, "bernoulli", filters=2, head=2, **arguments).double()
     for row, column in ((9, 5), (14, 14), (0, 3)):
         assert seen(model, row, column).equal(window(15, row, column, first_kernel, *[kernel] * layers))
 

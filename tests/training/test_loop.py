@@ -278,6 +278,7 @@ def test_a_position_tells_its_epoch() -> None:
 
 def with_maps(split: Split) -> Split:
     """The maps are the classes, at four places; the labels are gone."""
+    assert split.labels is not None
     return replace(split, labels=None, maps=np.tile(split.labels[:, None, None, None], (1, 1, 2, 1)))
 
 

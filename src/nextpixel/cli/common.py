@@ -120,7 +120,7 @@ def data_of(model: Path, options: argparse.Namespace) -> DataSet:
     return open_data(**recipe)
 
 
-def check_spec(model: npx.Autoregressive, spec: npx.ImageSpec, *, what: str) -> None:
+def check_spec(model: npx.Model, spec: npx.ImageSpec, *, what: str) -> None:
     """Refuse images that the model is not about.
 
     Raises:
@@ -130,7 +130,18 @@ def check_spec(model: npx.Autoregressive, spec: npx.ImageSpec, *, what: str) -> 
         raise BadInput(f"The model is about images {model.spec}, but those of {what} are {spec}.")
 
 
-def classes_of(model: npx.Autoregressive, label: str | None) -> npx.ClassLabel | None:
+def exact(model: npx.Model, what: str) -> npx.Autoregressive:
+    """The model, if its likelihood is exact; `what` needs that.
+
+    Raises:
+        BadInput: it has only bounds.
+    """
+    if not isinstance(model, npx.Autoregressive):
+        raise BadInput(f"{what} needs an exact likelihood, but a {model.recipe['name']} has only bounds.")
+    return model
+
+
+def classes_of(model: npx.Model, label: str | None) -> npx.ClassLabel | None:
     """The classes that a model knows, or None; `label` is what --label says.
 
     Raises:

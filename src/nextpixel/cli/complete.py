@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> None:
         print(f"{len(images)} images, {options.completions} completions of each: {path}")
 
 
-def _images(model: npx.Autoregressive, options: Namespace) -> tuple[Tensor, Split]:
+def _images(model: npx.Model, options: Namespace) -> tuple[Tensor, Split]:
     """The first images of the source, in the model's levels, and what stands beside them."""
     if options.source is not None and options.data is not None:
         raise npx.BadInput(f"Give either IMAGES ({options.source}) or --data {options.data}, not both.")
@@ -150,7 +150,7 @@ def _share(which: str) -> float:
     return float(found[1]) / 100
 
 
-def _with_label(model: npx.Autoregressive, label: str | None, split: Split) -> Split:
+def _with_label(model: npx.Model, label: str | None, split: Split) -> Split:
     """The split with the class that --label says, for a model of classes."""
     context = classes_of(model, label)
     if context is None:

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -10,16 +11,18 @@ import torch
 
 import nextpixel as npx
 from nextpixel.checks import stepwise_log_prob
-from nextpixel.cli.common import BATCH, Parser, check_spec, data_of, device, pieces, whole, with_bar
+from nextpixel.cli.common import BATCH, Parser, check_spec, data_of, device, exact, pieces, whole, with_bar
 from nextpixel.data import Split
-from nextpixel.evaluate import evaluate, given
+from nextpixel.evaluate import Bounds, Evaluation, evaluate, evaluate_bounds, given
 
 EXAMPLES = (
     "nextpixel evaluate runs/digits",
     "nextpixel evaluate model.safetensors --data mnist-binary --split test --json",
+    "nextpixel evaluate runs/pixelvae --samples 64",
     "nextpixel evaluate runs/digits --slow    (exit status 1 for a model that sees what it predicts)",
 )
 SLOW_IMAGES = 16
+SAMPLES = 16  # of the latent vector
 TOLERANCE = 1e-3  # nats a sub-pixel: float32 sums in another order differ by less, a leak by far more
 
 
@@ -46,7 +49,7 @@ def main(arguments: list[str]) -> int:
     Returns:
         The exit status: 1 if the model fails the check that --slow asks for.
     """
-    parser = Parser("evaluate", "Measure a model's likelihood of images, in float32.", examples=EXAMPLES)
+    parser = Parser("evaluate", "Measure a model's likelihood of images, or its bounds, in float32.", examples=EXAMPLES)
     parser.add_model()
     parser.add_data()
     parser.add_argument("--images", type=whole(1), metavar="N", help="only the first N images")
@@ -58,6 +61,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--seed", type=whole(0), default=0, help="of images that are drawn: the train split's, if binarised"
     )
+    parser.add_argument(
+        "--samples",
+        type=whole(0),
+        metavar="K",
+        help=f"of z, for a pixelvae's importance-weighted bound; 0 leaves it out (default: {SAMPLES})",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
 
@@ -66,14 +75,14 @@ def main(arguments: list[str]) -> int:
     check_spec(model, data.spec, what=data.name)
     split = getattr(data, options.split)
     began = time.monotonic()
-    result = evaluate(
-        model,
-        split,
-        images=options.images,
-        batch=BATCH,
-        seed=options.seed,
-        watch=lambda work: with_bar(work, "evaluating"),
-    )
+    settings = {"images": options.images, "batch": BATCH, "seed": options.seed, "watch": _watch}
+    if isinstance(model, npx.PixelVAE):
+        samples = SAMPLES if options.samples is None else options.samples
+        result = evaluate_bounds(model, split, samples=samples, **settings)
+    elif options.samples is not None:
+        raise npx.BadInput(f"--samples {options.samples} is for bounds, but the likelihood of this model is exact.")
+    else:
+        result = evaluate(model, split, **settings)
     seconds = time.monotonic() - began
     stepwise = _stepwise(model, split, options.images or SLOW_IMAGES, seed=options.seed) if options.slow else None
     if options.json:
@@ -82,22 +91,50 @@ def main(arguments: list[str]) -> int:
         json.dump({**about, **asdict(result), "seconds": round(seconds, 2), **slow}, sys.stdout, indent=2)
         print()
     else:
-        print(f"{data.name}, {options.split}, {result.images} images in {seconds:.1f} s")
-        print(f"  {result.nats:10.4f} ± {result.nats_error:.4f} nats per image")
-        print(f"  {result.bits_per_dim:10.4f} ± {result.bits_per_dim_error:.4f} bits per dimension")
+        images = (result.elbo if isinstance(result, Bounds) else result).images
+        print(f"{data.name}, {options.split}, {images} images in {seconds:.1f} s")
+        print("\n".join(_lines(result)))
         if stepwise is not None:
             print(_verdict(stepwise))
     return 0 if stepwise is None or stepwise.agrees else 1
 
 
-def _stepwise(model: npx.Autoregressive, split: Split, images: int, *, seed: int) -> Stepwise:
-    """Compare the two ways on the first images of a split."""
+def _watch(work: Sequence[int]) -> Iterable[int]:
+    return with_bar(work, "evaluating")
+
+
+def _lines(result: Evaluation | Bounds) -> list[str]:
+    """What was measured, in words."""
+    if isinstance(result, Evaluation):
+        return [
+            f"  {result.nats:10.4f} ± {result.nats_error:.4f} nats per image",
+            f"  {result.bits_per_dim:10.4f} ± {result.bits_per_dim_error:.4f} bits per dimension",
+        ]
+    rows = {"ELBO": result.elbo, "  reconstruction": result.reconstruction, "  KL": result.kl}
+    if result.importance is not None:
+        rows[f"importance-weighted, k = {result.samples}"] = result.importance
+    share = 100 * result.kl.nats / result.elbo.nats
+    lines = [
+        f"  {name:<30}{its.nats:10.4f} ± {its.nats_error:.4f} nats per image,"
+        f"{its.bits_per_dim:8.4f} ± {its.bits_per_dim_error:.4f} bits per dimension"
+        for name, its in rows.items()
+    ]
+    return ["  upper bounds of the cost −log p(x):", *lines, f"  The KL is {share:.1f} % of the ELBO."]
+
+
+def _stepwise(model: npx.Model, split: Split, images: int, *, seed: int) -> Stepwise:
+    """Compare the two ways on the first images of a split; a pixelvae's decoder, given z."""
     indices = np.arange(min(images, len(split)))
     x, _ = split.batch(indices, np.random.default_rng(seed))
+    latent = None
+    if isinstance(model, npx.PixelVAE):
+        with torch.no_grad():
+            model, latent = model.decoder, model.posterior(x).mean
+    model = exact(model, "--slow")
     differences = []
     with torch.no_grad():
         for piece in with_bar(pieces(len(x)), "sub-pixel by sub-pixel"):
-            context = given(model.context, split, indices[piece])
+            context = given(model.context, split, indices[piece]) if latent is None else latent[piece]
             whole_image = model.predict(x[piece], context).log_prob(x[piece].to(model.device))
             one_by_one = stepwise_log_prob(model, x[piece], context)
             # Where both are −∞ they agree, though their difference is not a number.

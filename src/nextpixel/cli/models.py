@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
     _list(LIKELIHOODS)
 
 
-def _list(parts: Mapping[str, type[Backbone | Likelihood]]) -> None:
+def _list(parts: Mapping[str, type[Backbone | npx.PixelVAE | Likelihood]]) -> None:
     for name, part in parts.items():
         print(f"  {name}")
         print(f"    {inspect.cleandoc(part.__doc__ or '').splitlines()[0]}")

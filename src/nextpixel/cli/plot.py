@@ -12,7 +12,18 @@ import torch
 
 import nextpixel as npx
 from nextpixel import pictures, plots
-from nextpixel.cli.common import Parser, check_spec, data_of, device, pieces, place, whole, with_bar
+from nextpixel.cli import plot_latent
+from nextpixel.cli.common import (
+    Parser,
+    check_spec,
+    data_of,
+    device,
+    exact,
+    pieces,
+    place,
+    whole,
+    with_bar,
+)
 from nextpixel.evaluate import given
 
 EXAMPLES = (
@@ -20,6 +31,7 @@ EXAMPLES = (
     "nextpixel plot curves runs/digits runs/mnist-binary --over minutes",
     "nextpixel plot samples runs/digits",
     "nextpixel plot figure runs/digits --out figure.png",
+    "nextpixel plot latents runs/mnist-binary-pixelvae",
 )
 ACROSS, DRAWN, COMPLETED = 12, 6, 6  # the figure: columns, rows from scratch, rows of completions
 
@@ -59,7 +71,7 @@ def _receptive_field(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     out = place(options.out, ".png")
-    model = npx.load(options.model, device=device(options.device))
+    model = exact(npx.load(options.model, device=device(options.device)), "The receptive field")
     row, column = options.pixel or (model.spec.height // 2, model.spec.width // 2)
     where = (row, column, options.channel)
     bar = partial(with_bar, doing="looking")
@@ -181,4 +193,7 @@ KINDS: dict[str, Callable[[list[str]], None]] = {
     "curves": _curves,
     "samples": _samples,
     "figure": _figure,
+    "latents": plot_latent.latents,
+    "reconstructions": plot_latent.reconstructions,
+    "interpolations": plot_latent.interpolations,
 }

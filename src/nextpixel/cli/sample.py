@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> None:
         print(f"{len(images)} images: {path}")
 
 
-def _beside(model: npx.Autoregressive, options: Namespace) -> Split:
+def _beside(model: npx.Model, options: Namespace) -> Split:
     """What each image is given: a split whose images are still to be drawn."""
     classes, kind = classes_of(model, options.label), part_of(model.context, npx.Map)
     maps, labels = _maps(kind, options)

@@ -3,9 +3,9 @@
 import difflib
 import inspect
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal, overload
 
-from nextpixel.autoregressive import Autoregressive, Backbone
+from nextpixel.autoregressive import Autoregressive, Backbone, Model
 from nextpixel.errors import BadInput
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
@@ -13,11 +13,12 @@ from nextpixel.models.pixelcnn import PixelCNN
 from nextpixel.models.pixelcnnpp import PixelCNNpp
 from nextpixel.models.pixelrnn import DiagonalBiLSTM, RowLSTM
 from nextpixel.models.pixelsnail import PixelSNAIL
+from nextpixel.models.pixelvae import PixelVAE
 from nextpixel.models.residual_pixelcnn import ResidualPixelCNN
 from nextpixel.nn.context import Context, describe
 from nextpixel.spec import ImageSpec
 
-MODELS: dict[str, type[Backbone]] = {
+MODELS: dict[str, type[Backbone | PixelVAE]] = {
     "pixelcnn": PixelCNN,
     "residual_pixelcnn": ResidualPixelCNN,
     "gated_pixelcnn": GatedPixelCNN,
@@ -25,7 +26,26 @@ MODELS: dict[str, type[Backbone]] = {
     "diagonal_bilstm": DiagonalBiLSTM,
     "pixelcnnpp": PixelCNNpp,
     "pixelsnail": PixelSNAIL,
+    "pixelvae": PixelVAE,
 }
+
+
+@overload
+def build(  # pyright: ignore[reportOverlappingOverload]
+    name: Literal["pixelvae"],
+    spec: ImageSpec,
+    likelihood: str = "categorical",
+    context: Context | None = None,
+    **arguments: Any,
+) -> PixelVAE: ...
+@overload
+def build(
+    name: str,
+    spec: ImageSpec,
+    likelihood: str = "categorical",
+    context: Context | None = None,
+    **arguments: Any,
+) -> Autoregressive: ...
 
 
 def build(
@@ -34,14 +54,14 @@ def build(
     likelihood: str = "categorical",
     context: Context | None = None,
     **arguments: Any,
-) -> Autoregressive:
-    """Make a model with fresh weights.
+) -> Model:
+    """Make a model with fresh weights: an `Autoregressive`, or a `PixelVAE`.
 
     Args:
         name: of the model, a key of `MODELS`.
         spec: the images that it is about.
         likelihood: "bernoulli", "categorical" or "logistic_mixture".
-        context: what images are conditioned on: `ClassLabel`, `Vector`, `Map`, or `Both` of two.
+        context: what images are conditioned on: `ClassLabel`, `Vector`, `Latent`, `Map`, or `Both` of two.
         arguments: of the model's constructor, whose defaults are the paper's, and of the likelihood's.
 
     Raises:
@@ -54,16 +74,16 @@ def build(
         >>> model.sample(2, context=7).shape
         torch.Size([2, 3, 8, 8])
     """
-    backbone = _named(name, MODELS, "model")
+    kind = _named(name, MODELS, "model")
     meaning = _named(likelihood, LIKELIHOODS, "likelihood")
     if context is not None and not isinstance(context, Context):
         raise BadInput(f"The context must be a Context such as ClassLabel(10), not {context!r}.")
-    own, its = settings_of(backbone), settings_of(meaning)
+    own, its = settings_of(kind), settings_of(meaning)
     for key in arguments:
         if key not in own + its:
             raise BadInput(f"{name} has no setting {key!r}; it has {', '.join(own + its)}.")
     outputs = meaning(spec, **{key: value for key, value in arguments.items() if key in its})
-    network = backbone(
+    made = kind(
         spec,
         outputs,
         0 if context is None else context.features,
@@ -76,10 +96,13 @@ def build(
         "context": describe(context),
         "arguments": arguments,
     }
-    return Autoregressive(spec, network, outputs, context, recipe=recipe)
+    if isinstance(made, Backbone):
+        return Autoregressive(spec, made, outputs, context, recipe=recipe)
+    made.recipe = recipe
+    return made
 
 
-def settings_of(part: type[Backbone | Likelihood]) -> list[str]:
+def settings_of(part: type[Backbone | PixelVAE | Likelihood]) -> list[str]:
     """The settings of a model or a likelihood: the keyword-only arguments of its constructor."""
     parameters = inspect.signature(part.__init__).parameters.items()
     return [key for key, parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]

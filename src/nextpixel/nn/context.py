@@ -174,7 +174,7 @@ class Map(Context):
         return self.size if self.levels is None else Named(self.size, self.levels).features * self.size
 
     def check(self, value: object, batch: int, spec: ImageSpec) -> Tensor:
-        """Finite floating-point numbers, or integers in [0, levels), of shape (B, d, h, w); h divides H and w divides W."""
+        """Finite numbers, or integers in [0, levels), of shape (B, d, h, w), where h divides H and w divides W."""
         if self.levels is None:
             maps = _numbers(value, f"a map of {self.size} features for each image")
         else:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer, RMSprop
 
 from nextpixel import pictures
-from nextpixel.autoregressive import Autoregressive
+from nextpixel.autoregressive import Model
 from nextpixel.checkpoint import save
 from nextpixel.data import DataSet
 from nextpixel.errors import BadInput
@@ -35,7 +35,7 @@ _AT_ONCE = 4096  # images whose context is checked at once
 
 
 def train(
-    model: Autoregressive,
+    model: Model,
     data: DataSet,
     *,
     out: Path | str,
@@ -44,7 +44,7 @@ def train(
     config: Mapping[str, Any] | None = None,
     device: str = "auto",
 ) -> Path:
-    """Train a model on a data set by maximum likelihood, and leave a run folder (see `RunFolder`).
+    """Train a model on a data set by its likelihood, or a bound of it, and leave a run folder (see `RunFolder`).
 
     The model is changed in place and ends with the last weights, not the average ones. The first interruption
     (Ctrl-C, or SIGTERM) lets the step finish and saves the state; a second one ends at once.
@@ -91,7 +91,7 @@ class _Loop:
     """One run: steps, and every so often a validation that saves."""
 
     def __init__(
-        self, model: Autoregressive, data: DataSet, settings: Training, folder: RunFolder, display: Display, device: str
+        self, model: Model, data: DataSet, settings: Training, folder: RunFolder, display: Display, device: str
     ) -> None:
         self.model, self.data, self.settings, self.folder, self.display = model, data, settings, folder, display
         from lightning_fabric import Fabric  # here, because it takes a second or two
@@ -255,7 +255,7 @@ class _Loop:
         return images / self.seconds if self.seconds else 0.0
 
 
-def _check_context(model: Autoregressive, data: DataSet) -> None:
+def _check_context(model: Model, data: DataSet) -> None:
     """Refuse labels and maps that the model cannot be given, all of them and before anything is written."""
     if model.context is None:
         return
@@ -265,7 +265,7 @@ def _check_context(model: Autoregressive, data: DataSet) -> None:
             model.context.check(given(model.context, split, indices), len(indices), model.spec)
 
 
-def _plain(model: Autoregressive, settings: Training) -> dict[str, Any]:
+def _plain(model: Model, settings: Training) -> dict[str, Any]:
     """What config.yaml says of a run that was not made from a recipe, in YAML's own types."""
     chosen = {**asdict(settings), "betas": list(settings.betas)}
     return {"model": model.recipe, "training": chosen}

@@ -1,0 +1,348 @@
+"""PixelVAE: a latent vector says what the image is about, a small Gated PixelCNN draws it."""
+
+import math
+from typing import Any, Literal, NamedTuple, final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import Independent, Normal, kl_divergence
+
+from nextpixel.autoregressive import Autoregressive, Model, check_count, evaluating
+from nextpixel.errors import BadInput, one_of, whole
+from nextpixel.likelihoods import Likelihood
+from nextpixel.models.gated_pixelcnn import GatedPixelCNN
+from nextpixel.nn.context import Latent, Vector
+from nextpixel.nn.embedding import entry
+from nextpixel.nn.latent import Summary
+from nextpixel.spec import ImageSpec
+from nextpixel.typing import PerImage
+from nextpixel.unroll import draw, generators, noise
+
+WIDEST = 10.0  # logarithm of a posterior's standard deviation, up or down
+
+
+class Elbo(NamedTuple):
+    """The evidence lower bound of each image, and its parts; nats, shape (B,) each.
+
+    Attributes:
+        reconstruction: log p(x|z) for a z drawn from the posterior q(z|x).
+        kl: what z costs: the divergence of q(z|x) from the prior.
+    """
+
+    reconstruction: Tensor
+    kl: Tensor
+
+    @property
+    def nats(self) -> Tensor:
+        """A lower bound of log p(x): reconstruction − kl."""
+        return self.reconstruction - self.kl
+
+
+@final
+class PixelVAE(Model):
+    """A latent vector with a Gaussian prior, an encoder that guesses it, and a gated decoder given it [1].
+
+    The decoder p(x|z) is exact, as every model here; what is far from a pixel it does not see and must learn from z, so
+    its blocks are few and small. The likelihood of an image is an integral over z, of which there are only bounds:
+    `elbo` and `iw_bound`. The paper's second level, a PixelCNN as prior over a map of Gaussian numbers, is left out:
+    pixels are integers here. For a prior over a map of codes see `ImageSpec.ordinal`.
+
+    Args:
+        latent: numbers of the latent vector (z).
+        condition: "map": learnt layers spread z over the places of the image; "vector": z is the same at each place.
+        maps: features of that map.
+        encoder: features of the encoder's first convolutions; they double with each step down.
+        depth: how often the encoder halves the resolution.
+        filters, blocks, kernel, first_kernel, head, norm, dropout, colours: of the decoder, as of `gated_pixelcnn`.
+        free_bits: of the divergence of each latent number, averaged over a batch, that training does not count [2].
+        warmup: batches of training in which the weight of the divergence rises from 0 to 1 [3].
+
+    References:
+        [1] Gulrajani et al., PixelVAE: A Latent Variable Model for Natural Images, 2016.
+        [2] Kingma et al., Improving Variational Inference with Inverse Autoregressive Flow, 2016, appendix C.8.
+        [3] Bowman et al., Generating Sentences from a Continuous Space, 2015.
+        [4] Burda et al., Importance Weighted Autoencoders, 2015.
+        [5] Rezende et al., Stochastic Backpropagation and Approximate Inference in Deep Generative Models, 2014.
+
+    Example:
+        >>> import nextpixel as npx
+        >>> spec = npx.ImageSpec(1, 8, 8, levels=2)
+        >>> model = npx.build("pixelvae", spec, "bernoulli", latent=2, encoder=4, maps=4, filters=4, blocks=1)
+        >>> images = model.sample(3, seed=0)
+        >>> elbo = model.elbo(images)
+        >>> elbo.nats.equal(elbo.reconstruction - elbo.kl)
+        True
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        likelihood: Likelihood,
+        context: int = 0,
+        *,
+        latent: int = 32,
+        condition: Literal["map", "vector"] = "map",
+        maps: int = 64,
+        encoder: int = 32,
+        depth: int = 2,
+        filters: int = 64,
+        blocks: int = 3,
+        kernel: int = 3,
+        first_kernel: int = 5,
+        head: int = 64,
+        norm: Literal["none", "layer", "positional"] = "layer",
+        dropout: float = 0.0,
+        colours: Literal["dependent", "independent"] = "dependent",
+        free_bits: float = 0.0,
+        warmup: int = 0,
+    ) -> None:
+        super().__init__()
+        if context:
+            raise BadInput("pixelvae is conditioned on its latent vector only, so it takes no context.")
+        for name, value, least in (("latent", latent, 1), ("maps", maps, 1), ("encoder", encoder, 1)):
+            whole(value, name, least=least)
+        whole(depth, "depth", least=0)
+        whole(warmup, "warmup", least=0)
+        one_of(condition, "condition", ("map", "vector"))
+        if not isinstance(free_bits, int | float) or not 0 <= free_bits < math.inf:
+            raise BadInput(f"free_bits must be at least 0 and finite, not {free_bits!r}.")
+        self.spec, self.context, self.recipe = spec, None, {}
+        self.latent, self.free_nats, self.warmup = latent, free_bits * math.log(2), warmup
+        self.entry = entry(spec)
+        summary = Summary(
+            spec.channels * self.entry.features, 2 * latent, spec.height, spec.width, filters=encoder, depth=depth
+        )
+        self.encoder = summary.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        given = Latent(latent, maps) if condition == "map" else Vector(latent)
+        drawing = GatedPixelCNN(
+            spec,
+            likelihood,
+            given.features,
+            filters=filters,
+            blocks=blocks,
+            kernel=kernel,
+            first_kernel=first_kernel,
+            head=head,
+            norm=norm,
+            dropout=dropout,
+            colours=colours,
+        )
+        self.decoder = Autoregressive(spec, drawing, likelihood, given, recipe={})
+        self.batches: Tensor
+        self.register_buffer("batches", torch.zeros((), dtype=torch.long))  # that training has seen
+
+    def forward(self, x: Tensor, context: Any = None) -> Tensor:
+        """What training makes larger, (B,) nats: `elbo` without checks; while training, with free bits and warm-up."""
+        posterior = self._posterior(x)
+        if not self.training:
+            return self._elbo(x, posterior, self._numbers(len(x), seed=0)).nats
+        weight = torch.clamp((self.batches + 1) / (self.warmup + 1), max=1.0)
+        self.batches += 1
+        each = kl_divergence(posterior.base_dist, Normal(0.0, 1.0)).mean(0)  # of each latent number
+        return self.decoder(x, posterior.rsample()) - weight * each.clamp(min=self.free_nats).sum()
+
+    def initialise(self, x: Tensor, context: Any = None) -> None:
+        """Nothing here starts from data."""
+
+    def posterior(self, x: Tensor) -> "Independent[Normal]":
+        """q(z|x), the encoder's guess: a torch Distribution of vectors (z,) with batch shape (B,).
+
+        Args:
+            x: levels, shape (B, C, H, W).
+
+        Raises:
+            BadInput: images that the model is not about.
+        """
+        self.spec.check(x)
+        return self._posterior(x.to(self.device))
+
+    def elbo(self, x: Tensor, *, seed: int = 0, first: int = 0) -> Elbo:
+        """The evidence lower bound of log p(x), from one z an image.
+
+        Args:
+            x: levels, shape (B, C, H, W).
+            seed: of the noise that draws z; image i's is its own, whatever the batch.
+            first: the number of the first image.
+
+        Returns:
+            Reconstruction and divergence in nats, shape (B,) each.
+
+        Raises:
+            BadInput: images that the model is not about.
+        """
+        posterior = self.posterior(x)
+        return self._elbo(x.to(self.device), posterior, self._numbers(len(x), seed=seed, first=first))
+
+    def iw_bound(self, x: Tensor, *, samples: int = 64, seed: int = 0, first: int = 0) -> PerImage:
+        """The importance-weighted bound of log p(x) [4]: at least `elbo` in the mean, and tighter with more samples.
+
+        Args:
+            x: levels, shape (B, C, H, W).
+            samples: of z, each of which costs a pass of the decoder (k).
+            seed, first: as in `elbo`.
+
+        Returns:
+            log of the mean of p(x|z) p(z) / q(z|x) over z from q(z|x), in nats, shape (B,).
+
+        Raises:
+            BadInput: images that the model is not about, or fewer than one sample.
+        """
+        whole(samples, "samples", least=1)
+        posterior, x = self.posterior(x), x.to(self.device)
+        prior = Normal(0.0, 1.0)
+        weights = []
+        for sample in range(samples):
+            z = _moved(posterior, self._numbers(len(x), seed=seed, first=first, number=sample))
+            weights.append(self.decoder(x, z) + prior.log_prob(z).sum(1) - posterior.log_prob(z))
+        return torch.stack(weights).logsumexp(0) - math.log(samples)
+
+    def log_prob(self, x: Tensor, context: object = None) -> PerImage:
+        """Refused: p(x) is an integral over z.
+
+        Raises:
+            BadInput: always.
+        """
+        raise BadInput("A pixelvae has no exact log_prob, only bounds of it: take elbo or iw_bound.")
+
+    def predict(self, x: Tensor, context: object = None) -> Any:
+        """Refused: without z, a sub-pixel has no distribution of its own.
+
+        Raises:
+            BadInput: always.
+        """
+        raise BadInput("A pixelvae predicts pixels given z only: take decoder.predict(x, z), or elbo and iw_bound.")
+
+    def sample(
+        self, count: int, context: object = None, *, seed: int = 0, temperature: float = 1.0, first: int = 0
+    ) -> Tensor:
+        """Draw images: z from the prior, then pixels given z, whose temperature it is.
+
+        Arguments, result and errors are those of `Autoregressive.sample`.
+        """
+        self._refuse(context)
+        check_count(count)
+        z = self._numbers(count, seed=seed, first=first)
+        return self.decode(z, seed=seed, temperature=temperature, first=first)
+
+    def decode(self, z: Tensor, *, seed: int = 0, temperature: float = 1.0, first: int = 0) -> Tensor:
+        """Draw an image for each latent vector.
+
+        Args:
+            z: shape (B, z).
+            seed, temperature, first: as of `Autoregressive.sample`.
+
+        Returns:
+            Levels, int64, shape (B, C, H, W).
+
+        Raises:
+            BadInput: vectors that do not fit.
+        """
+        return self.decoder.sample(len(z), z, seed=seed, temperature=temperature, first=first)
+
+    def reconstruct(self, x: Tensor, *, seed: int = 0, temperature: float = 1.0, first: int = 0) -> Tensor:
+        """Draw each image anew from a z of its posterior; same shape as `x`."""
+        with evaluating(self), torch.no_grad():
+            z = _moved(self.posterior(x), self._numbers(len(x), seed=seed, first=first))
+        return self.decode(z, seed=seed, temperature=temperature, first=first)
+
+    def interpolate(self, x: Tensor, y: Tensor, steps: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
+        """Draw images on the way from each of `x` to that of `y`, all steps of a pair from the same noise.
+
+        The way goes along a great circle, with a length that changes evenly, as vectors in between two of a Gaussian
+        would be too short.
+
+        Args:
+            x: levels, shape (B, C, H, W).
+            y: the same.
+            steps: images on a way, its ends (decoded from their posteriors' means) included.
+
+        Returns:
+            Levels, int64, shape (B, steps, C, H, W).
+
+        Raises:
+            BadInput: images that the model is not about, of different number, or fewer than two steps.
+        """
+        whole(steps, "steps", least=2)
+        if len(x) != len(y):
+            raise BadInput(f"There must be as many ends as beginnings, not {len(y)} for {len(x)}.")
+        with evaluating(self), torch.no_grad():
+            z = _way(self.posterior(x).mean, self.posterior(y).mean, steps).flatten(0, 1)
+        numbers = noise(self.spec, len(x), seed=seed).repeat_interleave(steps, 0).to(self.device)
+        return self.decoder.unroll(draw(numbers, temperature), len(z), z).unflatten(0, (len(x), steps))
+
+    def complete(
+        self,
+        x: Tensor,
+        known: Tensor,
+        context: object = None,
+        *,
+        z: Tensor | None = None,
+        rounds: int = 4,
+        seed: int = 0,
+        temperature: float = 1.0,
+        first: int = 0,
+    ) -> Tensor:
+        """Draw the unknown sub-pixels given z and the earlier ones; the known ones stay.
+
+        Args:
+            x: levels, shape (B, C, H, W); what stands where `known` is False does not matter.
+            known: bool, shape (B, 1 or C, H, W).
+            context: None.
+            z: shape (B, z). When None, it is drawn from the prior, then in turns with the unknown pixels: z from the
+                posterior of the completed image, pixels given z [5, section 4.3's pseudo-Gibbs chain].
+            rounds: how many such turns.
+            seed, temperature, first: as of `Autoregressive.complete`.
+
+        Returns:
+            Levels, int64, shape (B, C, H, W).
+
+        Raises:
+            BadInput: images, mask or z are not what the model is about.
+        """
+        self._refuse(context)
+        whole(rounds, "rounds", least=0)
+        settings = {"seed": seed, "temperature": temperature, "first": first}
+        if z is not None:
+            return self.decoder.complete(x, known, z, **settings)
+        made = self.decoder.complete(x, known, self._numbers(len(x), seed=seed, first=first), **settings)
+        for number in range(1, rounds + 1):
+            with evaluating(self), torch.no_grad():
+                z = _moved(self._posterior(made), self._numbers(len(x), seed=seed, first=first, number=number))
+            made = self.decoder.complete(x, known, z, **settings)
+        return made
+
+    def _posterior(self, x: Tensor) -> "Independent[Normal]":
+        numbers = self.encoder(self.entry(x))
+        numbers = numbers.to(torch.promote_types(numbers.dtype, torch.float32))  # bfloat16 is for convolutions
+        mean, log_scale = numbers.chunk(2, 1)
+        return Independent(Normal(mean, log_scale.clamp(-WIDEST, WIDEST).exp(), validate_args=False), 1)
+
+    def _elbo(self, x: Tensor, posterior: "Independent[Normal]", numbers: Tensor) -> Elbo:
+        kl = kl_divergence(posterior.base_dist, Normal(0.0, 1.0)).sum(1)
+        return Elbo(self.decoder(x, _moved(posterior, numbers)), kl)
+
+    def _numbers(self, count: int, *, seed: int, first: int = 0, number: int = 0) -> Tensor:
+        """Standard normal numbers (B, z), each image's its own; independent of the noise of its pixels."""
+        each = generators(count, seed=seed, first=first, stream=1 + number)
+        vectors = np.stack([generator.standard_normal(self.latent) for generator in each])
+        return torch.from_numpy(vectors).to(next(self.parameters()))
+
+    def _refuse(self, context: object) -> None:
+        if context is not None:
+            raise BadInput("A pixelvae is conditioned on its latent vector only, so it takes no context.")
+
+
+def _moved(posterior: "Independent[Normal]", numbers: Tensor) -> Tensor:
+    """Standard normal numbers as vectors of the posterior."""
+    return posterior.base_dist.mean + posterior.base_dist.stddev * numbers
+
+
+def _way(x: Tensor, y: Tensor, steps: int) -> Tensor:
+    """Vectors from (B, z) to (B, z): (B, steps, z)."""
+    part = torch.linspace(0, 1, steps).to(x).view(1, -1, 1)
+    lengths = [end.norm(dim=1).clamp(min=1e-6).view(-1, 1, 1) for end in (x, y)]
+    ends = [end.unsqueeze(1) / length for end, length in zip((x, y), lengths, strict=True)]
+    angle = (ends[0] * ends[1]).sum(2, keepdim=True).clamp(-1, 1).acos().clamp(1e-4, math.pi - 1e-4)
+    direction = (((1 - part) * angle).sin() * ends[0] + (part * angle).sin() * ends[1]) / angle.sin()
+    return direction * ((1 - part) * lengths[0] + part * lengths[1])
