@@ -33,7 +33,8 @@ RECURRENT = ("row_lstm", "diagonal_bilstm")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="gated_pixelcnn", choices=list(npx.MODELS))
+    exact = [name for name in npx.MODELS if name != "pixelvae"]
+    parser.add_argument("--model", default="gated_pixelcnn", choices=exact)
     parser.add_argument("arguments", nargs="*", help="of the model, name=whole number (default: the model's own)")
     parser.add_argument("--size", type=int, default=28, help="height and width")
     parser.add_argument("--repeats", type=int, default=3, help="the median of so many is taken")

@@ -119,7 +119,7 @@ def test_the_figure_is_half_new_and_half_completed(
         (["figure", "RUN", "--data", "digits"], "those of digits are 1x8x8 with 17"),
         (["figure", "RUN", "--out", "."], "must end in .png"),
         (["curve", "RUN"], "There is no plot 'curve'; did you mean curves?"),
-        (["xyz"], "There is no plot 'xyz'; there are receptive-field, curves, samples, figure."),
+        (["xyz"], "There is no plot 'xyz'; there are receptive-field, curves, samples, figure, latents, "),
         ([], "required: KIND; see nextpixel plot --help"),
         (["--out", "a.png"], "nextpixel plot --help"),
     ],

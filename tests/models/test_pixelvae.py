@@ -260,7 +260,7 @@ def test_what_has_no_exact_answer_is_refused_with_what_to_take() -> None:
     model = build(VAES[0], 3, 2)
     x = images(model.spec, 2)
     for verb in (model.log_prob, model.predict, lambda x: npx.bits_per_dim(model, x)):
-        with pytest.raises(npx.BadInput, match="elbo (or|and) iw_bound"):
+        with pytest.raises(npx.BadInput, match=r"elbo (or|and) iw_bound"):
             verb(x)
 
 
@@ -292,15 +292,15 @@ def test_what_does_not_fit_is_refused() -> None:
         model.elbo(0 * x + 2)
     with pytest.raises(npx.BadInput, match=r"shape \(2, 1\), not \(2, 3\)"):
         model.decode(torch.zeros(2, 3))
-    with pytest.raises(npx.BadInput, match="samples must be .* not 0"):
+    with pytest.raises(npx.BadInput, match=r"samples must be .* not 0"):
         model.iw_bound(x, samples=0)
-    with pytest.raises(npx.BadInput, match="steps must be .* not 1"):
+    with pytest.raises(npx.BadInput, match=r"steps must be .* not 1"):
         model.interpolate(x, x, 1)
     with pytest.raises(npx.BadInput, match="not 1 for 2"):
         model.interpolate(x, x[:1], 4)
     with pytest.raises(npx.BadInput, match="at least 1, not 0"):
         model.sample(0)
-    with pytest.raises(npx.BadInput, match="seed must be .* not -1"):
+    with pytest.raises(npx.BadInput, match=r"seed must be .* not -1"):
         model.sample(1, seed=-1)
     with pytest.raises(npx.BadInput, match="ordered, not names; take categorical"):
         npx.build("pixelvae", npx.ImageSpec(1, 4, 4, levels=8, ordinal=False), "logistic_mixture", **_TINY)

@@ -73,9 +73,8 @@ def _parser(kind: str, about: str) -> Parser:
 def _model(options: Namespace) -> npx.PixelVAE:
     model = npx.load(options.model, device=device(options.device))
     if not isinstance(model, npx.PixelVAE):
-        raise npx.BadInput(
-            f"The plot is of a latent vector, and a {model.recipe['name']} has none; it needs a pixelvae."
-        )
+        name = model.recipe["name"]
+        raise npx.BadInput(f"The plot is of latent vectors, which a {name} has not; it needs a pixelvae.")
     return model
 
 
