@@ -45,10 +45,13 @@ def main() -> None:
     )
     decoding.add_argument("--codes", type=Path, required=True, help="what `make` wrote")
     decoding.add_argument("--out", type=Path, default=Path("samples.png"))
+    topping = verbs.add_parser("top", help="the top codes by themselves, for a prior over them")
+    topping.add_argument("codes", type=Path)
+    topping.add_argument("--out", type=Path, default=Path("top.npz"))
     verbs.add_parser("entropy", help="bits a code without a prior").add_argument("codes", type=Path)
     options = parser.parse_args()
     try:
-        {"make": make, "decode": decode, "entropy": entropy}[options.verb](options)
+        {"make": make, "decode": decode, "top": top, "entropy": entropy}[options.verb](options)
     except (npx.BadInput, OSError) as error:
         parser.exit(2, f"codes.py: {error}\n")
 
@@ -60,17 +63,17 @@ def make(options: argparse.Namespace) -> None:
     images = {name: split.batch(range(len(split)), noise)[0].numpy() for name, split in splits.items()}
     labels = {f"{name}_labels": split.labels for name, split in splits.items() if split.labels is not None}
     about: Arrays = {"image_shape": np.array(data.spec.shape), "image_levels": np.array(data.spec.levels)}
-    top: Arrays = {}
+    maps: Arrays = {}
     if options.top is not None:
         size, codes = options.top
         top_book = learn(cut(images["train"], size), codes, options.seed)
-        top = {f"{name}_maps": assign(those, size, top_book) for name, those in images.items()}
-        images = {name: those - paint(top[f"{name}_maps"], top_book, data.spec) for name, those in images.items()}
-        top |= {"map_levels": np.array(codes), "top_codebook": top_book}
+        maps = {f"{name}_maps": assign(those, size, top_book) for name, those in images.items()}
+        images = {name: those - paint(maps[f"{name}_maps"], top_book, data.spec) for name, those in images.items()}
+        maps |= {"map_levels": np.array(codes), "top_codebook": top_book}
     book = learn(cut(images["train"], options.patch), options.codes, options.seed)
     grids = {f"{name}_images": assign(those, options.patch, book) for name, those in images.items()}
     about |= {"levels": np.array(options.codes), "ordinal": np.array(False), "codebook": book}
-    made: Arrays = {**grids, **top, **labels, **about}
+    made: Arrays = {**grids, **maps, **labels, **about}
     np.savez_compressed(options.out, **made)
     missing = images["test"] - paint(grids["test_images"], book, data.spec)
     noise_to_signal = float((missing.astype(np.float64) ** 2).mean()) / (data.spec.levels - 1) ** 2
@@ -91,6 +94,14 @@ def decode(options: argparse.Namespace) -> None:
     levels = images.round().clip(0, spec.levels - 1).astype(np.int64)
     pictures.write(pictures.grid(levels, spec.levels), options.out)
     print(f"{len(levels)} images: {options.out}")
+
+
+def top(options: argparse.Namespace) -> None:
+    made = load(options.codes, "train_maps", "map_levels")
+    grids = {f"{name}_images": made[f"{name}_maps"] for name in SPLITS}
+    labels = {name: array for name, array in made.items() if name.endswith("_labels")}
+    np.savez_compressed(options.out, levels=made["map_levels"], ordinal=False, **grids, **labels)
+    print(f"{options.out}: the top codes of {options.codes}")
 
 
 def entropy(options: argparse.Namespace) -> None:

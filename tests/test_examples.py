@@ -64,10 +64,22 @@ def test_codes_are_made_and_decoded(photographs: Path, tmp_path: Path) -> None:
     assert abs(shown - original[0]).max() <= 1
 
 
+def test_a_codebook_is_learnt_from_training_images_alone(photographs: Path, tmp_path: Path) -> None:
+    data = open_data(photographs)
+    splits = {f"{name}_images": getattr(data, name).images for name in ("train", "validation", "test")}
+    books = []
+    for test in (splits["test_images"], 255 - splits["test_images"]):
+        np.savez(tmp_path / "own.npz", **splits | {"test_images": test})
+        codes("make", "--data", tmp_path / "own.npz", "--codes", 5, "--out", tmp_path / "codes.npz")
+        books.append(np.load(tmp_path / "codes.npz")["codebook"])
+    assert (books[0] == books[1]).all()
+
+
 def test_a_prior_over_bottom_codes_is_given_top_codes(photographs: Path, tmp_path: Path) -> None:
     made, run, samples = tmp_path / "codes-with-top.npz", tmp_path / "run", tmp_path / "samples.npz"
     said = codes("make", "--data", photographs, "--patch", 2, "--codes", 5, "--top", 4, 3, "--out", made)
     assert len(figures(said)) == 5
+    assert figures(said)[0] > 50  # the top codes have said it all
     data = open_data(made)
     assert data.spec == npx.ImageSpec(1, 4, 6, levels=5, ordinal=False)
     assert data.maps == MapKind(1, levels=3)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 import nextpixel as npx
 
@@ -166,6 +167,8 @@ def test_a_model_may_be_given_maps_and_labels(mapped: Path, both: Path) -> None:
     assert npx.load(mapped).context == npx.Map(1, levels=7)
     assert npx.load(both).context == npx.Both(npx.ClassLabel(2), npx.Map(1, levels=7))
     assert npx.load(both).spec == npx.ImageSpec(1, 4, 6, levels=5, ordinal=False)  # as the file itself says
+    with Image.open(sorted(both.glob("samples/*.png"))[-1]) as picture:
+        assert (162, 69, 171) in picture.convert("RGB").get_flattened_data()  # the colour of the name 1
 
 
 def test_maps_may_be_numbers(call: Callable[..., Any], recipe: Callable[..., Any], codes: Path) -> None:
