@@ -1,12 +1,15 @@
 import copy
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 import nextpixel as npx
-from nextpixel.data import open_data
-from nextpixel.evaluate import evaluate, summarise
+from nextpixel.data import Split, open_data
+from nextpixel.evaluate import evaluate, given, summarise
+from nextpixel.nn.context import Context
 
 
 def test_the_mean_and_its_standard_error() -> None:
@@ -57,3 +60,53 @@ def test_statistics_of_batches_are_neither_used_nor_learnt() -> None:
     nats = evaluate(model, data.test, batch=10).nats
     assert evaluate(model, data.test, batch=3).nats == pytest.approx(nats, rel=1e-6)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+CODES = Split(
+    np.zeros((4, 1, 2, 2), np.uint8), np.array([1, 0, 2, 1]), maps=np.arange(8, dtype=np.uint8).reshape(4, 2, 1, 1)
+)
+
+
+def test_a_model_is_given_the_labels_or_the_maps_of_its_images_or_both() -> None:
+    assert given(None, CODES, [0]) is None
+    assert given(npx.ClassLabel(3), CODES, [2, 0]).tolist() == [2, 1]
+    codes = given(npx.Map(2, levels=8), CODES, torch.tensor([3, 0]))
+    assert codes.dtype == torch.int64
+    assert codes.tolist() == [[[[6]], [[7]]], [[[0]], [[1]]]]
+    labels, codes = given(npx.Both(npx.ClassLabel(3), npx.Map(2, levels=8)), CODES, range(3))
+    assert labels.tolist() == [1, 0, 2]
+    assert codes.shape == (3, 2, 1, 1)
+    assert given(npx.Map(2), replace(CODES, maps=CODES.maps / 2), [1]).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("context", "split", "sentence"),
+    [
+        (
+            npx.ClassLabel(3),
+            replace(CODES, labels=None),
+            r"needs a class label in \[0, 3\) for each image; these images",
+        ),
+        (
+            npx.Map(2, levels=8),
+            replace(CODES, maps=None),
+            "needs Map.size=2, levels=8. for each image; these images have",
+        ),
+        (npx.Both(npx.ClassLabel(3), npx.Map(2)), replace(CODES, maps=None), "needs Map"),
+        (npx.Vector(5), CODES, r"needs Vector.size=5. for each image; these images have none\."),
+    ],
+)
+def test_what_a_split_does_not_have_is_refused(context: Context, split: Split, sentence: str) -> None:
+    with pytest.raises(npx.BadInput, match=sentence):
+        given(context, split, [0])
+
+
+def test_a_split_is_measured_with_the_map_of_each_image() -> None:
+    spec = npx.ImageSpec(1, 2, 2, levels=3, ordinal=False)
+    split = Split(np.zeros((4, 1, 2, 2), np.uint8), maps=np.array([0, 1, 2, 1]).reshape(4, 1, 1, 1))
+    model = npx.build("gated_pixelcnn", spec, context=npx.Map(1, levels=3), filters=4, blocks=1, head=4).eval()
+    whole = evaluate(model, split)
+    assert evaluate(model, split, batch=3).nats == pytest.approx(whole.nats, rel=1e-6)
+    nats = -model.log_prob(torch.from_numpy(split.images), torch.from_numpy(split.maps)).detach()
+    assert whole.nats == pytest.approx(float(nats.mean()), rel=1e-6)
+    assert nats[0] != nats[1] == nats[3]

@@ -71,3 +71,35 @@ def test_writing_leaves_the_file_and_nothing_else(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     with Image.open(tmp_path / "a.png") as picture:
         assert pixels(picture).min() == 255
+
+
+@pytest.mark.parametrize("levels", [3, 10, 512, 8192])
+def test_names_have_colours_that_differ_and_do_not_depend_on_their_number(levels: int) -> None:
+    names = torch.arange(levels).reshape(1, 1, 1, levels)
+    found = pixels(pictures.grid(names, levels, ordinal=False))[0, :: max(1, 64 // levels)][:levels]
+    assert len({tuple(colour) for colour in found.tolist()}) > 0.99 * levels
+    assert found[:3].tolist() == [[255, 0, 0], [162, 69, 171], [49, 82, 240]]
+    distances = np.sqrt((np.diff(found.astype(float), axis=0) ** 2).sum(1))
+    assert distances.min() > 40
+
+
+def test_two_names_are_black_and_white() -> None:
+    spins = torch.tensor([0, 1]).reshape(1, 1, 1, 2)
+    assert pixels(pictures.grid(spins, 2, ordinal=False))[0, ::63].tolist() == [[0, 0, 0], [255, 255, 255]]
+
+
+def test_names_may_have_any_number_of_channels() -> None:
+    first, second = torch.tensor([1, 2]).reshape(2, 1, 1, 1)
+    colours = [pixels(pictures.grid(name[None], 8, ordinal=False))[0, 0].astype(int) for name in (first, second)]
+    both = pixels(pictures.grid(torch.stack([first[0], second[0]])[None], 8, ordinal=False))[0, 0]
+    assert abs(both - (colours[0] + colours[1]) / 2).max() <= 1
+    with pytest.raises(BadInput, match=r"\[0, 2\), not int64 up to 2"):
+        pictures.grid(second[None], 2, ordinal=False)
+
+
+def test_completions_of_names_are_in_their_colours() -> None:
+    names = torch.ones(1, 1, 64, 64, dtype=torch.long)
+    sheet = pixels(pictures.completions(names, names > 0, names, 5, ordinal=False))
+    assert (
+        sheet[0, 0].tolist() == sheet[0, 66].tolist() == pixels(pictures.grid(names, 5, ordinal=False))[0, 0].tolist()
+    )

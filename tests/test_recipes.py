@@ -16,8 +16,13 @@ from nextpixel.data import CATALOGUE
 from nextpixel.training import Training
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
-# What stands in a recipe for the user's own file: its images have the shape and levels that its header says.
-OWN = {"photos32.npz": npx.ImageSpec(3, 32, 32, levels=256)}
+# What stands in a recipe for the user's own file: its images and maps have the shapes and levels that its header says.
+OWN = {
+    "photos32.npz": npx.ImageSpec(3, 32, 32, levels=256),
+    "codes.npz": npx.ImageSpec(1, 8, 8, levels=512, ordinal=False),
+    "codes-with-top.npz": npx.ImageSpec(1, 8, 8, levels=256, ordinal=False),
+}
+OWN_MAPS = {"codes-with-top.npz": (npx.Map(1, levels=256), (4, 4))}
 
 every_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 
@@ -30,19 +35,22 @@ class Kind:
         stored: as they are in the data set.
         spec: as the model gets them.
         classes: how many there are, or None.
+        maps: the context that maps are for, and the rows and columns of a map; or None.
     """
 
     stored: npx.ImageSpec
     spec: npx.ImageSpec
     classes: int | None
+    maps: tuple[npx.Map, tuple[int, int]] | None
 
 
 def kind_of(data: dict[str, Any]) -> Kind:
     """What the section `data` of a recipe says of its images."""
     row = None if data["name"] in OWN else CATALOGUE[data["name"]]
     stored = OWN[data["name"]] if row is None else row.spec
+    assert data.get("ordinal", True) == stored.ordinal
     spec = stored if data.get("bits") is None else replace(stored, levels=2 ** data["bits"])
-    return Kind(stored, spec, None if row is None else row.classes)
+    return Kind(stored, spec, None if row is None else row.classes, OWN_MAPS.get(data["name"]))
 
 
 def test_there_is_a_recipe_for_every_configuration_of_the_earlier_implementations() -> None:
@@ -67,9 +75,15 @@ def test_a_recipe_builds_its_model_at_full_size(recipe: Path) -> None:
     Training(**settings.training.as_dict())
     kind, chosen = kind_of(settings.data.as_dict()), settings.model.as_dict()
     context = None
-    if chosen.pop("context") == "label":
-        assert kind.classes is not None, "a recipe with labels is for images that have them"
-        context = npx.ClassLabel(kind.classes)
+    match chosen.pop("context"):
+        case "label":
+            assert kind.classes is not None, "a recipe with labels is for images that have them"
+            context = npx.ClassLabel(kind.classes)
+        case "map":
+            assert kind.maps is not None, "a recipe with maps is for images that have them"
+            context, _ = kind.maps
+        case other:
+            assert other == "none"
     with torch.device("meta"):
         model = npx.build(chosen.pop("name"), kind.spec, chosen.pop("likelihood"), context, **chosen)
     assert sum(weight.numel() for weight in model.parameters()) > 10_000
@@ -84,6 +98,9 @@ def test_a_recipe_trains(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFix
         arrays[f"{split}_images"] = generator.integers(kind.stored.levels, size=(count, *kind.stored.shape))
         if kind.classes is not None:
             arrays[f"{split}_labels"] = np.full(count, kind.classes - 1)
+        if kind.maps is not None:
+            context, grid = kind.maps
+            arrays[f"{split}_maps"] = generator.integers(context.levels, size=(count, *grid))
     np.savez(tmp_path / "tiny.npz", levels=kind.stored.levels, **arrays)
     smaller = ["--data.name", tmp_path / "tiny.npz", "--data.layout", "NCHW", "--training.batch", 1]
     smaller += ["--training.epochs", 1, "--training.samples", 0, "--training.compile", "false"]

@@ -1,4 +1,4 @@
-"""Pictures of images: grids in which a level has the same brightness everywhere."""
+"""Pictures of images: grids in which a level has the same brightness, or a name the same colour, everywhere."""
 
 import io
 import math
@@ -16,18 +16,22 @@ from nextpixel.errors import BadInput
 READABLE = 64  # screen pixels that the longer side of an image gets at least, where a whole factor allows
 GAP = np.array([96, 96, 112], dtype=np.uint8)
 UNKNOWN = np.array([104, 120, 150], dtype=np.uint8)
+_STRIDES = 1.2207440846057596 ** -np.arange(1.0, 4.0)  # of hue, brightness and saturation, from name to name
 
 Levels = Tensor | NDArray[np.integer]
 
 
-def grid(images: Levels, levels: int, *, columns: int | None = None, gap: int = 2) -> Image.Image:
+def grid(images: Levels, levels: int, *, ordinal: bool = True, columns: int | None = None, gap: int = 2) -> Image.Image:
     """Images side by side, in rows.
 
-    Level l becomes round(255·l / (levels − 1)), in every image alike. Small images are enlarged by a whole factor.
+    Level l becomes round(255·l / (levels − 1)), in every image alike. Levels that are names have colours instead, more
+    than two of them: the same for a level whatever their number. Small images are enlarged by a whole factor.
 
     Args:
-        images: integers in [0, levels), shape (B, C, H, W), with one channel (grey) or three (red, green, blue).
+        images: integers in [0, levels), shape (B, C, H, W), with one channel (grey) or three (red, green, blue); of
+            names, with any number of channels, whose colours are mixed.
         levels: values that a sub-pixel can take (L).
+        ordinal: False where levels are names.
         columns: images in a row; None for a grid about as wide as high.
         gap: pixels between images.
 
@@ -38,10 +42,12 @@ def grid(images: Levels, levels: int, *, columns: int | None = None, gap: int = 
         >>> grid(np.zeros((10, 1, 8, 8), dtype=int), 17, columns=5).size
         (328, 130)
     """
-    return _assemble(_colours(images, levels), columns=columns, gap=gap)
+    return _assemble(_colours(images, levels, ordinal), columns=columns, gap=gap)
 
 
-def completions(given: Levels, known: Tensor | NDArray[np.bool_], completed: Levels, levels: int) -> Image.Image:
+def completions(
+    given: Levels, known: Tensor | NDArray[np.bool_], completed: Levels, levels: int, *, ordinal: bool = True
+) -> Image.Image:
     """Each row: an image as it was given, its unknown pixels tinted, then its completions.
 
     Args:
@@ -49,6 +55,7 @@ def completions(given: Levels, known: Tensor | NDArray[np.bool_], completed: Lev
         known: (B, 1 or C, H, W), True where a sub-pixel is given. A pixel with any unknown sub-pixel is tinted.
         completed: (K·B, C, H, W): the K completions of the first image, then those of the second, and so on.
         levels: values that a sub-pixel can take (L).
+        ordinal: False where levels are names.
 
     Raises:
         BadInput: as `grid`, or numbers of images that do not fit.
@@ -58,7 +65,7 @@ def completions(given: Levels, known: Tensor | NDArray[np.bool_], completed: Lev
         >>> completions(zeros, zeros > 0, np.zeros((6, 1, 8, 8), dtype=int), 17).size
         (262, 130)
     """
-    first, others = _colours(given, levels), _colours(completed, levels)
+    first, others = _colours(given, levels, ordinal), _colours(completed, levels, ordinal)
     if len(others) % len(first) or others.shape[1:] != first.shape[1:]:
         raise BadInput(f"{len(others)} completions of {len(first)} images cannot be shown side by side.")
     first[~_array(known).all(axis=1)] = UNKNOWN
@@ -91,15 +98,31 @@ def _assemble(images: NDArray[np.uint8], *, columns: int | None, gap: int) -> Im
     return Image.fromarray(sheet)
 
 
-def _colours(images: Levels, levels: int) -> NDArray[np.uint8]:
+def _colours(images: Levels, levels: int, ordinal: bool) -> NDArray[np.uint8]:
     """(B, H, W, 3) red, green and blue."""
     array = _array(images)
-    if array.ndim != 4 or array.shape[1] not in (1, 3) or array.size == 0:
+    if array.ndim != 4 or (ordinal and array.shape[1] not in (1, 3)) or array.size == 0:
         raise BadInput(f"A picture needs images of shape (B, 1 or 3, H, W), not {array.shape}.")
     if not np.issubdtype(array.dtype, np.integer) or array.min() < 0 or array.max() >= levels:
         raise BadInput(f"A picture needs integer levels in [0, {levels}), not {array.dtype} up to {array.max()}.")
+    if not ordinal:
+        return _palette(levels)[array].mean(axis=1).round().astype(np.uint8)
     scaled = (array.astype(np.int64) * 510 + (levels - 1)) // (2 * (levels - 1))  # round half up, exactly
     return scaled.astype(np.uint8).repeat(3 // array.shape[1], axis=1).transpose(0, 2, 3, 1).copy()
+
+
+def _palette(levels: int) -> NDArray[np.floating]:
+    """A colour for each name, from 0 to 255, shape (L, 3): black and white for two, else far from its neighbours'.
+
+    Hue, saturation and brightness of 0, 1, 2, … are the points of a sequence that fills a cube evenly wherever it is
+    cut off: multiples, modulo 1, of the powers of the root of x⁴ = x + 1.
+    """
+    if levels == 2:
+        return np.array([[0.0] * 3, [255.0] * 3])
+    hue, second, third = (np.arange(levels)[:, None] * _STRIDES % 1)[:, :, None].swapaxes(0, 1)
+    saturation, brightness = 1 - 0.6 * second, 1 - 0.6 * third
+    place = (np.array([5, 3, 1]) + 6 * hue) % 6  # on the circle of hues, for red, green and blue
+    return 255 * brightness * (1 - saturation * np.minimum(place, 4 - place).clip(0, 1))
 
 
 def _array(values: Tensor | NDArray[Any]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""A data set, two trained runs, and a way to call the command that tells all that it said."""
+"""Data sets, trained runs, and a way to call the command that tells all that it said."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -85,3 +85,27 @@ def labelled(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plain(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a model without context."""
     return _train(tmp_path_factory.mktemp("plain"), data, "none")
+
+
+@pytest.fixture(scope="session")
+def codes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 grids of 4x6 codes of 5, each given a 2x3 map of 7 codes; in two classes."""
+    noise = np.random.default_rng(1)
+    maps = noise.integers(7, size=(48, 2, 3))
+    images = np.minimum(maps.repeat(2, 1).repeat(2, 2), 4)
+    path = tmp_path_factory.mktemp("codes") / "codes.npz"
+    extra = {"codebook": noise.random((5, 3)), "levels": 5, "map_levels": 7, "ordinal": False}
+    np.savez(path, images=images, maps=maps, labels=np.arange(48) // 24, **extra)
+    return path
+
+
+@pytest.fixture(scope="session")
+def mapped(codes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a model that is given maps."""
+    return _train(tmp_path_factory.mktemp("mapped"), codes, "map")
+
+
+@pytest.fixture(scope="session")
+def both(codes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a model that is given classes and maps."""
+    return _train(tmp_path_factory.mktemp("both"), codes, "label+map")

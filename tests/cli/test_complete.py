@@ -106,3 +106,29 @@ def test_what_cannot_be_completed(
     assert "small.png is 3x3, but the images are 5x4" in refused("complete", plain, "--known", tmp_path / "small.png")
     (tmp_path / "empty").mkdir()
     assert "has no images in it" in refused("complete", plain, tmp_path / "empty", *top)
+
+
+def test_completions_are_given_the_maps_of_their_images(call: Callable[..., Any], both: Path, codes: Path) -> None:
+    said = call("complete", both, "--known", "left-half", "-n", 3, "--completions", 2, "--out", "a.npz", "a.png")
+    assert said.status == 0, said.err
+    arrays = {name: torch.from_numpy(array).long() for name, array in np.load("a.npz").items()}
+    test, twice = open_data(codes).test, [0, 0, 1, 1, 2, 2]
+    context = (arrays["labels"][twice], torch.from_numpy(test.maps[:3]).long()[twice])
+    assert test.labels is not None
+    assert arrays["labels"].tolist() == test.labels[:3].tolist()
+    completed = npx.load(both).complete(arrays["given"][twice], arrays["known"][twice].bool(), context)
+    assert torch.equal(arrays["images"], completed)
+    from_file = call("complete", both, codes, "--known", "left-half", "-n", 3, "--completions", 2, "--out", "b.npz")
+    assert from_file.status == 0, from_file.err
+
+
+def test_codes_of_a_file_that_does_not_say_what_they_are(
+    call: Callable[..., Any], refused: Callable[..., Any], codes: Path, mapped: Path, tmp_path: Path
+) -> None:
+    arrays = {name: np.load(codes)[name] for name in ("images", "maps")}
+    np.savez(tmp_path / "bare.npz", images=np.minimum(arrays["images"], 3), maps=arrays["maps"])
+    words = ("--known", "top-half", "-n", 2, "--out", tmp_path / "a.png")
+    assert call("complete", mapped, tmp_path / "bare.npz", *words).status == 0
+    np.savez(tmp_path / "alone.npz", images=arrays["images"])
+    words = ("complete", mapped, tmp_path / "alone.npz", *words)
+    assert "needs Map(size=1, levels=7) for each image; these images have none." in refused(*words)

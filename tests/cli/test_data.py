@@ -174,3 +174,10 @@ def test_commands_have_help_with_examples(command: str, capsys: pytest.CaptureFi
         main(["data", command, "--help"])
     assert exit_.value.code == 0
     assert f"  nextpixel data {command} " in capsys.readouterr().out.partition("examples:")[2]
+
+
+def test_names_have_colours(call: Callable[..., Any], codes: Path) -> None:
+    said = call("data", "show", codes, "-n", 8, "--out", "a.png")
+    assert said.status == 0, said.err
+    with Image.open("a.png") as picture:
+        assert (162, 69, 171) in picture.convert("RGB").get_flattened_data()

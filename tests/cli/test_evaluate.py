@@ -140,3 +140,15 @@ def test_likelihoods_that_are_not_numbers_are_no_agreement(
 
     monkeypatch.setattr("nextpixel.cli.evaluate.stepwise_log_prob", broken)
     assert call("evaluate", plain, "--slow").status == 1
+
+
+def test_images_are_measured_with_their_maps(call: Callable[..., Any], both: Path, codes: Path) -> None:
+    said = call("evaluate", both, "--slow", "--json")
+    assert said.status == 0, said.err
+    figures, test = json.loads(said.out), open_data(codes).test
+    with torch.no_grad():
+        context = (test.labels, torch.from_numpy(test.maps).long())
+        nats = -npx.load(both).log_prob(torch.from_numpy(test.images), context)
+    assert figures["nats"] == pytest.approx(nats.mean().item())
+    assert figures["stepwise"]["agrees"] is True
+    assert figures["stepwise"]["difference"] < 1e-4

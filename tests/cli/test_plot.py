@@ -136,3 +136,22 @@ def test_a_figure_needs_labels_for_a_model_of_classes(
     arrays = np.load(more)
     np.savez(tmp_path / "unlabelled.npz", levels=3, **{name: arrays[name] for name in arrays if "images" in name})
     assert "needs a class label" in refused("plot", "figure", labelled, "--data", tmp_path / "unlabelled.npz")
+
+
+def test_a_figure_gives_each_column_the_map_of_its_image(
+    call: Callable[..., Any], both: Path, codes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contexts, complete = [], npx.Autoregressive.complete
+
+    def watched(self: npx.Autoregressive, x: Any, known: Any, context: Any = None, **options: Any) -> torch.Tensor:
+        contexts.append(context)
+        return complete(self, x, known, context, **options)
+
+    monkeypatch.setattr(npx.Autoregressive, "complete", watched)
+    assert call("plot", "figure", both, "--split", "train").status == 0
+    train = open_data(codes).train
+    columns = [number % 12 for number in range(144)]
+    assert torch.cat([labels for labels, _ in contexts]).tolist() == train.labels[columns].tolist()
+    assert torch.cat([maps for _, maps in contexts]).tolist() == train.maps[columns].tolist()
+    with Image.open("figure.png") as picture:
+        assert len(set(picture.convert("RGB").get_flattened_data())) == 6  # five names and the gaps

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 
 import nextpixel as npx
+from nextpixel.data import MapKind
+from nextpixel.data.arrays import read_arrays
 
 
 def test_samples_are_those_of_the_model(call: Callable[..., Any], plain: Path) -> None:
@@ -79,3 +81,57 @@ def test_an_output_that_cannot_be_written(refused: Callable[..., Any], plain: Pa
 
 def test_a_model_must_be_named(refused: Callable[..., Any]) -> None:
     assert "required: MODEL" in refused("sample")
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    """Four maps, as a model of coarser codes would sample them."""
+    path = tmp_path / "top.npz"
+    np.savez(path, images=np.arange(24).reshape(4, 1, 2, 3) % 7, levels=7, ordinal=False)
+    return path
+
+
+def test_samples_of_one_model_are_the_maps_of_another(call: Callable[..., Any], mapped: Path, top: Path) -> None:
+    said = call("sample", mapped, "--maps", top, "--seed", 3, "--out", "a.npz", "a.png")
+    assert (said.status, said.out) == (0, "4 images: a.npz\n4 images: a.png\n"), said.err
+    arrays, maps = np.load("a.npz"), torch.from_numpy(np.load(top)["images"])
+    assert torch.equal(torch.from_numpy(arrays["images"]).long(), npx.load(mapped).sample(4, maps, seed=3))
+    assert (arrays["maps"] == maps.numpy()).all()
+    assert (arrays["levels"], arrays["ordinal"]) == (5, False)
+    parts = read_arrays(Path("a.npz"))  # which makes it a data set of its own
+    assert (parts.spec, parts.maps) == (npx.load(mapped).spec, MapKind(1, levels=7))
+    with Image.open("a.png") as picture:
+        assert len(set(picture.convert("RGB").get_flattened_data())) > 3  # names have colours
+    assert call("sample", mapped, "--maps", top, "-n", 2, "--seed", 3, "--out", "b.npz").status == 0
+    assert (np.load("b.npz")["images"] == arrays["images"][:2]).all()
+
+
+def test_maps_and_labels(call: Callable[..., Any], both: Path, top: Path) -> None:
+    model, maps = npx.load(both), torch.from_numpy(np.load(top)["images"])
+
+    def drawn(*words: object) -> tuple[list[int], bool]:
+        assert call("sample", both, "--maps", top, "--out", "a.npz", *words).status == 0
+        arrays = np.load("a.npz")
+        expected = model.sample(4, (arrays["labels"].astype(int), maps))
+        return arrays["labels"].tolist(), torch.equal(torch.from_numpy(arrays["images"]).long(), expected)
+
+    assert drawn() == ([0, 1, 0, 1], True)
+    assert drawn("--label", 1) == ([1, 1, 1, 1], True)
+    np.savez(top, **{**np.load(top), "labels": [1, 1, 0, 1]})
+    assert drawn() == ([1, 1, 0, 1], True)  # those beside the maps
+    assert drawn("--label", "all") == ([0, 1, 0, 1], True)
+
+
+def test_maps_that_cannot_be_used(refused: Callable[..., Any], mapped: Path, plain: Path, top: Path) -> None:
+    assert "needs a map for each image: give --maps FILE.npz." in refused("sample", mapped)
+    assert f"is given no maps, so --maps {top} means nothing" in refused("sample", plain, "--maps", top)
+    assert "There is no file nowhere.npz." in refused("sample", mapped, "--maps", "nowhere.npz")
+    assert "top.npz has 4 maps, too few for 5 images." in refused("sample", mapped, "--maps", top, "-n", 5)
+    np.savez(top, images=np.full((4, 2, 3), 7))
+    assert "The codes of the maps must be in [0, 7); one is 7." in refused("sample", mapped, "--maps", top)
+    np.savez(top, images=np.zeros((4, 2, 4), int))
+    assert "A map of 2x4 places cannot be enlarged by whole factors to images of 4x6." in refused(
+        "sample", mapped, "--maps", top
+    )
+    np.savez(top, maps=np.zeros((4, 2, 3)))
+    assert "as a tensor of integers, not float32" in refused("sample", mapped, "--maps", top)

@@ -110,7 +110,7 @@ def test_a_run_is_resumed_by_its_folder(call: Callable[..., Any], recipe: Callab
         (GOOD.replace("digits", "nowhere.npz"), r"no file or folder nowhere\.npz"),
         (GOOD.replace("filters", "likelihood: poisson, filters"), "no likelihood 'poisson'"),
         (GOOD.replace("filters", "likelihood: bernoulli, filters"), "bernoulli likelihood is for images of 2 levels"),
-        (GOOD.replace("filters", "context: labels, filters"), r"model\.context must be one of none, label, not"),
+        (GOOD.replace("filters", "context: labels, filters"), r"must be one of none, label, map, label.map, not"),
     ],
 )  # fmt: skip
 def test_recipes_that_cannot_be_used(
@@ -160,3 +160,43 @@ def test_an_output_that_cannot_be_written(recipe: Callable[..., Any], refused: C
     path = recipe(GOOD)
     assert "cannot be written: Not a directory" in refused("train", path, "--out", path / "run")
     assert "is not empty" in refused("train", path, "--out", path.parent)
+
+
+def test_a_model_may_be_given_maps_and_labels(mapped: Path, both: Path) -> None:
+    assert npx.load(mapped).context == npx.Map(1, levels=7)
+    assert npx.load(both).context == npx.Both(npx.ClassLabel(2), npx.Map(1, levels=7))
+    assert npx.load(both).spec == npx.ImageSpec(1, 4, 6, levels=5, ordinal=False)  # as the file itself says
+
+
+def test_maps_may_be_numbers(call: Callable[..., Any], recipe: Callable[..., Any], codes: Path) -> None:
+    arrays = dict(np.load(codes))
+    del arrays["map_levels"]
+    np.savez("numbers.npz", **{**arrays, "maps": arrays["maps"] / 7})
+    said = call("train", recipe(GOOD), "--data.name", "numbers.npz", "--model.context", "map", "--out", "mine")
+    assert said.status == 0, said.err
+    assert npx.load("mine").context == npx.Map(1)
+    assert call("evaluate", "mine").status == 0
+
+
+@pytest.mark.parametrize(("context", "missing"), [("map", "maps"), ("label+map", "maps"), ("label", "labels")])
+def test_a_context_that_the_data_do_not_have(
+    context: str, missing: str, recipe: Callable[..., Any], refused: Callable[..., Any], data: Path, tmp_path: Path
+) -> None:
+    arrays = dict(np.load(data))
+    if missing == "labels":
+        del arrays["labels"]
+    np.savez(tmp_path / "own.npz", **arrays)
+    said = refused("train", recipe(GOOD), "--data.name", tmp_path / "own.npz", "--model.context", context)
+    assert f"model.context is {context}, but {tmp_path / 'own.npz'} has no {missing}." in said
+
+
+def test_maps_of_another_size_and_likelihoods_of_brightness_are_refused(
+    recipe: Callable[..., Any], refused: Callable[..., Any], codes: Path, tmp_path: Path
+) -> None:
+    words = ("train", recipe(GOOD), "--data.name", codes, "--model.context", "map")
+    assert "logistic_mixture likelihood needs levels that are ordered, not names; take categorical" in refused(
+        *words, "--model.likelihood", "logistic_mixture"
+    )
+    np.savez(tmp_path / "own.npz", **{**np.load(codes), "maps": np.zeros((48, 3, 3), int)})
+    words = ("train", recipe(GOOD), "--data.name", tmp_path / "own.npz", "--model.context", "map")
+    assert "A map of 3x3 places cannot be enlarged by whole factors to images of 4x6." in refused(*words)

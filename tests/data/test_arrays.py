@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nextpixel.data.arrays import MOST_LEVELS, read_arrays
+from nextpixel.data.arrays import MOST_LEVELS, read_arrays, read_maps
+from nextpixel.data.dataset import MapKind
 from nextpixel.errors import BadInput
 
 GREY = np.arange(60, dtype=np.uint8).reshape(5, 4, 3)
@@ -220,3 +221,131 @@ def test_a_damaged_byte_is_one_sentence_or_nothing(tmp_path: Path, suffix: str) 
             sentences.append(str(error))
     assert sentences
     assert all(f"damaged.{suffix}" in sentence for sentence in sentences)
+
+
+CODES = np.arange(5 * 8 * 8).reshape(5, 8, 8)
+TOP = np.arange(5 * 4 * 4).reshape(5, 4, 4)
+
+
+def test_maps_of_codes_stand_beside_their_images(save_arrays: Save) -> None:
+    path = save_arrays(train_images=CODES, train_maps=TOP, test_images=CODES[3:], test_maps=TOP[3:])
+    parts = read_arrays(path)
+    assert parts.maps == MapKind(1, levels=80)
+    assert parts.train.maps is not None
+    assert parts.train.maps.dtype == np.uint8
+    assert (parts.train.maps[:, 0] == TOP).all()
+    assert parts.test is not None
+    assert parts.test.maps is not None
+    assert parts.test.maps[:, 0].tolist() == TOP[3:].tolist()
+
+
+def test_the_greatest_code_of_all_splits_counts_unless_the_file_says_how_many(save_arrays: Save) -> None:
+    splits = {"train": CODES[:3], "train_maps": TOP[:3].astype(np.uint8), "test": CODES[3:], "test_maps": TOP[3:]}
+    assert read_arrays(save_arrays(**splits)).maps == MapKind(1, levels=80)
+    assert read_arrays(save_arrays(**splits, map_levels=512)).maps == MapKind(1, levels=512)
+    assert read_arrays(save_arrays(images=CODES, maps=np.zeros((5, 2, 2), bool))).maps == MapKind(1, levels=2)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16])
+def test_maps_of_numbers(save_arrays: Save, kind: type) -> None:
+    parts = read_arrays(save_arrays(images=CODES, maps=(TOP / 8).astype(kind)))
+    assert parts.maps == MapKind(1)
+    assert parts.train.maps is not None
+    assert parts.train.maps.dtype == np.float32
+    assert (parts.train.maps[:, 0] == TOP / 8).all()
+
+
+def test_maps_have_their_axes_as_images_have(save_arrays: Save) -> None:
+    images, first = np.zeros((5, 3, 8, 8), np.uint8), np.zeros((5, 2, 8, 8))
+    for maps in (first, np.moveaxis(first, 1, 3)):
+        assert read_arrays(save_arrays(images=images, maps=maps)).maps == MapKind(2)
+    unclear = np.zeros((5, 1, 4, 2))  # where only the images tell
+    assert read_arrays(save_arrays(images=images, maps=unclear)).maps == MapKind(1)
+    assert read_arrays(save_arrays(images=np.moveaxis(images, 1, 3), maps=unclear)).maps == MapKind(2)
+    with pytest.raises(BadInput, match=r"maps of images in .* has shape \(5, 1, 4, 2\), where both the second and the"):
+        read_arrays(save_arrays(images=CODES, maps=unclear))
+    assert read_arrays(save_arrays(images=CODES, maps=unclear), layout="NHWC").maps == MapKind(2)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sentence"),
+    [
+        ({"images": CODES, "maps": TOP[:4]}, "maps of images in .*own.npz must be 5, one for each image, not 4.$"),
+        (
+            {"train_images": CODES, "train_maps": TOP, "test_images": CODES},
+            "own.npz has maps for other splits, but no test_maps.$",
+        ),
+        (
+            {"train_images": CODES, "test_maps": TOP, "test_images": CODES},
+            "own.npz has maps for other splits, but no train_maps.$",
+        ),
+        (
+            {"images": CODES, "maps": np.full((5, 4, 4), np.nan)},
+            "maps of images in .* must be finite numbers; one is nan",
+        ),
+        ({"images": CODES, "maps": np.full((5, 4, 4), 1e300)}, r"must be finite numbers; one is 1e\+300.$"),
+        (
+            {"images": CODES, "maps": TOP, "map_levels": 79},
+            r"own.npz must hold codes of maps in \[0, 79\); one is 79.$",
+        ),
+        ({"images": CODES, "maps": TOP - 1}, r"own.npz must hold codes of maps in \[0, 79\); one is -1.$"),
+        ({"images": CODES, "maps": TOP, "map_levels": 1}, "own.npz must have from 2 to 1048576 codes of maps, not 1.$"),
+        (
+            {"images": CODES, "maps": TOP / 8, "map_levels": 80},
+            "own.npz has map_levels=80, but its maps are numbers, not integer codes.$",
+        ),
+        ({"images": CODES, "maps": TOP, "map_levels": 0.5}, "map_levels in .* must be one whole number, not float64"),
+        (
+            {"train_images": CODES, "train_maps": TOP, "test_images": CODES, "test_maps": TOP[:, :2]},
+            r"own.npz has test maps of shape \(1, 2, 4\) and training maps of shape \(1, 4, 4\).$",
+        ),
+        (
+            {"train_images": CODES, "train_maps": TOP, "test_images": CODES, "test_maps": TOP / 8},
+            "own.npz has test maps of float32 and training maps of int64 values.$",
+        ),
+        (
+            {"images": CODES, "maps": TOP.astype(complex)},
+            "must be integer codes or floating-point numbers, not complex",
+        ),
+        ({"images": CODES, "maps": np.zeros(5)}, r"maps of images in .* must have shape \(N, H, W\), .*, not \(5,\).$"),
+    ],
+)
+def test_bad_maps_are_named(save_arrays: Save, arrays: dict[str, object], sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        read_arrays(save_arrays(**arrays))
+
+
+def test_a_file_may_say_that_its_levels_are_names(save_arrays: Save) -> None:
+    names, order = save_arrays(images=CODES, ordinal=False), True
+    assert not read_arrays(names).spec.ordinal
+    assert not read_arrays(names, ordinal=order).spec.ordinal
+    assert not read_arrays(save_arrays(codes=CODES, ordinal=[False], levels=512)).spec.ordinal
+    stated = save_arrays(images=CODES, ordinal=True)
+    assert read_arrays(stated).spec.ordinal
+    assert not read_arrays(stated, ordinal=False).spec.ordinal
+    with pytest.raises(BadInput, match=r"ordinal in .*own.npz must be true or false, not int64 values of shape \(\).$"):
+        read_arrays(save_arrays(images=CODES, ordinal=np.int64(3)))
+
+
+@pytest.mark.parametrize("names", [("images", "maps"), ("maps",), ("codes",), ("codes", "levels", "ordinal")])
+def test_maps_without_images(save_arrays: Save, names: tuple[str, ...]) -> None:
+    arrays = {"levels": np.array(80), "ordinal": np.array(False), "maps": CODES} | {names[0]: TOP}
+    maps, labels = read_maps(save_arrays(**{name: arrays[name] for name in names}), 1)
+    assert (maps[:, 0] == TOP).all()
+    assert labels is None
+
+
+def test_maps_without_images_may_have_labels_and_any_axes(save_arrays: Save) -> None:
+    numbers = np.arange(5 * 6 * 4 * 4).reshape(5, 6, 4, 4) / 8
+    for stored in (numbers, np.moveaxis(numbers, 1, 3)):
+        maps, labels = read_maps(save_arrays(images=stored, labels=np.arange(5)), 6)
+        assert (maps == numbers).all()
+        assert labels is not None
+        assert labels.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_what_is_no_maps_is_refused(save_arrays: Save) -> None:
+    with pytest.raises(BadInput, match=r"own\.npz has no images, maps or single array, but train_images, test_images"):
+        read_maps(save_arrays(train_images=TOP, test_images=TOP), 1)
+    with pytest.raises(BadInput, match=r"maps in .*own.npz must be finite numbers; one is inf"):
+        read_maps(save_arrays(maps=np.full((2, 4, 4), np.inf)), 1)

@@ -74,3 +74,13 @@ def test_what_is_taken_of_images_on_disk_stays_there(tmp_path: Path) -> None:
     assert batch.flatten().tolist() == [3, 7, 3]
     assert labels is not None
     assert labels.tolist() == [3, 7, 3]
+
+
+def test_maps_are_taken_with_their_images(tmp_path: Path) -> None:
+    images = np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1)
+    np.save(tmp_path / "maps.npy", images + 100)
+    for maps in (images + 100, np.load(tmp_path / "maps.npy", mmap_mode="r")):
+        some = Split(images, maps=maps).take(np.array([7, 3, 5])).take(slice(2))
+        assert some.images.flatten().tolist() == [7, 3]
+        assert some.maps is not None
+        assert some.maps[:].flatten().tolist() == [107, 103]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nextpixel.data import CATALOGUE, folder, open_data
+from nextpixel.data import CATALOGUE, MapKind, folder, open_data
 from nextpixel.data.lazy import Lazy
 from nextpixel.errors import BadInput
 
@@ -20,6 +20,16 @@ def test_an_array_becomes_three_splits(save_arrays: Save) -> None:
     assert data.classes == 3
     assert [len(split) for split in (data.train, data.validation, data.test)] == [32, 4, 4]
     assert len(open_data(path, validation=10).train) == 26
+
+
+def test_maps_stay_with_their_images_whatever_is_done_to_those(save_arrays: Save) -> None:
+    path = save_arrays(images=IMAGES, maps=IMAGES.astype(np.int16))
+    data = open_data(path, bits=3, limit=3, validation=10)
+    assert data.maps == MapKind(1, 1 + int(IMAGES.max()))
+    for split in (data.train, data.validation, data.test):
+        assert split.maps is not None
+        assert len(split.maps) == len(split) == 3
+        assert (split.images == split.maps // 32).all()
 
 
 def test_a_folder_becomes_three_splits(save_picture: Save, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nextpixel.data import open_data
+from nextpixel.data import MapKind, open_data
 from nextpixel.data.pickled import convert_pickle, read_pickled
 from nextpixel.errors import BadInput
 
@@ -49,6 +49,15 @@ def test_every_protocol(dump: Dump, protocol: int) -> None:
     found = read_pickled(dump(HOMEWORK, protocol))
     assert list(found) == list(HOMEWORK)
     assert all(alike(found[name], array) for name, array in HOMEWORK.items())
+
+
+def test_maps_are_converted_with_their_images(dump: Dump, tmp_path: Path) -> None:
+    maps = {"train_maps": IMAGES[:20, :1, :2, 0], "test_maps": IMAGES[20:, :1, :2, 0]}
+    convert_pickle(dump(HOMEWORK | maps), tmp_path / "own.npz")
+    data = open_data(tmp_path / "own.npz")
+    assert data.maps == MapKind(1, 4)
+    assert data.test.maps is not None
+    assert (data.test.maps[:, 0] == maps["test_maps"]).all()
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

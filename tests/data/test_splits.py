@@ -1,9 +1,10 @@
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from nextpixel.data.dataset import DataSet, Parts, Split
+from nextpixel.data.dataset import DataSet, MapKind, Parts, Split
 from nextpixel.data.splits import ORDER_SEED, cut
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
@@ -88,3 +89,15 @@ def test_a_validation_size_that_is_none(validation: int) -> None:
 def test_a_size_for_a_split_that_exists() -> None:
     with pytest.raises(BadInput, match="own has 2 validation images of its own; validation=3 cuts none"):
         cut(parts(10, validation=split(2)), "own", validation=3)
+
+
+def test_maps_stay_with_their_images() -> None:
+    found = parts(20)
+    found = replace(found, train=replace(found.train, maps=found.train.images + 1000), maps=MapKind(1, 1020))
+    data = cut(found, "own")
+    assert data.maps == found.maps
+    for some in (data.train, data.validation, data.test):
+        assert some.maps is not None
+        assert (some.maps == some.images + 1000).all()
+    own = cut(replace(found, validation=found.train, test=found.train), "own")
+    assert own.maps == found.maps

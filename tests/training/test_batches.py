@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 
+import nextpixel as npx
 from nextpixel.data import Split
 from nextpixel.data.transforms import binarise
 from nextpixel.training.batches import Batches
@@ -28,9 +31,18 @@ def test_the_only_batch_may_be_incomplete() -> None:
 
 
 def test_labels_go_with_their_images() -> None:
-    images, labels = Batches(numbered(9), size=4, seed=0)[1]
-    assert labels is not None
+    images, labels = Batches(numbered(9), size=4, seed=0, context=npx.ClassLabel(9))[1]
     assert images.flatten().tolist() == labels.tolist()
+
+
+def test_maps_go_with_their_images_too() -> None:
+    split = numbered(9)
+    split = replace(split, maps=split.images + 100)
+    images, (labels, maps) = Batches(
+        split, size=4, seed=0, context=npx.Both(npx.ClassLabel(9), npx.Map(1, levels=109))
+    )[1]
+    assert images.flatten().tolist() == labels.tolist() == (maps.flatten() - 100).tolist()
+    assert Batches(split, size=4, seed=0)[1][1] is None
 
 
 def test_a_batch_is_the_same_wherever_a_run_starts() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -14,7 +15,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import nextpixel as npx
-from nextpixel.data import DataSet
+from nextpixel.data import DataSet, MapKind, Split
+from nextpixel.nn.context import Context
 from nextpixel.training import Training, loop, train
 from nextpixel.training.loop import _Loop
 from nextpixel.training.state import Position
@@ -272,3 +274,57 @@ def test_data_that_do_not_fit_are_refused(model: npx.Autoregressive, data: DataS
 
 def test_a_position_tells_its_epoch() -> None:
     assert Position(step=7, per_epoch=4).epoch == 1.75
+
+
+def with_maps(split: Split) -> Split:
+    """The maps are the classes, at four places; the labels are gone."""
+    return replace(split, labels=None, maps=np.tile(split.labels[:, None, None, None], (1, 1, 2, 1)))
+
+
+@pytest.fixture
+def mapped(data: DataSet) -> DataSet:
+    train, validation, test = (with_maps(split) for split in (data.train, data.validation, data.test))
+    return replace(data, classes=None, train=train, validation=validation, test=test, maps=MapKind(1, 2))
+
+
+def test_maps_are_given_in_training_validation_and_samples(
+    mapped: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = npx.build("gated_pixelcnn", mapped.spec, context=npx.Map(1, levels=2), filters=4, blocks=1, head=4)
+    before, drawn, sample = copy_of(model), [], npx.Autoregressive.sample
+
+    def watched(self: npx.Autoregressive, count: int, context: Any = None, **options: Any) -> torch.Tensor:
+        drawn.append(context)
+        return sample(self, count, context, **options)
+
+    monkeypatch.setattr(npx.Autoregressive, "sample", watched)
+    folder = train(model, mapped, out=tmp_path / "a", settings=replace(SETTINGS, samples=20))
+    maps = torch.from_numpy(mapped.validation.maps)
+    with torch.no_grad():
+        nats = -npx.load(folder / "last.safetensors").log_prob(torch.from_numpy(mapped.validation.images), maps).mean()
+    assert rows(folder)[-1]["validation_nats"] == pytest.approx(nats.item(), rel=1e-4)
+    assert [context.tolist() for context in drawn] == [maps.tolist()] * 3  # all 12 of them, at each validation
+    assert not torch.equal(before.state_dict()["encoder.names.weight"], model.state_dict()["encoder.names.weight"])
+
+
+@pytest.mark.parametrize(
+    ("context", "change", "sentence"),
+    [
+        (npx.Map(1, levels=2), {"maps": None}, "needs Map.size=1, levels=2. for each image; these images have none"),
+        (npx.Map(1, levels=2), {"maps": np.ones((12, 1, 3, 5), int)}, "of 3x5 places cannot be enlarged .* of 4x5"),
+        (npx.Map(1, levels=2), {"maps": np.arange(12).reshape(12, 1, 1, 1)}, r"must be in \[0, 2\); one is 2"),
+        (npx.Map(1), {}, "needs a map of 1 features for each image, as a tensor of floating-point numbers, not int64"),
+        (npx.ClassLabel(2), {"labels": np.arange(12)}, r"Class labels must be in \[0, 2\); one is 2"),
+        (npx.ClassLabel(2), {}, "needs a class label"),
+    ],
+)
+def test_what_a_model_cannot_be_given_is_refused_before_anything_is_written(
+    context: Context, change: dict[str, Any], sentence: str, mapped: DataSet, tmp_path: Path
+) -> None:
+    if "labels" in change:
+        mapped = replace(mapped, train=replace(mapped.train, labels=np.zeros(40, np.int64)))
+    data = replace(mapped, validation=replace(mapped.validation, **change))
+    model = npx.build("gated_pixelcnn", data.spec, context=context, filters=4, blocks=1, head=4)
+    with pytest.raises(npx.BadInput, match=sentence):
+        train(model, data, out=tmp_path / "a", settings=SETTINGS)
+    assert not (tmp_path / "a").exists()

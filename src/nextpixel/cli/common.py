@@ -18,8 +18,10 @@ from torch import Tensor
 import nextpixel as npx
 from nextpixel.data import DataSet, open_data
 from nextpixel.errors import BadInput
+from nextpixel.nn.context import Context
 
 Work = TypeVar("Work")
+Part = TypeVar("Part", bound=Context)
 BATCH = 64  # images at once, where it makes no difference to the result
 
 
@@ -145,14 +147,21 @@ def classes_of(model: npx.Model, label: str | None) -> npx.ClassLabel | None:
     Raises:
         BadInput: a label that is not one of the classes.
     """
-    context = model.context
-    if not isinstance(context, npx.ClassLabel):
+    context = part_of(model.context, npx.ClassLabel)
+    if context is None:
         if label is not None:
             raise BadInput(f"This model knows no classes, so --label {label} means nothing to it.")
         return None
     if label not in (None, "all") and (not label.isdecimal() or int(label) >= context.classes):
         raise BadInput(f"The label must be from 0 to {context.classes - 1}, not {label}.")
     return context
+
+
+def part_of(context: Context | None, kind: type[Part]) -> Part | None:
+    """The first part of a context that is of a kind: itself, or one of `Both`."""
+    if isinstance(context, npx.Both):
+        return part_of(context.first, kind) or part_of(context.second, kind)
+    return context if isinstance(context, kind) else None
 
 
 def place(text: str, *suffixes: str) -> Path:
@@ -173,10 +182,13 @@ def place(text: str, *suffixes: str) -> Path:
     return path
 
 
-def write_arrays(path: Path, **arrays: Tensor | int | None) -> None:
-    """Write an npz file, at once or not at all; None is left out, and images are in the smallest dtype."""
+def write_arrays(path: Path, **arrays: Tensor | np.ndarray | int | None) -> None:
+    """Write an npz file, at once or not at all; None is left out, and whole numbers are in the smallest dtype."""
     kept = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
-    small: dict[str, Any] = {name: array.astype(np.min_scalar_type(array.max())) for name, array in kept.items()}
+    small: dict[str, Any] = {
+        name: array if array.dtype.kind == "f" else array.astype(np.min_scalar_type(array.max()))
+        for name, array in kept.items()
+    }
     beside = path.with_name(f".{path.name}.part")
     with beside.open("wb") as file:
         np.savez_compressed(file, **small)

@@ -2,6 +2,7 @@
 
 import re
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from nextpixel.data.arrays import ARRAY_SUFFIXES, read_arrays
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.folder import read_folder, read_image
 from nextpixel.data.transforms import reduce_bits
+from nextpixel.evaluate import given
 
 EXAMPLES = (
     "nextpixel complete runs/digits --known top-half",
@@ -58,16 +60,17 @@ def main(arguments: list[str]) -> None:
 
     out = [place(text, ".png", ".npz") for text in options.out]
     model = npx.load(options.model, device=device(options.device))
-    given, labels = _given(model, options)
-    known = _known(options.known, given, seed=options.seed)
-    labels = _labels(model, options.label, labels, len(given))
-    every = torch.arange(len(given)).repeat_interleave(options.completions)
+    images, split = _images(model, options)
+    known = _known(options.known, images, seed=options.seed)
+    split = _with_label(model, options.label, split)
+    every = torch.arange(len(images)).repeat_interleave(options.completions)
+    spec = model.spec
     completed = torch.cat(
         [
             model.complete(
-                given[every[piece]],
+                images[every[piece]],
                 known[every[piece]],
-                None if labels is None else labels[every[piece]],
+                given(model.context, split, every[piece]),
                 seed=options.seed,
                 temperature=options.temperature,
                 first=piece.start,
@@ -77,46 +80,49 @@ def main(arguments: list[str]) -> None:
     )
     for path in out:
         if path.suffix.lower() == ".png":
-            pictures.write(pictures.completions(given, known, completed, model.spec.levels), path)
+            sheet = pictures.completions(images, known, completed, spec.levels, ordinal=spec.ordinal)
+            pictures.write(sheet, path)
         else:
-            levels = model.spec.levels
-            write_arrays(path, images=completed, given=given, known=known, labels=labels, levels=levels)
-        print(f"{len(given)} images, {options.completions} completions of each: {path}")
+            labels = None if classes_of(model, None) is None else split.labels
+            arrays = {"images": completed, "given": images, "known": known, "labels": labels}
+            write_arrays(path, **arrays, levels=spec.levels, ordinal=None if spec.ordinal else False)
+        print(f"{len(images)} images, {options.completions} completions of each: {path}")
 
 
-def _given(model: npx.Model, options: Namespace) -> tuple[Tensor, Tensor | None]:
-    """The first images of the source, in the model's levels, and their labels if they have any."""
+def _images(model: npx.Model, options: Namespace) -> tuple[Tensor, Split]:
+    """The first images of the source, in the model's levels, and what stands beside them."""
     if options.source is not None and options.data is not None:
         raise npx.BadInput(f"Give either IMAGES ({options.source}) or --data {options.data}, not both.")
     if options.source is None:
         data = data_of(options.model, options)
         name, spec, split = data.name, data.spec, getattr(data, options.split)
     else:
-        parts = _read(options.source)
+        parts = _read(options.source, model.spec)
         name, spec, split = str(options.source), parts.spec, parts.test or parts.train
-    images, labels = split.batch(np.arange(min(options.images, len(split))), np.random.default_rng(options.seed))
+    split = split.take(slice(options.images))
+    images, _ = split.batch(range(len(split)), np.random.default_rng(options.seed))
     wanted = model.spec.levels
-    if spec.ordinal and wanted < spec.levels and wanted.bit_count() == 1:
+    if spec.ordinal and model.spec.ordinal and wanted < spec.levels and wanted.bit_count() == 1:
         images = torch.from_numpy(reduce_bits(images.numpy(), wanted.bit_length() - 1, levels=spec.levels))
         spec = npx.ImageSpec(*spec.shape, levels=wanted)
     check_spec(model, spec, what=name)
-    return images.long(), labels
+    return images.long(), split
 
 
-def _read(source: Path) -> Parts:
+def _read(source: Path, spec: npx.ImageSpec) -> Parts:
     if source.is_dir():
         return read_folder(source)
     if not source.exists():
         raise npx.BadInput(f"There is no file or folder {source}.")
     if source.suffix.lower() in ARRAY_SUFFIXES:
-        return read_arrays(source)
+        return read_arrays(source) if spec.ordinal else read_arrays(source, levels=spec.levels, ordinal=False)
     image = read_image(source)[None]
     return Parts(npx.ImageSpec(*image.shape[1:], levels=256), None, Split(image))
 
 
-def _known(which: str, given: Tensor, *, seed: int) -> Tensor:
+def _known(which: str, images: Tensor, *, seed: int) -> Tensor:
     """The mask of known pixels, (B, 1, H, W)."""
-    count, _, height, width = given.shape
+    count, _, height, width = images.shape
     known = torch.zeros(count, 1, height, width, dtype=torch.bool)
     if which == "top-half":
         known[:, :, : height // 2] = True
@@ -144,14 +150,15 @@ def _share(which: str) -> float:
     return float(found[1]) / 100
 
 
-def _labels(model: npx.Model, label: str | None, labels: Tensor | None, count: int) -> Tensor | None:
+def _with_label(model: npx.Model, label: str | None, split: Split) -> Split:
+    """The split with the class that --label says, for a model of classes."""
     context = classes_of(model, label)
     if context is None:
-        return None
+        return split
     if label == "all":
         raise npx.BadInput("An image is completed as one class; --label all is for sample.")
     if label is not None:
-        return torch.full((count,), int(label))
-    if labels is None:
+        return replace(split, labels=np.full(len(split), int(label)))
+    if split.labels is None:
         raise npx.BadInput(f"The model needs the class of the images, from 0 to {context.classes - 1}: give --label.")
-    return context.check(labels, count, model.spec)
+    return split

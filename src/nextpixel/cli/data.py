@@ -76,10 +76,11 @@ def _show(arguments: list[str]) -> None:
     chosen = np.arange(min(options.images, len(split))) if rows is None else np.concatenate(list(rows.values()))
     images, _ = split.batch(chosen, np.random.default_rng(0))
     if rows is None:
-        picture = pictures.grid(images, data.spec.levels)
+        picture = pictures.grid(images, data.spec.levels, ordinal=data.spec.ordinal)
     else:
         columns = len(chosen) // len(rows)
-        picture = _with_labels(pictures.grid(images, data.spec.levels, columns=columns), [str(label) for label in rows])
+        picture = pictures.grid(images, data.spec.levels, ordinal=data.spec.ordinal, columns=columns)
+        picture = _with_labels(picture, [str(label) for label in rows])
     pictures.write(picture, out)
     print(f"{len(chosen)} {options.split} images of {data.name}{'' if rows is None else ', a row a class'}: {out}")
 

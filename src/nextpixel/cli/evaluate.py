@@ -13,7 +13,7 @@ import nextpixel as npx
 from nextpixel.checks import stepwise_log_prob
 from nextpixel.cli.common import BATCH, Parser, check_spec, data_of, device, exact, pieces, whole, with_bar
 from nextpixel.data import Split
-from nextpixel.evaluate import Bounds, Evaluation, evaluate, evaluate_bounds
+from nextpixel.evaluate import Bounds, Evaluation, evaluate, evaluate_bounds, given
 
 EXAMPLES = (
     "nextpixel evaluate runs/digits",
@@ -124,17 +124,17 @@ def _lines(result: Evaluation | Bounds) -> list[str]:
 
 def _stepwise(model: npx.Model, split: Split, images: int, *, seed: int) -> Stepwise:
     """Compare the two ways on the first images of a split; a pixelvae's decoder, given z."""
-    x, labels = split.batch(np.arange(min(images, len(split))), np.random.default_rng(seed))
-    if isinstance(model, npx.PixelVAE):
-        with torch.no_grad():
-            model, labels = model.decoder, model.posterior(x).mean
-    model = exact(model, "--slow")
+    indices = np.arange(min(images, len(split)))
+    x, _ = split.batch(indices, np.random.default_rng(seed))
+    bounded = model if isinstance(model, npx.PixelVAE) else None
+    stepped = exact(model, "--slow") if bounded is None else bounded.decoder
     differences = []
     with torch.no_grad():
         for piece in with_bar(pieces(len(x)), "sub-pixel by sub-pixel"):
-            context = None if model.context is None or labels is None else labels[piece]
-            whole_image = model.predict(x[piece], context).log_prob(x[piece].to(model.device))
-            one_by_one = stepwise_log_prob(model, x[piece], context)
+            beside = given(model.context, split, indices[piece])
+            context = beside if bounded is None else bounded.posterior(x[piece]).mean
+            whole_image = stepped.predict(x[piece], context).log_prob(x[piece].to(model.device))
+            one_by_one = stepwise_log_prob(stepped, x[piece], context)
             # Where both are −∞ they agree, though their difference is not a number.
             differences.append((whole_image - one_by_one).masked_fill(whole_image == one_by_one, 0.0).abs().max())
     difference = float(torch.stack(differences).max())

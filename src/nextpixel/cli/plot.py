@@ -16,7 +16,6 @@ from nextpixel.cli import plot_latent
 from nextpixel.cli.common import (
     Parser,
     check_spec,
-    classes_of,
     data_of,
     device,
     exact,
@@ -25,6 +24,7 @@ from nextpixel.cli.common import (
     whole,
     with_bar,
 )
+from nextpixel.evaluate import given
 
 EXAMPLES = (
     "nextpixel plot receptive-field runs/digits --pixel 4,4",
@@ -127,7 +127,7 @@ def _figure(arguments: list[str]) -> None:
     parser = Parser(
         "plot figure",
         f"Draw {ACROSS}x{DRAWN + COMPLETED} images: {DRAWN} rows from scratch, then {COMPLETED} rows that complete the "
-        f"top halves of {ACROSS} images, one a column. With classes, a column has that of its image.",
+        f"top halves of {ACROSS} images, one a column. With classes or maps, a column has those of its image.",
         examples=(
             "nextpixel plot figure runs/digits",
             "nextpixel plot figure model.safetensors --data mnist-binary --seed 3 --out figure.png",
@@ -148,29 +148,28 @@ def _figure(arguments: list[str]) -> None:
         raise npx.BadInput(
             f"The figure needs {ACROSS} images; the {options.split} split of {data.name} has {len(split)}."
         )
-    given, labels = split.batch(np.arange(ACROSS), np.random.default_rng(options.seed))
-    pictures.grid(given, model.spec.levels)  # refuses what has no picture, before the work
-    known = torch.zeros(given.shape, dtype=torch.bool)
+    halves, _ = split.batch(np.arange(ACROSS), np.random.default_rng(options.seed))
+    pictures.grid(halves, model.spec.levels, ordinal=model.spec.ordinal)  # refuses what has no picture, before the work
+    known = torch.zeros(halves.shape, dtype=torch.bool)
     known[:, :, : model.spec.height // 2] = True
     rows = DRAWN + COMPLETED
-    labels = None if classes_of(model, None) is None or labels is None else labels.repeat(rows)
     # Nothing is known of the images of the first rows: to complete them is to draw them.
-    given = given.long().repeat(rows, 1, 1, 1)
+    every, halves = np.tile(np.arange(ACROSS), rows), halves.long().repeat(rows, 1, 1, 1)
     known = torch.cat([torch.zeros_like(known).repeat(DRAWN, 1, 1, 1), known.repeat(COMPLETED, 1, 1, 1)])
     images = torch.cat(
         [
             model.complete(
-                given[piece],
+                halves[piece],
                 known[piece],
-                None if labels is None else labels[piece],
+                given(model.context, split, every[piece]),
                 seed=options.seed,
                 temperature=options.temperature,
                 first=piece.start,
             ).cpu()
-            for piece in with_bar(pieces(len(given)), "drawing")
+            for piece in with_bar(pieces(len(halves)), "drawing")
         ]
     )
-    pictures.write(pictures.grid(images, model.spec.levels, columns=ACROSS), out)
+    pictures.write(pictures.grid(images, model.spec.levels, ordinal=model.spec.ordinal, columns=ACROSS), out)
     print(f"{ACROSS * DRAWN} images from scratch, {COMPLETED} completions of each of {ACROSS} top halves: {out}")
 
 

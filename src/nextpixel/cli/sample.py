@@ -1,18 +1,24 @@
 """`nextpixel sample`: new images."""
 
 import math
+from argparse import Namespace
+from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor
 
 import nextpixel as npx
 from nextpixel import pictures
-from nextpixel.cli.common import Parser, classes_of, device, pieces, place, whole, with_bar, write_arrays
+from nextpixel.cli.common import Parser, classes_of, device, part_of, pieces, place, whole, with_bar, write_arrays
+from nextpixel.data import Split
+from nextpixel.data.arrays import read_maps
+from nextpixel.evaluate import given
 
 EXAMPLES = (
     "nextpixel sample runs/digits -n 64",
     "nextpixel sample runs/digits -n 100 --label all --out every-class.png",
     "nextpixel sample model.safetensors -n 1000 --label 3 --temperature 0.9 --out threes.npz threes.png",
+    "nextpixel sample runs/bottom --maps top-samples.npz --out bottom-samples.npz    (one for each map)",
 )
 
 
@@ -20,9 +26,15 @@ def main(arguments: list[str]) -> None:
     """Draw images and write them as a grid or as arrays."""
     parser = Parser("sample", "Draw new images.", examples=EXAMPLES)
     parser.add_model()
-    parser.add_argument("-n", "--images", type=whole(1), default=64, metavar="N", help="how many (default: 64)")
     parser.add_argument(
-        "--label", help="a class, or all: equal numbers of each, a row a class, N rounded up (default: all)"
+        "-n", "--images", type=whole(1), metavar="N", help="how many (default: 64, or one for each of the maps)"
+    )
+    parser.add_argument(
+        "--label",
+        help="a class, or all: equal numbers of each, a row a class, N rounded up (default: all, or that of each map)",
+    )
+    parser.add_argument(
+        "--maps", type=Path, metavar="FILE", help="an npz file of maps, such as samples of a model of coarser codes"
     )
     parser.add_drawing()
     parser.add_argument(
@@ -32,40 +44,65 @@ def main(arguments: list[str]) -> None:
 
     out = [place(text, ".png", ".npz") for text in options.out]
     model = npx.load(options.model, device=device(options.device))
-    labels = _labels(model, options.label, options.images)
-    count = options.images if labels is None else len(labels)
+    beside, spec = _beside(model, options), model.spec
     images = torch.cat(
         [
             model.sample(
                 piece.stop - piece.start,
-                None if labels is None else labels[piece],
+                given(model.context, beside, range(piece.start, piece.stop)),
                 seed=options.seed,
                 temperature=options.temperature,
                 first=piece.start,
             ).cpu()
-            for piece in with_bar(pieces(count), "sampling")
+            for piece in with_bar(pieces(len(beside)), "sampling")
         ]
     )
-    columns = _row_of_a_class(labels)
+    columns = _row_of_a_class(beside)
     for path in out:
         if path.suffix.lower() == ".png":
-            pictures.write(pictures.grid(images, model.spec.levels, columns=columns), path)
+            pictures.write(pictures.grid(images, spec.levels, ordinal=spec.ordinal, columns=columns), path)
         else:
-            write_arrays(path, images=images, labels=labels, levels=model.spec.levels)
-        print(f"{count} images: {path}")
+            arrays = {"images": images, "labels": beside.labels, "maps": beside.maps}
+            write_arrays(path, **arrays, levels=spec.levels, ordinal=None if spec.ordinal else False)
+        print(f"{len(images)} images: {path}")
 
 
-def _labels(model: npx.Model, label: str | None, count: int) -> Tensor | None:
-    """A label for each image, or None for a model without."""
-    context = classes_of(model, label)
-    if context is None:
-        return None
-    if label is None or label == "all":
-        return torch.arange(context.classes).repeat_interleave(math.ceil(count / context.classes))
-    return torch.full((count,), int(label))
+def _beside(model: npx.Model, options: Namespace) -> Split:
+    """What each image is given: a split whose images are still to be drawn."""
+    classes, kind = classes_of(model, options.label), part_of(model.context, npx.Map)
+    maps, labels = _maps(kind, options)
+    count = len(maps) if maps is not None else options.images or 64
+    if classes is None:
+        labels = None
+    elif options.label not in (None, "all"):
+        labels = np.full(count, int(options.label))
+    elif maps is None:
+        labels = np.repeat(np.arange(classes.classes), math.ceil(count / classes.classes))
+    elif options.label == "all" or labels is None:
+        labels = np.arange(count) % classes.classes
+    return Split(np.empty(count if labels is None else len(labels)), labels, maps=maps)
 
 
-def _row_of_a_class(labels: Tensor | None) -> int | None:
-    if labels is None or labels[0] == labels[-1]:
+def _maps(kind: npx.Map | None, options: Namespace) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The maps of --maps, as many as there are to be images, and the labels beside them; None where there are none."""
+    if kind is None:
+        if options.maps is not None:
+            raise npx.BadInput(f"This model is given no maps, so --maps {options.maps} means nothing to it.")
+        return None, None
+    if options.maps is None:
+        raise npx.BadInput("This model needs a map for each image: give --maps FILE.npz.")
+    if not options.maps.is_file():
+        raise npx.BadInput(f"There is no file {options.maps}.")
+    maps, labels = read_maps(options.maps, kind.size)
+    count = options.images or len(maps)
+    if count > len(maps):
+        raise npx.BadInput(f"{options.maps} has {len(maps)} maps, too few for {count} images.")
+    return maps[:count], None if labels is None else labels[:count]
+
+
+def _row_of_a_class(beside: Split) -> int | None:
+    """Images in a row of the picture, where a class has a row."""
+    labels = beside.labels
+    if labels is None or beside.maps is not None or labels[0] == labels[-1]:
         return None
     return int((labels == labels[0]).sum())

@@ -20,6 +20,7 @@ from nextpixel.data import DataSet, open_data
 from nextpixel.errors import BadInput
 from nextpixel.likelihoods import LIKELIHOODS, Categorical
 from nextpixel.models import settings_of
+from nextpixel.nn.context import Context
 from nextpixel.training.loop import train
 from nextpixel.training.settings import Training
 
@@ -101,7 +102,10 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
     parser.add_argument("--model.name", default=name, help=f"one of {', '.join(npx.MODELS)}")
     parser.add_argument("--model.likelihood", default="categorical", help=f"one of {', '.join(LIKELIHOODS)}")
     parser.add_argument(
-        "--model.context", type=Literal["none", "label"], default="none", help="label: images are given their class"
+        "--model.context",
+        type=Literal["none", "label", "map", "label+map"],
+        default="none",
+        help="label: images are given their class; map: the map beside each; label+map: both",
     )
     parser.add_class_arguments(npx.MODELS[name], "model", skip={"spec", "likelihood", "context"})
     if settings_of(LIKELIHOODS.get(likelihood, Categorical)):
@@ -164,12 +168,19 @@ def _override(arguments: list[str], option: str) -> str | None:
     return None
 
 
-def _context(kind: str, data: DataSet) -> npx.ClassLabel | None:
+def _context(kind: str, data: DataSet) -> Context | None:
     if kind == "none":
         return None
-    if data.classes is None:
-        raise BadInput(f"model.context is label, but {data.name} has no labels.")
-    return npx.ClassLabel(data.classes)
+    there: dict[str, Context] = {}
+    if data.classes is not None:
+        there["label"] = npx.ClassLabel(data.classes)
+    if data.maps is not None:
+        there["map"] = npx.Map(data.maps.size, levels=data.maps.levels)
+    for name in kind.split("+"):
+        if name not in there:
+            raise BadInput(f"model.context is {kind}, but {data.name} has no {name}s.")
+    parts = [there[name] for name in kind.split("+")]
+    return parts[0] if len(parts) == 1 else npx.Both(*parts)
 
 
 def _sentence(message: str, parser: ArgumentParser) -> str:

@@ -5,7 +5,7 @@ images, labels = data.train.batch([0, 1, 2], noise)
 """
 
 from nextpixel.data.catalogue import CATALOGUE, CatalogueRow
-from nextpixel.data.dataset import DataSet, Split
+from nextpixel.data.dataset import DataSet, MapKind, Split
 from nextpixel.data.opening import open_data
 
-__all__ = ["CATALOGUE", "CatalogueRow", "DataSet", "Split", "open_data"]
+__all__ = ["CATALOGUE", "CatalogueRow", "DataSet", "MapKind", "Split", "open_data"]

@@ -63,7 +63,7 @@ def _binarised(data: DataSet) -> DataSet:
     """Train is drawn anew for every batch; validation and test once, so that all figures are of the same images."""
 
     def draw_once(split: Split, seed: int) -> Split:
-        return Split(binarise(split.images, np.random.default_rng(seed)), split.labels)
+        return replace(split, images=binarise(split.images, np.random.default_rng(seed)))
 
     return replace(
         data,
@@ -76,7 +76,7 @@ def _binarised(data: DataSet) -> DataSet:
 
 def _thresholded(data: DataSet) -> DataSet:
     splits = {
-        which: Split(threshold(split.images), split.labels)
+        which: replace(split, images=threshold(split.images))
         for which, split in (("train", data.train), ("validation", data.validation), ("test", data.test))
     }
     return replace(data, spec=replace(data.spec, levels=2), **splits)

@@ -1,7 +1,7 @@
-"""What a data set is: three splits of integer images, and labels where there are any."""
+"""What a data set is: three splits of integer images, with labels and maps where there are any."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,11 +22,13 @@ class Split:
             that can be indexed by an array of integers.
         labels: class labels from 0, int64, shape (N,), or None.
         draw: changes the images of every batch anew, with noise (dynamic binarisation), or None.
+        maps: what a `Map` context is given: codes (integers) or numbers (floats), shape (N, d, h, w), or None.
     """
 
     images: Images
     labels: np.ndarray | None = None
     draw: Draw | None = None
+    maps: Images | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -55,7 +57,21 @@ class Split:
     def take(self, indices: np.ndarray | slice) -> "Split":
         """Keep only these images, in this order; those that are not in memory stay where they are."""
         labels = None if self.labels is None else self.labels[indices]
-        return Split(choose(self.images, indices), labels, self.draw)
+        maps = None if self.maps is None else choose(self.maps, indices)
+        return replace(self, images=choose(self.images, indices), labels=labels, maps=maps)
+
+
+@dataclass(frozen=True)
+class MapKind:
+    """What the maps of a data set are.
+
+    Args:
+        size: codes or numbers at each place (d).
+        levels: values that a code can take, 0 … levels − 1; None where the maps are floating-point numbers.
+    """
+
+    size: int
+    levels: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +83,7 @@ class Parts:
     train: Split
     validation: Split | None = None
     test: Split | None = None
+    maps: MapKind | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +94,7 @@ class DataSet:
         name: as it was asked for.
         spec: shape and levels of what `Split.batch` returns.
         classes: how many class labels there are, or None without labels.
+        maps: what the maps beside the images are, or None without maps.
     """
 
     name: str
@@ -85,3 +103,4 @@ class DataSet:
     train: Split
     validation: Split
     test: Split
+    maps: MapKind | None = None

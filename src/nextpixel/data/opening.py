@@ -44,7 +44,8 @@ def open_data(
         validation: how many training images become validation images.
         levels: of an npz or npy file. When None: the file's own scalar `levels`; else 2 for booleans, 256 for uint8,
             and the greatest level of all splits plus one for other integers.
-        ordinal: False when the levels of an npz or npy file are names, such as codes of a VQ-VAE.
+        ordinal: False when the levels of an npz or npy file are names, such as codes of a VQ-VAE. The file may say so
+            itself, by a scalar `ordinal`.
         layout: of an npz or npy file's images with four axes, `NHWC` or `NCHW`; seen from the sizes when None.
 
     Raises:

@@ -43,7 +43,7 @@ def cut(parts: Parts, name: str, *, validation: int | None = None, test: int | N
             f"and {for_test} for test."
         )
     if parts.validation is not None and parts.test is not None:
-        return DataSet(name, parts.spec, parts.classes, parts.train, parts.validation, parts.test)
+        return DataSet(name, parts.spec, parts.classes, parts.train, parts.validation, parts.test, parts.maps)
     order = np.random.default_rng(ORDER_SEED).permutation(images)
     held_out = kept + for_validation
     return DataSet(
@@ -53,4 +53,5 @@ def cut(parts: Parts, name: str, *, validation: int | None = None, test: int | N
         train=parts.train.take(order[:kept]),
         validation=parts.validation or parts.train.take(order[kept:held_out]),
         test=parts.test or parts.train.take(order[held_out:]),
+        maps=parts.maps,
     )

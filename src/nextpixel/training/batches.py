@@ -1,9 +1,13 @@
 """The training batches in their order."""
 
+from typing import Any
+
 import numpy as np
 from torch import Tensor
 
 from nextpixel.data import Split
+from nextpixel.evaluate import given
+from nextpixel.nn.context import Context
 
 
 class Batches:
@@ -15,17 +19,19 @@ class Batches:
         split: the training images.
         size: images in a batch (B).
         seed: of the permutations and of the noise that the split's transform draws.
+        context: what a model is to be given with the images; None for nothing.
     """
 
-    def __init__(self, split: Split, *, size: int, seed: int) -> None:
-        self.split, self.size, self.seed = split, size, seed
+    def __init__(self, split: Split, *, size: int, seed: int, context: Context | None = None) -> None:
+        self.split, self.size, self.seed, self.context = split, size, seed, context
         self.per_epoch = max(1, len(split) // size)
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor | None]:
-        """Images (B, C, H, W) and labels (B,) of a step of the run."""
+    def __getitem__(self, step: int) -> tuple[Tensor, Any]:
+        """Images (B, C, H, W) of a step of the run, and what is given with them."""
         epoch, number = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.split))
         indices = self._order[number * self.size : (number + 1) * self.size]
-        return self.split.batch(indices, np.random.default_rng([self.seed, epoch, number]))
+        images, _ = self.split.batch(indices, np.random.default_rng([self.seed, epoch, number]))
+        return images, given(self.context, self.split, indices)

@@ -18,6 +18,7 @@ from nextpixel.autoregressive import Model
 from nextpixel.checkpoint import save
 from nextpixel.data import DataSet
 from nextpixel.errors import BadInput
+from nextpixel.evaluate import given
 from nextpixel.nn.context import ClassLabel
 from nextpixel.training.batches import Batches
 from nextpixel.training.display import Display
@@ -29,6 +30,8 @@ from nextpixel.training.state import Position, State
 
 # Fabric announces its precision there, which is ours to say.
 logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
+
+_AT_ONCE = 4096  # images whose context is checked at once
 
 
 def train(
@@ -47,7 +50,7 @@ def train(
     (Ctrl-C, or SIGTERM) lets the step finish and saves the state; a second one ends at once.
 
     Args:
-        model: with the data set's spec, and with a `ClassLabel` context if it is to see the labels.
+        model: with the data set's spec; with a `ClassLabel` context if it is to see the labels, a `Map` for the maps.
         data: its train split is learnt, its validation split chooses the best weights.
         out: the run folder.
         settings: how to train; None for the defaults.
@@ -59,7 +62,8 @@ def train(
         The run folder.
 
     Raises:
-        BadInput: a folder that cannot be used, no images, or a loss that is not finite.
+        BadInput: a folder that cannot be used, no images, images without the context that the model needs, or a loss
+            that is not finite.
         KeyboardInterrupt: after an interruption, when the state is saved.
     """
     settings = settings or Training()
@@ -68,6 +72,7 @@ def train(
             raise BadInput(f"{data.name} has no {name} images.")
     if model.spec != data.spec:
         raise BadInput(f"The model is for images {model.spec}, but those of {data.name} are {data.spec}.")
+    _check_context(model, data)
     folder = RunFolder(Path(out), resume=resume)
     with torch.random.fork_rng(), Display(epochs=settings.epochs) as display:
         torch.manual_seed(settings.seed)  # dropout
@@ -98,7 +103,7 @@ class _Loop:
         optimizer = _optimizer(model, settings)
         compiled = cast(torch.nn.Module, torch.compile(model)) if settings.compile else model
         self.wrapped, self.optimizer = self.fabric.setup(compiled, optimizer)
-        self.batches = Batches(data.train, size=settings.batch, seed=settings.seed)
+        self.batches = Batches(data.train, size=settings.batch, seed=settings.seed, context=model.context)
         model.initialise(*self.batches[0])  # a run that is resumed gets its own weights back
         average = MovingAverage(model, decay=settings.ema)
         self.state = State(model, average, optimizer, Position(0, self.batches.per_epoch))
@@ -148,10 +153,10 @@ class _Loop:
         self.rate = self.settings.rate(position.step, self.progress())
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
-        images, labels = self.batches[position.step]
+        images, context = self.batches[position.step]
         self.wrapped.train()
         self.optimizer.zero_grad()
-        loss = -self.log_prob(images, labels).mean()
+        loss = -self.log_prob(images, context).mean()
         nats = loss.item()
         if not math.isfinite(nats):
             raise BadInput(
@@ -208,19 +213,25 @@ class _Loop:
         with torch.no_grad():
             for start in range(0, count, self.settings.batch):
                 indices = np.arange(start, min(count, start + self.settings.batch))
-                total -= self.log_prob(*split.batch(indices, np.random.default_rng(self.settings.seed))).sum().item()
+                images, _ = split.batch(indices, np.random.default_rng(self.settings.seed))
+                total -= self.log_prob(images, given(self.model.context, split, indices)).sum().item()
         return total / count
 
     def draw(self) -> None:
-        """Draw samples of the average weights, always from the same noise, with a column for each class."""
-        count, context = self.settings.samples, self.model.context
+        """Draw samples of the average weights, always from the same noise.
+
+        Classes alone have a column each; maps are those of the first validation images, with their classes if need be.
+        """
+        count, context, spec, columns = self.settings.samples, self.model.context, self.model.spec, None
         if count == 0:
             return
-        labels = columns = None
         if isinstance(context, ClassLabel):
-            labels, columns = torch.arange(count) % context.classes, min(context.classes, count)
-        images = self.model.sample(count, labels, seed=self.settings.seed)
-        sheet = pictures.grid(images, self.model.spec.levels, columns=columns)
+            chosen, columns = torch.arange(count) % context.classes, min(context.classes, count)
+        else:
+            count = count if context is None else min(count, len(self.data.validation))
+            chosen = given(context, self.data.validation, np.arange(count))
+        images = self.model.sample(count, chosen, seed=self.settings.seed)
+        sheet = pictures.grid(images, spec.levels, ordinal=spec.ordinal, columns=columns)
         pictures.write(sheet, self.folder.picture(self.position.step))
 
     def save(self) -> None:
@@ -228,11 +239,8 @@ class _Loop:
             save(self.model, self.folder.last)
         self.state.save(self.folder.state)
 
-    def log_prob(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        images = images.to(self.fabric.device)
-        if labels is None or self.model.context is None:
-            return self.wrapped(images, None)
-        return self.wrapped(images, labels.to(self.fabric.device))
+    def log_prob(self, images: Tensor, context: Any) -> Tensor:
+        return self.wrapped(*self.fabric.to_device((images, context)))
 
     def show(self, nats: float) -> None:
         self.display.show(
@@ -245,6 +253,16 @@ class _Loop:
     def images_per_second(self) -> float:
         images = self.position.steps * min(self.settings.batch, len(self.data.train))
         return images / self.seconds if self.seconds else 0.0
+
+
+def _check_context(model: Model, data: DataSet) -> None:
+    """Refuse labels and maps that the model cannot be given, all of them and before anything is written."""
+    if model.context is None:
+        return
+    for split in (data.train, data.validation):
+        for start in range(0, len(split), _AT_ONCE):
+            indices = np.arange(start, min(len(split), start + _AT_ONCE))
+            model.context.check(given(model.context, split, indices), len(indices), model.spec)
 
 
 def _plain(model: Model, settings: Training) -> dict[str, Any]:

@@ -1,0 +1,171 @@
+"""Codes of images, for a prior over them: each patch of an image is the number of the nearest vector of a codebook.
+
+    python examples/codes.py make --data photos32.npz --patch 4 --codes 512 --out codes.npz
+    nextpixel train recipes/codes-photos32.yaml --data.name codes.npz --out runs/codes
+    nextpixel sample runs/codes -n 64 --out sampled-codes.npz
+    python examples/codes.py decode sampled-codes.npz --codes codes.npz --out samples.png
+
+A VQ-VAE learns an encoder and a decoder; here k-means stands for both, and takes seconds. The file that `make` writes
+is what any other tokenizer has to write: grids of integers, `levels`, `ordinal`. With --top SIZE CODES larger patches
+are coded first (top codes, the maps of the file), and the smaller ones say what is missing (bottom codes).
+"""
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import MiniBatchKMeans
+
+import nextpixel as npx
+from nextpixel import pictures
+from nextpixel.data import open_data
+
+Arrays = dict[str, Any]
+SPLITS = ("train", "validation", "test")
+LEARNT = 100_000  # patches that a codebook is learnt from
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    making = verbs.add_parser("make", help="learn a codebook on training images, and code all images")
+    making.add_argument("--data", required=True, help="a data set's name or path")
+    making.add_argument("--data-root", help="where data sets are")
+    making.add_argument("--patch", type=int, default=4, help="rows and columns that a code stands for (default: 4)")
+    making.add_argument("--codes", type=int, default=512, help="vectors of the codebook (default: 512)")
+    making.add_argument("--top", type=int, nargs=2, metavar=("SIZE", "CODES"), help="the same of the top codes")
+    making.add_argument("--out", type=Path, default=Path("codes.npz"))
+    making.add_argument("--seed", type=int, default=0)
+    decoding = verbs.add_parser("decode", help="turn sampled codes into images")
+    decoding.add_argument(
+        "samples", type=Path, help="what `nextpixel sample` wrote: images, and maps if there are top codes"
+    )
+    decoding.add_argument("--codes", type=Path, required=True, help="what `make` wrote")
+    decoding.add_argument("--out", type=Path, default=Path("samples.png"))
+    verbs.add_parser("entropy", help="bits a code without a prior").add_argument("codes", type=Path)
+    options = parser.parse_args()
+    try:
+        {"make": make, "decode": decode, "entropy": entropy}[options.verb](options)
+    except (npx.BadInput, OSError) as error:
+        parser.exit(2, f"codes.py: {error}\n")
+
+
+def make(options: argparse.Namespace) -> None:
+    data = open_data(options.data, options.data_root)
+    noise = np.random.default_rng(options.seed)
+    splits = {name: getattr(data, name) for name in SPLITS}
+    images = {name: split.batch(range(len(split)), noise)[0].numpy() for name, split in splits.items()}
+    labels = {f"{name}_labels": split.labels for name, split in splits.items() if split.labels is not None}
+    about: Arrays = {"image_shape": np.array(data.spec.shape), "image_levels": np.array(data.spec.levels)}
+    top: Arrays = {}
+    if options.top is not None:
+        size, codes = options.top
+        top_book = learn(cut(images["train"], size), codes, options.seed)
+        top = {f"{name}_maps": assign(those, size, top_book) for name, those in images.items()}
+        images = {name: those - paint(top[f"{name}_maps"], top_book, data.spec) for name, those in images.items()}
+        top |= {"map_levels": np.array(codes), "top_codebook": top_book}
+    book = learn(cut(images["train"], options.patch), options.codes, options.seed)
+    grids = {f"{name}_images": assign(those, options.patch, book) for name, those in images.items()}
+    about |= {"levels": np.array(options.codes), "ordinal": np.array(False), "codebook": book}
+    made: Arrays = {**grids, **top, **labels, **about}
+    np.savez_compressed(options.out, **made)
+    missing = images["test"] - paint(grids["test_images"], book, data.spec)
+    noise_to_signal = float((missing.astype(np.float64) ** 2).mean()) / (data.spec.levels - 1) ** 2
+    print(f"{options.out}: {', '.join(f'{len(splits[name]):,} {name}' for name in SPLITS)} images")
+    print(f"test images decoded from their codes: PSNR {-10 * math.log10(noise_to_signal):.2f} dB")
+    describe(made)
+
+
+def decode(options: argparse.Namespace) -> None:
+    made = load(options.codes, "codebook", "image_shape", "image_levels")
+    samples = load(options.samples, "images")
+    spec = npx.ImageSpec(*made["image_shape"].tolist(), levels=int(made["image_levels"]))
+    images = paint(samples["images"], made["codebook"], spec)
+    if "top_codebook" in made:
+        if "maps" not in samples:
+            raise npx.BadInput(f"{options.samples} has no maps, the top codes that its codes were sampled for.")
+        images += paint(samples["maps"], made["top_codebook"], spec)
+    levels = images.round().clip(0, spec.levels - 1).astype(np.int64)
+    pictures.write(pictures.grid(levels, spec.levels), options.out)
+    print(f"{len(levels)} images: {options.out}")
+
+
+def entropy(options: argparse.Namespace) -> None:
+    describe(load(options.codes, "train_images", "test_images", "levels"))
+
+
+def describe(made: Arrays) -> None:
+    """Print what a code costs without a prior: what a prior must be below."""
+    for grids, levels, name in (("images", "levels", "codes"), ("maps", "map_levels", "top codes")):
+        if levels not in made:
+            continue
+        count = int(made[levels])
+        train, test = (np.bincount(made[f"{split}_{grids}"].ravel(), minlength=count) for split in ("train", "test"))
+        own, learnt = bits(test, test), bits(test, train + 1)
+        size = made[f"test_{grids}"][0].size
+        print(f"test images, {size} {name} of {count}: order-0 entropy {own:.4f} bits/code")
+        print(f"  under the histogram of the training {name}, each count plus one: {learnt:.4f} bits/code")
+
+
+def load(path: Path, *names: str) -> Arrays:
+    """The arrays of an npz file, those names among them."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    for name in names:
+        if name not in arrays:
+            raise npx.BadInput(f"{path} has no array {name}, but {', '.join(arrays)}.")
+    return arrays
+
+
+def bits(counts: NDArray[np.integer], model: NDArray[np.integer]) -> float:
+    """The mean of −log₂ of the model's shares, over codes that come in such numbers."""
+    there = counts > 0
+    return float(-(counts[there] * np.log2(model[there] / model.sum())).sum() / counts.sum())
+
+
+def learn(patches: NDArray[np.float32], codes: int, seed: int) -> NDArray[np.float32]:
+    """A codebook, shape (codes, numbers of a patch)."""
+    if not 2 <= codes <= len(patches):
+        raise npx.BadInput(f"There must be from 2 to {len(patches):,} codes, one a patch, not {codes}.")
+    some = np.random.default_rng(seed).permutation(len(patches))[:LEARNT]
+    means = MiniBatchKMeans(codes, random_state=seed, batch_size=4096, max_iter=20).fit(patches[some])
+    return np.asarray(means.cluster_centers_, np.float32)
+
+
+def cut(images: NDArray[Any], size: int) -> NDArray[np.float32]:
+    """Images (N, C, H, W) into patches, (N·h·w, C·size·size)."""
+    count, channels, height, width = images.shape
+    if size < 1 or height % size or width % size:
+        raise npx.BadInput(f"Patches of {size}x{size} do not fill images of {height}x{width}.")
+    grid = images.reshape(count, channels, height // size, size, width // size, size)
+    return grid.transpose(0, 2, 4, 1, 3, 5).reshape(-1, channels * size * size).astype(np.float32)
+
+
+def assign(images: NDArray[Any], size: int, book: NDArray[np.float32]) -> NDArray[np.integer]:
+    """The nearest vector of the codebook for each patch, (N, h, w)."""
+    patches = cut(images, size)
+    lengths = (book**2).sum(1)
+    pieces = [
+        (lengths - 2 * patches[start : start + 4096] @ book.T).argmin(1) for start in range(0, len(patches), 4096)
+    ]
+    grid = np.concatenate(pieces).reshape(len(images), images.shape[2] // size, images.shape[3] // size)
+    return grid.astype(np.min_scalar_type(len(book) - 1))
+
+
+def paint(codes: NDArray[np.integer], book: NDArray[np.float32], spec: npx.ImageSpec) -> NDArray[np.float32]:
+    """Codes (N, h, w) or (N, 1, h, w) into images, (N, C, H, W)."""
+    count, height, width = len(codes), *codes.shape[-2:]
+    if codes.max() >= len(book):
+        raise npx.BadInput(f"The codebook has {len(book)} vectors, but one of the codes is {codes.max()}.")
+    if height * width * book.shape[1] != spec.subpixels:
+        raise npx.BadInput(f"Grids of {height}x{width} codes of {book.shape[1]} numbers are not images {spec}.")
+    patches = book[codes.reshape(count, height, width)]
+    patches = patches.reshape(count, height, width, spec.channels, spec.height // height, spec.width // width)
+    return patches.transpose(0, 3, 1, 4, 2, 5).reshape(count, *spec.shape)
+
+
+if __name__ == "__main__":
+    main()
