@@ -13,7 +13,7 @@ import nextpixel as npx
 from nextpixel.checks import stepwise_log_prob
 from zoo import Case, images
 
-_TINY = {"latent": 1, "encoder": 2, "maps": 2, "filters": 6, "blocks": 1, "head": 6, "depth": 1}
+_TINY: dict[str, Any] = {"latent": 1, "encoder": 2, "maps": 2, "filters": 6, "blocks": 1, "head": 6, "depth": 1}
 VAES = [
     Case("pixelvae", "bernoulli", 1, None, _TINY),
     Case("pixelvae", "categorical", 1, None, _TINY | {"condition": "vector", "norm": "none", "depth": 0}),

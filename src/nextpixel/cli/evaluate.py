@@ -126,17 +126,15 @@ def _stepwise(model: npx.Model, split: Split, images: int, *, seed: int) -> Step
     """Compare the two ways on the first images of a split; a pixelvae's decoder, given z."""
     indices = np.arange(min(images, len(split)))
     x, _ = split.batch(indices, np.random.default_rng(seed))
-    latent = None
-    if isinstance(model, npx.PixelVAE):
-        with torch.no_grad():
-            model, latent = model.decoder, model.posterior(x).mean
-    model = exact(model, "--slow")
+    bounded = model if isinstance(model, npx.PixelVAE) else None
+    stepped = exact(model, "--slow") if bounded is None else bounded.decoder
     differences = []
     with torch.no_grad():
         for piece in with_bar(pieces(len(x)), "sub-pixel by sub-pixel"):
-            context = given(model.context, split, indices[piece]) if latent is None else latent[piece]
-            whole_image = model.predict(x[piece], context).log_prob(x[piece].to(model.device))
-            one_by_one = stepwise_log_prob(model, x[piece], context)
+            beside = given(model.context, split, indices[piece])
+            context = beside if bounded is None else bounded.posterior(x[piece]).mean
+            whole_image = stepped.predict(x[piece], context).log_prob(x[piece].to(model.device))
+            one_by_one = stepwise_log_prob(stepped, x[piece], context)
             # Where both are −∞ they agree, though their difference is not a number.
             differences.append((whole_image - one_by_one).masked_fill(whole_image == one_by_one, 0.0).abs().max())
     difference = float(torch.stack(differences).max())

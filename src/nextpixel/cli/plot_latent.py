@@ -23,7 +23,7 @@ def latents(arguments: list[str]) -> None:
     z = torch.from_numpy(np.random.default_rng(options.seed).standard_normal((ROWS, model.latent)))
     every = z.repeat_interleave(COLUMNS, 0)
     made = _drawn(options, len(every), lambda piece, **settings: model.decode(every[piece], **settings))
-    pictures.write(pictures.grid(made, model.spec.levels, columns=COLUMNS), out)
+    pictures.write(pictures.grid(made, model.spec.levels, ordinal=model.spec.ordinal, columns=COLUMNS), out)
     print(f"{ROWS} latent vectors, a row of {COLUMNS} images given each: {out}")
 
 
@@ -37,7 +37,9 @@ def reconstructions(arguments: list[str]) -> None:
     given = _given(model, options, options.images)
     every = given.repeat_interleave(COLUMNS, 0)
     made = _drawn(options, len(every), lambda piece, **settings: model.reconstruct(every[piece], **settings))
-    sheet = pictures.completions(given, torch.ones(given.shape, dtype=torch.bool), made, model.spec.levels)
+    sheet = pictures.completions(
+        given, torch.ones(given.shape, dtype=torch.bool), made, model.spec.levels, ordinal=model.spec.ordinal
+    )
     pictures.write(sheet, out)
     print(f"{len(given)} images, {COLUMNS} reconstructions of each: {out}")
 
@@ -54,7 +56,8 @@ def interpolations(arguments: list[str]) -> None:
     x, y = given[::2], given[1::2]
     drawn = model.interpolate(x, y, options.steps, seed=options.seed, temperature=options.temperature).cpu()
     rows = torch.cat([x.unsqueeze(1), drawn, y.unsqueeze(1)], 1)
-    pictures.write(pictures.grid(rows.flatten(0, 1), model.spec.levels, columns=options.steps + 2), out)
+    sheet = pictures.grid(rows.flatten(0, 1), model.spec.levels, ordinal=model.spec.ordinal, columns=options.steps + 2)
+    pictures.write(sheet, out)
     print(f"{len(x)} pairs of images, {options.steps} steps from one to the other: {out}")
 
 
