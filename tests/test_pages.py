@@ -38,6 +38,7 @@ def test_the_example_of_the_readme_runs() -> None:
     assert names["bits"].shape == (16,)
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_about_codes_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In their order, on 60 small photographs with small networks; `make` finds the file that the page names."""
     monkeypatch.chdir(tmp_path)

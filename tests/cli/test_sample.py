@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import nextpixel as npx
+from nextpixel import pictures
 from nextpixel.data import MapKind
 from nextpixel.data.arrays import read_arrays
 
@@ -101,7 +102,8 @@ def test_samples_of_one_model_are_the_maps_of_another(call: Callable[..., Any], 
     parts = read_arrays(Path("a.npz"))  # which makes it a data set of its own
     assert (parts.spec, parts.maps) == (npx.load(mapped).spec, MapKind(1, levels=7))
     with Image.open("a.png") as picture:
-        assert len(set(picture.convert("RGB").get_flattened_data())) > 3  # names have colours
+        shown = set(picture.convert("RGB").get_flattened_data()) - {tuple(pictures.GAP.tolist())}
+    assert any(len(set(colour)) > 1 for colour in shown)  # names are not grey
     assert call("sample", mapped, "--maps", top, "-n", 2, "--seed", 3, "--out", "b.npz").status == 0
     assert (np.load("b.npz")["images"] == arrays["images"][:2]).all()
 
