@@ -55,6 +55,11 @@ def packed(kernels: Tensor, batch: int) -> Tensor:
     return kernels.contiguous().t()
 
 
+def multiply_row(x: Tensor, kernels: Tensor, bias: Tensor) -> Tensor:
+    """The same at all places of a row, and with kernels as they are: (B, W, D) by (O, D) to (B, W, O)."""
+    return F.linear(x, kernels, bias)
+
+
 def add(x: Tensor | None, y: Tensor | None) -> Tensor | None:
     """The sum of those that are there; None if neither is."""
     return y if x is None else x if y is None else x + y
