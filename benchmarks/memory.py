@@ -1,12 +1,14 @@
 """Peak memory of a training step of PixelSNAIL's attention, with the kernel that is chosen and with whole matrices.
 
     python benchmarks/memory.py                     # the paper's layer: 256 features, 1 head, 32x32, 8 images
-    python benchmarks/memory.py --part attention    # without its residual blocks
+    python benchmarks/memory.py --part attention --size 64    # without its residual blocks; of larger images
 
-Each is measured in a process of its own, by the largest resident size less that before the step.
+Each is measured in a process of its own, by the largest resident size less that before the step. There the allocator
+gives back at once what is freed; else what it keeps for later is more than what is asked for.
 """
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
@@ -35,7 +37,8 @@ def main() -> None:
         print(f"{options.kernel:<16}{_peak(options) / 2**20:8.0f} MiB")
         return
     for kernel in KERNELS:
-        subprocess.run([sys.executable, __file__, *sys.argv[1:], "--kernel", kernel], check=True)
+        command = [sys.executable, __file__, *sys.argv[1:], "--kernel", kernel]
+        subprocess.run(command, check=True, env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"})
 
 
 def _peak(options: argparse.Namespace) -> int:
@@ -43,6 +46,7 @@ def _peak(options: argparse.Namespace) -> int:
     torch.manual_seed(0)
     grid = (options.size, options.size)
     layer = AttentionLayer(3, 256, blocks=5, keys=16, values=128, heads=1, context=0, dropout=0.5)
+    layer.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     x, image, places = (torch.randn(options.batch, size, *grid) for size in (256, 3, 2))
     query, keys, values = (torch.randn(options.batch, size, *grid, requires_grad=True) for size in (16, 16, 128))
     before = _resident()

@@ -1,6 +1,7 @@
 """Likelihoods: how many numbers the network gives for a pixel, and the distributions they mean."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from nextpixel.errors import BadInput, whole
 from nextpixel.spec import ImageSpec, centres
 
 ALL = slice(None)
+
+Conditional = Callable[[Tensor, slice], distributions.Finite]
+"""Gets levels (B, S, *) and the channels asked for; gives their distribution, each given the channels before it."""
 
 
 class Likelihood(ABC):
@@ -32,7 +36,6 @@ class Likelihood(ABC):
     def couples(self) -> bool:
         """Whether a channel's distribution depends on the pixel's channels before it, whatever the network sees."""
 
-    @abstractmethod
     def distribution(self, parameters: Tensor, levels: Tensor, channels: slice = ALL) -> distributions.Finite:
         """What the network's numbers mean.
 
@@ -45,6 +48,11 @@ class Likelihood(ABC):
         Returns:
             Batch shape (B, S, *).
         """
+        return self.given(parameters)(levels, channels)
+
+    @abstractmethod
+    def given(self, parameters: Tensor) -> Conditional:
+        """`distribution` of these parameters, for several calls: what no level changes is computed once."""
 
 
 class Bernoulli(Likelihood):
@@ -63,8 +71,8 @@ class Bernoulli(Likelihood):
     def couples(self) -> bool:
         return False
 
-    def distribution(self, parameters: Tensor, levels: Tensor, channels: slice = ALL) -> distributions.Bernoulli:
-        return distributions.Bernoulli(parameters[:, channels], validate_args=False)
+    def given(self, parameters: Tensor) -> Conditional:
+        return lambda levels, channels: distributions.Bernoulli(parameters[:, channels], validate_args=False)
 
 
 class Categorical(Likelihood):
@@ -81,9 +89,9 @@ class Categorical(Likelihood):
     def couples(self) -> bool:
         return False
 
-    def distribution(self, parameters: Tensor, levels: Tensor, channels: slice = ALL) -> distributions.Categorical:
-        logits = parameters.unflatten(1, (-1, self._levels))[:, channels].movedim(2, -1)
-        return distributions.Categorical(logits, validate_args=False)
+    def given(self, parameters: Tensor) -> Conditional:
+        logits = parameters.unflatten(1, (-1, self._levels)).movedim(2, -1)  # (B, S, *, L)
+        return lambda levels, channels: distributions.Categorical(logits[:, channels], validate_args=False)
 
 
 class LogisticMixture(Likelihood):
@@ -120,26 +128,30 @@ class LogisticMixture(Likelihood):
     def couples(self) -> bool:
         return self._channels > 1
 
-    def distribution(self, parameters: Tensor, levels: Tensor, channels: slice = ALL) -> distributions.LogisticMixture:
+    def given(self, parameters: Tensor) -> Conditional:
         numbers = parameters.unflatten(1, (-1, self._mixtures)).movedim(2, -1)  # (B, P / K, *, K)
-        count = channels.stop or self._channels
-        weights, means, log_scales = numbers[:, :1].log_softmax(-1), numbers[:, 1:], numbers[:, 1 + self._channels :]
-        coefficients = numbers[:, 1 + 2 * self._channels :].tanh()
-        values = centres(levels.to(parameters.dtype), self._levels).unsqueeze(-1)
-        moved = [means[:, 0]]
-        for channel in range(1, count):
-            before = channel * (channel - 1) // 2
-            own = coefficients[:, before : before + channel]
-            moved.append(means[:, channel] + (own * values[:, :channel]).sum(1))
-        means, log_scales = torch.stack(moved, 1), log_scales[:, :count].clamp(min=self.LEAST_LOG_SCALE)
-        if count > 1:
-            seen = logistic.log_prob(
-                levels[:, : count - 1].unsqueeze(-1), means[:, :-1], log_scales[:, :-1], self._levels
-            )
-            weights = torch.cat((weights, weights + seen.cumsum(1)), 1)
-        return distributions.LogisticMixture(
-            weights[:, channels], means[:, channels], log_scales[:, channels], self._levels, validate_args=False
-        )
+        sizes = (1, self._channels, self._channels, self._channels * (self._channels - 1) // 2)
+        weights, means, log_scales, coefficients = numbers.split(sizes, 1)
+        weights, log_scales = weights.log_softmax(-1), log_scales.clamp(min=self.LEAST_LOG_SCALE)
+        coefficients = coefficients.tanh()
+
+        def conditional(levels: Tensor, channels: slice) -> distributions.LogisticMixture:
+            count = channels.stop or self._channels
+            known = levels[:, : count - 1].unsqueeze(-1)
+            values = centres(known.to(parameters.dtype), self._levels)
+            moved, after, own_scales = [means[:, 0]], weights, log_scales[:, :count]
+            for channel in range(1, count):
+                before = channel * (channel - 1) // 2
+                own = coefficients[:, before : before + channel]
+                moved.append(means[:, channel] + (own * values[:, :channel]).sum(1))
+            own_means = torch.stack(moved, 1)
+            if count > 1:
+                seen = logistic.log_prob(known, own_means[:, :-1], own_scales[:, :-1], self._levels)
+                after = torch.cat((weights, weights + seen.cumsum(1)), 1)
+            parts = after[:, channels], own_means[:, channels], own_scales[:, channels]
+            return distributions.LogisticMixture(*parts, self._levels, validate_args=False)
+
+        return conditional
 
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {

@@ -86,10 +86,10 @@ def unroll(
             for substep in range(network.substeps):
                 before = substep * each
                 levels = images[:, before : before + each, row, column]
-                parameters = network.step(column, substep, state)
+                distribution = likelihood.given(network.step(column, substep, state))
                 for draw in draws if row in visited else ():
                     site = Site(row, column, slice(before + draw.start, before + draw.stop))
-                    levels[:, draw].copy_(choose(site, likelihood.distribution(parameters, levels, draw)))
+                    levels[:, draw].copy_(choose(site, distribution(levels, draw)))
                 network.observe(column, substep, levels, state)
     return images
 

@@ -35,6 +35,12 @@ def test_pmf_is_exp_log_prob_and_sums_to_one(make: Callable[[], Finite]) -> None
 
 
 @every
+def test_cumulative_probabilities_are_sums_of_the_pmf(make: Callable[[], Finite]) -> None:
+    distribution = make()
+    torch.testing.assert_close(distribution.cumulative(), distribution.pmf().cumsum(-1))
+
+
+@every
 def test_icdf_is_the_first_level_whose_cumulative_probability_exceeds_the_number(make: Callable[[], Finite]) -> None:
     distribution = make()
     cumulative = distribution.pmf().cumsum(-1)

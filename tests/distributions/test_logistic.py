@@ -51,6 +51,14 @@ def test_probabilities_sum_to_one(levels: int) -> None:
         assert (total - 1).abs().max() < tolerance
 
 
+def test_cumulative_probabilities_ascend_to_one_for_extreme_parameters() -> None:
+    means, log_scales = torch.tensor(list(itertools.product(EXTREME, EXTREME))).unsqueeze(-1).unbind(1)
+    for levels in (2, 256):
+        cumulative = LogisticMixture(torch.zeros(81, 1), means, log_scales, levels).cumulative()
+        assert (cumulative.diff(dim=-1) >= 0).all()
+        assert (cumulative[:, -1] == 1).all()
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_gradients_are_finite_for_extreme_parameters(channels: int) -> None:
     likelihood = likelihoods.LogisticMixture(ImageSpec(channels, 1, 1, levels=256), mixtures=2)

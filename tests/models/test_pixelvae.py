@@ -11,6 +11,7 @@ from torch.distributions import Normal
 
 import nextpixel as npx
 from nextpixel.checks import stepwise_log_prob
+from nextpixel.models.gated_pixelcnn import GatedPixelCNN
 from zoo import Case, images
 
 _TINY: dict[str, Any] = {"latent": 1, "encoder": 2, "maps": 2, "filters": 6, "blocks": 1, "head": 6, "depth": 1}
@@ -168,14 +169,16 @@ def test_completions_from_the_posterior_go_with_what_is_known() -> None:
     with torch.no_grad():
         for weight in model.parameters():
             weight.zero_()
-        model.encoder.layers[0].weight[0, 0, 1, 1] = 1.0
-        model.encoder.layers[2].weight[0, 0, 1, 1] = 1.0
+        for layer in (model.encoder.layers[0], model.encoder.layers[2]):
+            assert isinstance(layer, torch.nn.Conv2d)
+            layer.weight[0, 0, 1, 1] = 1.0
         model.encoder.read.weight[0].view(2, 4, 4)[0] = 0.5
         model.encoder.read.bias[:] = torch.tensor([-1.0, -6.0])
-        head = model.decoder.backbone.head_context
-        head.weight[0] = 20.0
-        head.weight[1] = -20.0
-        model.decoder.backbone.parameters_of.weight[0, :2, 0, 0] = torch.tensor([1.0, -1.0])
+        drawing = model.decoder.backbone
+        assert isinstance(drawing, GatedPixelCNN)
+        assert drawing.head_context is not None
+        drawing.head_context.weight[:2, 0, 0, 0] = torch.tensor([20.0, -20.0])
+        drawing.parameters_of.weight[0, :2, 0, 0] = torch.tensor([1.0, -1.0])
     bright = torch.ones(8, 1, 4, 4, dtype=torch.long)
     known = torch.zeros(8, 1, 4, 4, dtype=torch.bool)
     known[:, :, :3] = True

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nextpixel.nn.attention import Memory, attend
 
@@ -41,3 +42,10 @@ def test_a_memory_recalls_the_same(heads: int) -> None:
 
 def test_the_first_place_attends_to_nothing() -> None:
     assert not attend(*_random(4, 4, 6, grid=(3, 4)), heads=1)[:, :, 0, 0].any()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_no_kernel_that_holds_a_weight_for_each_pair_of_places_is_needed(layout: torch.memory_format) -> None:
+    query, keys, values = (part.contiguous(memory_format=layout) for part in _random(4, 4, 6, grid=(3, 4)))
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # which raises, unless that one will do
+        attend(query, keys, values, heads=2)

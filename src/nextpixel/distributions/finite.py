@@ -12,8 +12,8 @@ from torch.distributions import Distribution, constraints
 class Finite(Distribution, ABC):
     """A distribution over the integers 0 … L − 1, elementwise over `batch_shape`.
 
-    A subclass says what the probabilities are (`log_prob`, `log_pmf`, `temper`, `expand`); what can be drawn or
-    computed from them is here, once, so that a sampler cannot differ from the likelihood.
+    A subclass says what the probabilities are (`log_prob`, `log_pmf`, `cumulative`, `temper`, `expand`); what can be
+    drawn or computed from them is here, once, so that a sampler cannot differ from the likelihood.
     """
 
     has_enumerate_support = True
@@ -21,6 +21,10 @@ class Finite(Distribution, ABC):
     @abstractmethod
     def log_pmf(self) -> Tensor:
         """Log-probability of every level in nats, shape (*batch_shape, L)."""
+
+    @abstractmethod
+    def cumulative(self) -> Tensor:
+        """Probability of each level and those below it, shape (*batch_shape, L); a little off 1 at the last."""
 
     @abstractmethod
     def temper(self, temperature: float) -> "Finite":
@@ -39,7 +43,7 @@ class Finite(Distribution, ABC):
         Returns:
             Levels, int64. A level of probability zero is never returned.
         """
-        cumulative = self.pmf().cumsum(-1)
+        cumulative = self.cumulative()
         # Rounding leaves the last sum a little off 1; measured in its own total, no number points past the last level.
         threshold = value.unsqueeze(-1) * cumulative[..., -1:]
         return (cumulative <= threshold).sum(-1)
@@ -107,6 +111,9 @@ class Bernoulli(Finite):
     def log_pmf(self) -> Tensor:
         return F.logsigmoid(torch.stack((-self.logits, self.logits), -1))
 
+    def cumulative(self) -> Tensor:
+        return self.pmf().cumsum(-1)
+
     def temper(self, temperature: float) -> "Bernoulli":
         return Bernoulli(self.logits / temperature, validate_args=False)
 
@@ -140,6 +147,9 @@ class Categorical(Finite):
 
     def log_pmf(self) -> Tensor:
         return F.log_softmax(self.logits, -1)
+
+    def cumulative(self) -> Tensor:
+        return self.pmf().cumsum(-1)
 
     def temper(self, temperature: float) -> "Categorical":
         return Categorical(self.logits / temperature, validate_args=False)

@@ -92,6 +92,16 @@ class LogisticMixture(Finite):
         parts = (self.means.unsqueeze(-2), self.log_scales.unsqueeze(-2))
         return (self.log_weights.log_softmax(-1).unsqueeze(-2) + log_prob(levels, *parts, self.levels)).logsumexp(-1)
 
+    def cumulative(self) -> Tensor:
+        # That of a logistic is its value at the level's upper edge: no sum over levels, and no logarithms.
+        half, dtype = 1 / (self.levels - 1), self.means.dtype
+        edges = torch.linspace(half - 1, 1 - half, self.levels - 1, dtype=dtype, device=self.means.device)
+        edges = F.pad(edges, (0, 1), value=torch.inf)
+        inverse = torch.exp(-self.log_scales.clamp(SMALLEST, -SMALLEST)).unsqueeze(-1)
+        # In place: fresh memory for (*batch_shape, K, L) numbers would take longer than the arithmetic.
+        below = (edges - self.means.unsqueeze(-1)).mul_(inverse).sigmoid_()
+        return (self.log_weights.softmax(-1).unsqueeze(-2) @ below).squeeze(-2)
+
     def temper(self, temperature: float) -> Categorical:
         return Categorical(self.log_pmf() / temperature, validate_args=False)
 

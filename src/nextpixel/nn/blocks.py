@@ -112,7 +112,7 @@ class BlockLeft(Block[DownRight]):
         return BlockLeftState(
             enter=self.enter.init_state(batch, width),
             leave=self.leave.init_state(batch, width),
-            above=beside[0].contiguous() if beside else None,
+            above=beside[0].flatten(1).contiguous() if beside else None,
             left=ops.packed(beside[1].flatten(1), batch) if len(beside) > 1 else None,
             bias=None if self.context is None else self.context(context),
         )
@@ -121,9 +121,9 @@ class BlockLeft(Block[DownRight]):
         """Do what depends on rows above: the block's own last row, and a row of the stream above, (B, 2D, 1, W)."""
         addend = None
         if self.beside is not None and above is not None and state.above is not None:
-            addend = ops.convolve(above, state.above, self.beside.bias)
+            addend = ops.multiply_row(places_of(above), state.above, self.beside.bias)
         self.enter.begin_row(state.enter, addend)
-        self.leave.begin_row(state.leave, None if state.bias is None else row_of(state.bias, row))
+        self.leave.begin_row(state.leave, None if state.bias is None else places_of(row_of(state.bias, row)))
 
     def step(self, x: Tensor, column: int, left: Tensor | None, state: "BlockLeftState") -> Tensor:
         """The block at one place.
@@ -148,7 +148,7 @@ class BlockLeftState(NamedTuple):
 
     Attributes:
         enter, leave: of its convolutions.
-        above: kernels for the stream above, if that comes in.
+        above: kernels for the stream above, if that comes in, (D, 2D).
         left: of 2D features to D, for what comes in beside from its own stream, `ops.packed`.
         bias: of the context, (B, 2D, 1 or H, 1 or W).
     """
@@ -158,6 +158,11 @@ class BlockLeftState(NamedTuple):
     above: Tensor | None
     left: Tensor | None
     bias: Tensor | None
+
+
+def places_of(row: Tensor) -> Tensor:
+    """A row of features, (B, O, 1, W), place by place: (B, W, O)."""
+    return row.squeeze(2).transpose(1, 2)
 
 
 class BlockPlace(Block[Dense]):

@@ -222,6 +222,7 @@ class Lane:
         cells: for each colour and column, where to write its features: a view (B, D_g).
         windows: for each colour and column, what its sub-step sees: a view (B, length).
         row: all cells, as a view (B, D, 1, W), where they are kept.
+        padded: the same with the padding, all numbers in order: (B, (reach + W) · D).
     """
 
     def __init__(
@@ -237,7 +238,7 @@ class Lane:
     ) -> None:
         features = sum(colours)
         columns, times = (width, 1) if keep else (1, width)
-        row = like.new_zeros(batch, (reach + columns) * features)
+        self.padded = row = like.new_zeros(batch, (reach + columns) * features)
         starts = [sum(colours[:colour]) for colour in range(len(colours))]
         self.cells = [
             [row.narrow(1, (reach + column) * features + start, size) for column in range(columns)] * times

@@ -55,6 +55,11 @@ def packed(kernels: Tensor, batch: int) -> Tensor:
     return kernels.contiguous().t()
 
 
+def multiply_row(x: Tensor, kernels: Tensor, bias: Tensor) -> Tensor:
+    """The same at all places of a row, and with kernels as they are: (B, W, D) by (O, D) to (B, W, O)."""
+    return F.linear(x, kernels, bias)
+
+
 def add(x: Tensor | None, y: Tensor | None) -> Tensor | None:
     """The sum of those that are there; None if neither is."""
     return y if x is None else x if y is None else x + y
@@ -80,7 +85,8 @@ def concat_elu(x: Tensor, *, out: Tensor | None = None) -> Tensor:
 def attention(query: Tensor, keys: Tensor, values: Tensor, *, causal: bool = False) -> Tensor:
     """Values weighted by the softmax of query · key / √d: (B, heads, N, d), (…, M, d), (…, M, v) to (…, N, v).
 
-    Kernels that never hold all N · M weights want keys as long as values, so zeros make up for what is missing.
+    The kernel that never holds all N · M weights wants keys as long as values, so zeros make up for what is missing,
+    and the features of a place side by side: else torch takes the one that does, and does not say so.
 
     Args:
         query, keys, values: of places.
@@ -90,7 +96,7 @@ def attention(query: Tensor, keys: Tensor, values: Tensor, *, causal: bool = Fal
     if query.shape[2] == 1:  # of one query there is one row of weights, and no zeros to be copied to all keys
         return torch.matmul(torch.matmul(query * scale, keys.transpose(2, 3)).softmax(-1), values)
     width = max(query.shape[-1], size)
-    query, keys, values = (F.pad(part, (0, width - part.shape[-1])) for part in (query, keys, values))
+    query, keys, values = (F.pad(part, (0, width - part.shape[-1])).contiguous() for part in (query, keys, values))
     seen = F.scaled_dot_product_attention(query, keys, values, is_causal=causal, scale=scale)
     return seen[..., :size]
 

@@ -79,13 +79,19 @@ class DownRight(WeightNorm):
         weight = self.weight()
         inputs = weight.shape[1]
         lane = Lane(weight, batch, width, reach=1, colours=[inputs], lengths=[2 * inputs])
-        matrix = ops.packed(weight[:, :, 1].transpose(1, 2).flatten(1), batch)
-        return DownRightState(weight[:, :, :1].contiguous(), matrix, lane, lane.cells[0], lane.windows[0], [])
+        above, own = weight.permute(2, 0, 3, 1).flatten(2)  # (O, 2D): a window is places, then features
+        seen = lane.padded.unfold(1, 2 * inputs, self.stride * inputs)
+        return DownRightState(above.contiguous(), ops.packed(own, batch), seen, lane.cells[0], lane.windows[0], [])
 
     def begin_row(self, state: "DownRightState", addend: Tensor | None = None) -> None:
-        """Do what depends on the row above, which the last steps have seen; `addend` is added to the output's row."""
-        above = ops.convolve(F.pad(state.lane.row, (1, 0)), state.above, self.bias, stride=(1, self.stride))
-        state.addends = columns_of(above if addend is None else above + addend)
+        """Do what depends on the row above, which the last steps have seen.
+
+        Args:
+            state: from `init_state`.
+            addend: is added to the output's row, (B, 1 or W', O).
+        """
+        above = ops.multiply_row(state.seen, state.above, self.bias)
+        state.addends = (above if addend is None else above.add_(addend)).unbind(1)
 
     def step(self, column: int, state: "DownRightState") -> Tensor:
         """The output at one place, (B, O), once the input's place below it is in its cell.
@@ -102,9 +108,9 @@ class DownRightState:
     """What `DownRight` keeps during an unroll.
 
     Attributes:
-        above: kernels for the row above.
+        above: kernels for the row above, (O, 2D).
         matrix: for its own row, of 2D features to O, `ops.packed`.
-        lane: the input's row.
+        seen: what the output at each of its columns sees of the input's last row, (B, W', 2D).
         cells: where the input of each column goes, (B, D).
         windows: what the output at each column of the input sees, (B, 2D).
         addends: what the row above adds, for each column of the output, (B, O).
@@ -112,7 +118,7 @@ class DownRightState:
 
     above: Tensor
     matrix: Tensor
-    lane: Lane
+    seen: Tensor
     cells: Sequence[Tensor]
     windows: Sequence[Tensor]
     addends: Sequence[Tensor]
