@@ -234,6 +234,19 @@ def test_free_bits_give_no_gradient_to_what_costs_less() -> None:
     assert costly(x).mean().allclose(expected.mean())
 
 
+@pytest.mark.parametrize("log_scale", [-40.0, 40.0])
+def test_a_posterior_that_jumped_far_off_can_come_back(log_scale: float) -> None:
+    model = build(VAES[0], 3, 2).train()
+    with torch.no_grad():
+        model.encoder.read.bias[model.latent :] = log_scale
+    loss = -model(images(model.spec, 4)).mean()
+    loss.backward()
+    assert loss.isfinite()
+    assert model.encoder.read.bias.grad is not None
+    # Downhill is back: to larger deviations from tiny ones, and the other way round.
+    assert (model.encoder.read.bias.grad[model.latent :].sign() == (1.0 if log_scale > 0 else -1.0)).all()
+
+
 def _again(model: npx.PixelVAE, x: torch.Tensor) -> torch.Tensor:
     """The z that the next call of the model in training will draw."""
     state = torch.random.get_rng_state()

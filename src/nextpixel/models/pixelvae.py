@@ -19,7 +19,7 @@ from nextpixel.spec import ImageSpec
 from nextpixel.typing import PerImage
 from nextpixel.unroll import draw, generators, noise
 
-WIDEST = 10.0  # logarithm of a posterior's standard deviation, up or down
+NARROWEST, WIDEST = -8.0, 2.0  # logarithms of a posterior's standard deviation, beyond which it changes slowly
 
 
 class Elbo(NamedTuple):
@@ -316,7 +316,7 @@ class PixelVAE(Model):
         numbers = self.encoder(self.entry(x))
         numbers = numbers.to(torch.promote_types(numbers.dtype, torch.float32))  # bfloat16 is for convolutions
         mean, log_scale = numbers.chunk(2, 1)
-        return Independent(Normal(mean, log_scale.clamp(-WIDEST, WIDEST).exp(), validate_args=False), 1)
+        return Independent(Normal(mean, _bounded(log_scale).exp(), validate_args=False), 1)
 
     def _elbo(self, x: Tensor, posterior: "Independent[Normal]", numbers: Tensor) -> Elbo:
         kl = kl_divergence(posterior.base_dist, Normal(0.0, 1.0)).sum(1)
@@ -331,6 +331,12 @@ class PixelVAE(Model):
     def _refuse(self, context: object) -> None:
         if context is not None:
             raise BadInput("A pixelvae is conditioned on its latent vector only, so it takes no context.")
+
+
+def _bounded(x: Tensor) -> Tensor:
+    """The same numbers, growing only as logarithms outside of what standard deviations are: a wild step can be undone."""
+    over, under = (x - WIDEST).clamp(min=0), (NARROWEST - x).clamp(min=0)
+    return x.clamp(NARROWEST, WIDEST) + over.log1p() - under.log1p()
 
 
 def _moved(posterior: "Independent[Normal]", numbers: Tensor) -> Tensor:
