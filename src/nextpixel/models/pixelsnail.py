@@ -171,15 +171,15 @@ class AttentionLayer(nn.Module):
 
     def init_state(self, batch: int, width: int, places: int, context: Tensor | None) -> "AttentionState":
         values = len(self.to_content.bias) - self.keys
-        room = self.to_content.bias.new_zeros(batch, self.heads, places, (self.keys + values) // self.heads)
+        room = [self.to_content.bias.new_zeros(batch, self.heads, places, n // self.heads) for n in (self.keys, values)]
         return AttentionState(
-            x=room.new_zeros(0),
+            x=room[0].new_zeros(0),
             blocks=[block.init_state(batch, width, context) for block in self.blocks],
             content=self.content.init_state(batch),
             to_content=self.to_content.matrix(batch),
             query=self.query.init_state(batch),
             to_query=self.to_query.matrix(batch),
-            memory=Memory(room[..., : self.keys // self.heads], room[..., self.keys // self.heads :]),
+            memory=Memory(*room),  # apart, as reading every second part of a line takes as long as reading it all
             mix=self.mix.init_state(batch),
         )
 

@@ -57,7 +57,8 @@ def packed(kernels: Tensor, batch: int) -> Tensor:
 
 def multiply_row(x: Tensor, kernels: Tensor, bias: Tensor) -> Tensor:
     """The same at all places of a row, and with kernels as they are: (B, W, D) by (O, D) to (B, W, O)."""
-    return F.linear(x, kernels, bias)
+    # The windows of a single image are read where they are; those of several would be copied image by image.
+    return F.linear(x if len(x) == 1 else x.contiguous(), kernels, bias)
 
 
 def add(x: Tensor | None, y: Tensor | None) -> Tensor | None:
