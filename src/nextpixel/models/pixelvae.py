@@ -334,7 +334,7 @@ class PixelVAE(Model):
 
 
 def _bounded(x: Tensor) -> Tensor:
-    """The same numbers, growing only as logarithms outside of what standard deviations are: a wild step can be undone."""
+    """The same numbers, growing only as logarithms outside of what deviations are: a wild step can be undone."""
     over, under = (x - WIDEST).clamp(min=0), (NARROWEST - x).clamp(min=0)
     return x.clamp(NARROWEST, WIDEST) + over.log1p() - under.log1p()
 
