@@ -180,7 +180,7 @@ CASES = (
     + [  # levels that are names, given a coarser grid of names; and decoders of a latent vector
         Case(name, "categorical", channels, context, _SMALL[name], blind=name in _BLIND, ordinal=False)
         for name in _SMALL
-        for channels, context in ((1, npx.Map(1, levels=3)), (3, None))
+        for channels, context in ((1, npx.Map(1, levels=4)), (3, None))
     ]
     + [_case(name, "categorical", 1, npx.Latent(2, maps=3)) for name in _SMALL]
     + [_case("gated_pixelcnn", "logistic_mixture", 3, npx.Latent(2, maps=3), mixtures=2)]
