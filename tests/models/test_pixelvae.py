@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import torch
 from scipy import stats
-from torch.distributions import Normal
+from torch.distributions import Normal, kl_divergence
 
 import nextpixel as npx
 from nextpixel.checks import stepwise_log_prob
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
+from nextpixel.models.pixelvae import _way
 from zoo import Case, images
 
 _TINY: dict[str, Any] = {"latent": 1, "encoder": 2, "maps": 2, "filters": 6, "blocks": 1, "head": 6, "depth": 1}
@@ -245,6 +246,24 @@ def test_a_posterior_that_jumped_far_off_can_come_back(log_scale: float) -> None
     assert model.encoder.read.bias.grad is not None
     # Downhill is back: to larger deviations from tiny ones, and the other way round.
     assert (model.encoder.read.bias.grad[model.latent :].sign() == (1.0 if log_scale > 0 else -1.0)).all()
+
+
+def test_free_bits_are_for_each_latent_number() -> None:
+    model = build(VAES[3], 3, 2).train()
+    x = images(model.spec, 4)
+    each = kl_divergence(model.posterior(x).base_dist, Normal(0.0, 1.0)).mean(0).detach()
+    model.free_nats = each.sort().values[1].item()  # more than one number costs, less than another
+    counted = model.decoder(x, _again(model, x)).mean() - model(x).mean()
+    assert counted.item() == pytest.approx(each.clamp(min=model.free_nats).sum().item(), rel=1e-6)
+    assert counted.item() > each.sum().item()
+
+
+def test_a_way_goes_from_one_vector_to_the_other_and_is_not_shorter_between() -> None:
+    x, y = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    way = _way(x, y, 3)[0]
+    assert way[0].allclose(x[0], atol=1e-5)
+    assert way[2].allclose(y[0], atol=1e-5)
+    assert way[1].allclose(torch.tensor([2.0, 2.0]) / 2**0.5, atol=1e-5)  # of length 2, in the middle of both
 
 
 def _again(model: npx.PixelVAE, x: torch.Tensor) -> torch.Tensor:
