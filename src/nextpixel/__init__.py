@@ -1,9 +1,10 @@
 """Deep autoregressive image models: exact likelihoods, samples, completions."""
 
-from nextpixel.autoregressive import Autoregressive, Backbone, Model
+from nextpixel.autoregressive import Autoregressive, Backbone
 from nextpixel.checkpoint import load, save
 from nextpixel.errors import BadInput
 from nextpixel.evaluate import bits_per_dim
+from nextpixel.model import Model
 from nextpixel.models import MODELS, build
 from nextpixel.models.pixelvae import PixelVAE
 from nextpixel.nn.context import Both, ClassLabel, Latent, Map, Vector

@@ -9,8 +9,8 @@ import safetensors
 import torch
 from safetensors.torch import save as serialize
 
-from nextpixel.autoregressive import Model
 from nextpixel.errors import BadInput
+from nextpixel.model import Model
 from nextpixel.models import build
 from nextpixel.nn.context import restore
 from nextpixel.spec import ImageSpec

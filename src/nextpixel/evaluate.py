@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nextpixel.autoregressive import Model, evaluating
 from nextpixel.data import Split
 from nextpixel.errors import BadInput
+from nextpixel.model import Model, evaluating
 from nextpixel.models.pixelvae import PixelVAE
 from nextpixel.nn.context import Both, ClassLabel, Context, Map
 from nextpixel.spec import ImageSpec

@@ -5,9 +5,10 @@ import inspect
 from dataclasses import asdict
 from typing import Any, Literal, overload
 
-from nextpixel.autoregressive import Autoregressive, Backbone, Model
+from nextpixel.autoregressive import Autoregressive, Backbone
 from nextpixel.errors import BadInput
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
+from nextpixel.model import Model
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
 from nextpixel.models.pixelcnn import PixelCNN
 from nextpixel.models.pixelcnnpp import PixelCNNpp

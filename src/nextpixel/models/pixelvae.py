@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
-from nextpixel.autoregressive import Autoregressive, Model, check_count, evaluating
+from nextpixel.autoregressive import Autoregressive
 from nextpixel.errors import BadInput, one_of, whole
 from nextpixel.likelihoods import Likelihood
+from nextpixel.model import Model, check_count, evaluating
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
 from nextpixel.nn.context import Latent, Vector
 from nextpixel.nn.embedding import entry

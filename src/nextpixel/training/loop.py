@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer, RMSprop
 
 from nextpixel import pictures
-from nextpixel.autoregressive import Model
 from nextpixel.checkpoint import save
 from nextpixel.data import DataSet
 from nextpixel.errors import BadInput
 from nextpixel.evaluate import given
+from nextpixel.model import Model
 from nextpixel.nn.context import ClassLabel
 from nextpixel.training.batches import Batches
 from nextpixel.training.display import Display
