@@ -1,10 +1,12 @@
-"""Peak memory of a training step of PixelSNAIL's attention, with the kernel that is chosen and with whole matrices.
+"""Peak memory of what could need much: PixelSNAIL's attention, and grids of thousands of names.
 
     python benchmarks/memory.py                     # the paper's layer: 256 features, 1 head, 32x32, 8 images
     python benchmarks/memory.py --part attention --size 64    # without its residual blocks; of larger images
+    python benchmarks/memory.py --part names        # 8 grids of 32x32 places with 8,192 names, a small network
 
-Each is measured in a process of its own, by the largest resident size less that before the step. There the allocator
-gives back at once what is freed; else what it keeps for later is more than what is asked for.
+Attention is measured with the kernel that is chosen and with whole matrices; names in training, evaluation, sampling.
+Each is measured in a process of its own, by the largest resident size less that before. There the allocator gives back
+at once what is freed; else what it keeps for later is more than what is asked for.
 """
 
 import argparse
@@ -12,10 +14,12 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+import nextpixel as npx
 from nextpixel.models.pixelsnail import AttentionLayer
 from nextpixel.nn.attention import attend
 from nextpixel.nn.blocks import features
@@ -26,36 +30,66 @@ KERNELS = {
 }
 
 
+NAMES = 8192
+CASES = {"layer": tuple(KERNELS), "attention": tuple(KERNELS), "names": ("training step", "evaluation", "sampling")}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("layer", "attention"), default="layer")
+    parser.add_argument("--part", choices=tuple(CASES), default="layer")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--size", type=int, default=32)
-    parser.add_argument("--kernel", choices=list(KERNELS), help=argparse.SUPPRESS)
+    parser.add_argument("--case", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.kernel:
-        print(f"{options.kernel:<16}{_peak(options) / 2**20:8.0f} MiB")
+    if options.case:
+        print(f"{options.case:<16}{_peak(options) / 2**20:8.0f} MiB")
         return
-    for kernel in KERNELS:
-        command = [sys.executable, __file__, *sys.argv[1:], "--kernel", kernel]
+    for case in CASES[options.part]:
+        command = [sys.executable, __file__, *sys.argv[1:], "--case", case]
         subprocess.run(command, check=True, env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"})
 
 
 def _peak(options: argparse.Namespace) -> int:
-    """Bytes that a forward and a backward pass take at most."""
+    """Bytes that the work takes at most."""
     torch.manual_seed(0)
+    work = _names(options) if options.part == "names" else _attention(options)
+    before = _resident()
+    work()
+    return _resident() - before
+
+
+def _attention(options: argparse.Namespace) -> Callable[[], object]:
+    """A forward and a backward pass."""
     grid = (options.size, options.size)
     layer = AttentionLayer(3, 256, blocks=5, keys=16, values=128, heads=1, context=0, dropout=0.5)
     layer.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     x, image, places = (torch.randn(options.batch, size, *grid) for size in (256, 3, 2))
     query, keys, values = (torch.randn(options.batch, size, *grid, requires_grad=True) for size in (16, 16, 128))
-    before = _resident()
-    with sdpa_kernel(KERNELS[options.kernel]):
-        if options.part == "layer":
-            layer(features(x), image, places, None).plain.sum().backward()
-        else:
-            attend(query, keys, values, heads=1).sum().backward()
-    return _resident() - before
+
+    def work() -> None:
+        with sdpa_kernel(KERNELS[options.case]):
+            if options.part == "layer":
+                layer(features(x), image, places, None).plain.sum().backward()
+            else:
+                attend(query, keys, values, heads=1).sum().backward()
+
+    return work
+
+
+def _names(options: argparse.Namespace) -> Callable[[], object]:
+    spec = npx.ImageSpec(1, options.size, options.size, levels=NAMES, ordinal=False)
+    model = npx.build("gated_pixelcnn", spec, filters=16, blocks=1, head=16)
+    x = torch.randint(NAMES, (options.batch, *spec.shape))
+
+    def evaluation() -> None:
+        with torch.inference_mode():
+            model.log_prob(x)
+
+    return {
+        "training step": lambda: model(x).sum().backward(),
+        "evaluation": evaluation,
+        "sampling": lambda: model.sample(options.batch),
+    }[options.case]
 
 
 def _resident() -> int:

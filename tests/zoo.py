@@ -11,6 +11,7 @@ import torch
 
 import nextpixel as npx
 from nextpixel.nn.context import Context
+from nextpixel.nn.latent import Conv, Dense
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,9 @@ class Case:
             for weight in model.parameters():
                 values = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
                 weight.copy_(values / weight[0].numel() ** 0.5 if weight.ndim > 1 else 1 + values / 4)
+            for layer in model.modules():
+                if isinstance(layer, Conv | Dense):  # which scale them
+                    layer.weight.div_(layer.scale)
             for name, buffer in model.named_buffers():  # of batch norm, which must use them as they are
                 if name.endswith(("running_mean", "running_var")):
                     buffer.copy_(1 + torch.rand(buffer.shape, generator=generator, dtype=torch.float64))

@@ -13,6 +13,7 @@ import nextpixel as npx
 from nextpixel.checks import stepwise_log_prob
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
 from nextpixel.models.pixelvae import _way
+from nextpixel.nn.latent import Conv
 from zoo import Case, images
 
 _TINY: dict[str, Any] = {"latent": 1, "encoder": 2, "maps": 2, "filters": 6, "blocks": 1, "head": 6, "depth": 1}
@@ -20,7 +21,7 @@ VAES = [
     Case("pixelvae", "bernoulli", 1, None, _TINY),
     Case("pixelvae", "categorical", 1, None, _TINY | {"condition": "vector", "norm": "none", "depth": 0}),
     Case("pixelvae", "categorical", 1, None, _TINY, ordinal=False),
-    Case("pixelvae", "logistic_mixture", 3, None, _TINY | {"mixtures": 2, "latent": 3}),
+    Case("pixelvae", "logistic_mixture", 3, None, _TINY | {"mixtures": 2, "latent": 3, "spread": 0.7}),
 ]
 every_vae = pytest.mark.parametrize("case", VAES, ids=str)
 with_a_line = pytest.mark.parametrize("case", VAES[:3], ids=str)  # one latent number, to be integrated over
@@ -171,9 +172,9 @@ def test_completions_from_the_posterior_go_with_what_is_known() -> None:
         for weight in model.parameters():
             weight.zero_()
         for layer in (model.encoder.layers[0], model.encoder.layers[2]):
-            assert isinstance(layer, torch.nn.Conv2d)
-            layer.weight[0, 0, 1, 1] = 1.0
-        model.encoder.read.weight[0].view(2, 4, 4)[0] = 0.5
+            assert isinstance(layer, Conv)
+            layer.weight[0, 0, 1, 1] = 1 / layer.scale
+        model.encoder.read.weight[0].view(2, 4, 4)[0] = 0.5 / model.encoder.read.scale
         model.encoder.read.bias[:] = torch.tensor([-1.0, -6.0])
         drawing = model.decoder.backbone
         assert isinstance(drawing, GatedPixelCNN)
@@ -235,6 +236,29 @@ def test_free_bits_give_no_gradient_to_what_costs_less() -> None:
     assert costly(x).mean().allclose(expected.mean())
 
 
+def test_spread_is_the_deviation_of_posteriors_means_over_images_each_of_which_has_its_own() -> None:
+    model = build(VAES[3], 5, 4).train()
+    x = images(model.spec, 64)
+    for _ in range(1000):  # until the running statistics are those of these images
+        mean = model.posterior(x).mean.detach()
+    assert mean.mean(0).abs().max() < 1e-6
+    assert 0.6 < mean.std(0).max() < 0.72
+    alone = torch.cat([model.eval().posterior(image).mean for image in x[:5].split(1)])
+    assert alone.allclose(mean[:5])
+
+
+@pytest.mark.parametrize("size", [8, 32])
+def test_at_the_start_posteriors_tell_images_apart(size: int) -> None:
+    torch.manual_seed(0)
+    model = npx.build("pixelvae", npx.ImageSpec(3, size, size, levels=256), "logistic_mixture", depth=3)
+    assert isinstance(model, npx.PixelVAE)
+    grey = torch.arange(0, 256, 16).view(-1, 1, 1, 1).expand(-1, 3, size, size)
+    with torch.no_grad():
+        assert model.posterior(grey).mean.std(0).mean() > 0.1
+        told = model.decoder.encoder(torch.randn(64, model.latent))
+    assert 0.1 < told.std(0).mean() < 1
+
+
 @pytest.mark.parametrize("log_scale", [-40.0, 40.0])
 def test_a_posterior_that_jumped_far_off_can_come_back(log_scale: float) -> None:
     model = build(VAES[0], 3, 2).train()
@@ -249,7 +273,7 @@ def test_a_posterior_that_jumped_far_off_can_come_back(log_scale: float) -> None
 
 
 def test_free_bits_are_for_each_latent_number() -> None:
-    model = build(VAES[3], 3, 2).train()
+    model = build(VAES[3], 3, 2, spread=0.0).train()
     x = images(model.spec, 4)
     each = kl_divergence(model.posterior(x).base_dist, Normal(0.0, 1.0)).mean(0).detach()
     model.free_nats = each.sort().values[1].item()  # more than one number costs, less than another
@@ -309,6 +333,7 @@ def test_what_has_no_exact_answer_is_refused_with_what_to_take() -> None:
         ({"warmup": -2}, "warmup must be .* not -2"),
         ({"free_bits": -0.1}, "free_bits must be at least 0 and finite, not -0.1"),
         ({"free_bits": math.inf}, "free_bits must be at least 0 and finite, not inf"),
+        ({"spread": -0.5}, "spread must be at least 0 and finite, not -0.5"),
     ],
 )
 def test_impossible_settings_are_refused(arguments: dict, sentence: str) -> None:

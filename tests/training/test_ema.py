@@ -61,3 +61,17 @@ def test_in_place_lends_the_average_even_if_the_work_fails() -> None:
     with pytest.raises(RuntimeError):
         work()
     assert (model.weight.item(), average.average["weight"].item()) == (own, mean)
+
+
+def test_running_statistics_are_averaged_with_the_weights_that_they_belong_to() -> None:
+    model = nn.BatchNorm1d(1)
+    average = MovingAverage(model, decay=0.2)
+    assert model.running_mean is not None
+    for value in (1.0, 2.0):
+        model.running_mean.fill_(value)
+        average.update()
+    by_hand = 2 / 11 * (0.9 * 1.0) + 9 / 11 * 2.0  # they began at 0; the decays are 1/10 and 2/11
+    with average.in_place():
+        assert model.running_mean.item() == pytest.approx(by_hand)
+    assert model.running_mean.item() == 2.0
+    assert "num_batches_tracked" not in average.average

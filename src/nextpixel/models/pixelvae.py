@@ -15,12 +15,13 @@ from nextpixel.model import Model, check_count, evaluating
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
 from nextpixel.nn.context import Latent, Vector
 from nextpixel.nn.embedding import entry
-from nextpixel.nn.latent import Summary
+from nextpixel.nn.latent import Summary, Whitened
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import PerImage
 from nextpixel.unroll import draw, generators, noise
 
 NARROWEST, WIDEST = -8.0, 2.0  # logarithms of a posterior's standard deviation, beyond which it changes slowly
+START = -0.7  # that logarithm for the mean image at the start: narrower than the prior, so that z tells images apart
 
 
 class Elbo(NamedTuple):
@@ -58,6 +59,8 @@ class PixelVAE(Model):
         filters, blocks, kernel, first_kernel, head, norm, dropout, colours: of the decoder, as of `gated_pixelcnn`.
         free_bits: of the divergence of each latent number, averaged over a batch, that training does not count [2].
         warmup: batches of training in which the weight of the divergence rises from 0 to 1 [3].
+        spread: standard deviation over images that the means of the posteriors are given, with no correlation between
+            latent numbers, so that none can be the same for all images, nor all tell the same [6]; 0 leaves them.
 
     References:
         [1] Gulrajani et al., PixelVAE: A Latent Variable Model for Natural Images, 2016.
@@ -65,6 +68,7 @@ class PixelVAE(Model):
         [3] Bowman et al., Generating Sentences from a Continuous Space, 2015.
         [4] Burda et al., Importance Weighted Autoencoders, 2015.
         [5] Rezende et al., Stochastic Backpropagation and Approximate Inference in Deep Generative Models, 2014.
+        [6] Zhu et al., A Batch Normalized Inference Network Keeps the KL Vanishing Away, 2020.
 
     Example:
         >>> import nextpixel as npx
@@ -97,6 +101,7 @@ class PixelVAE(Model):
         colours: Literal["dependent", "independent"] = "dependent",
         free_bits: float = 0.0,
         warmup: int = 0,
+        spread: float = 0.0,
     ) -> None:
         super().__init__()
         if context:
@@ -106,15 +111,19 @@ class PixelVAE(Model):
         whole(depth, "depth", least=0)
         whole(warmup, "warmup", least=0)
         one_of(condition, "condition", ("map", "vector"))
-        if not isinstance(free_bits, int | float) or not 0 <= free_bits < math.inf:
-            raise BadInput(f"free_bits must be at least 0 and finite, not {free_bits!r}.")
+        for name, value in (("free_bits", free_bits), ("spread", spread)):
+            if not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise BadInput(f"{name} must be at least 0 and finite, not {value!r}.")
         self.spec, self.context, self.recipe = spec, None, {}
-        self.latent, self.free_nats, self.warmup = latent, free_bits * math.log(2), warmup
+        self.latent, self.free_nats, self.warmup, self.spread = latent, free_bits * math.log(2), warmup, spread
         self.entry = entry(spec)
         summary = Summary(
             spec.channels * self.entry.features, 2 * latent, spec.height, spec.width, filters=encoder, depth=depth
         )
+        with torch.no_grad():
+            summary.read.bias[latent:] = START
         self.encoder = summary.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.whitened = Whitened(latent) if spread else None
         given = Latent(latent, maps) if condition == "map" else Vector(latent)
         drawing = GatedPixelCNN(
             spec,
@@ -317,6 +326,8 @@ class PixelVAE(Model):
         numbers = self.encoder(self.entry(x))
         numbers = numbers.to(torch.promote_types(numbers.dtype, torch.float32))  # bfloat16 is for convolutions
         mean, log_scale = numbers.chunk(2, 1)
+        if self.whitened is not None:
+            mean = self.spread * self.whitened(mean)
         return Independent(Normal(mean, _bounded(log_scale).exp(), validate_args=False), 1)
 
     def _elbo(self, x: Tensor, posterior: "Independent[Normal]", numbers: Tensor) -> Elbo:

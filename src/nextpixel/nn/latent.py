@@ -1,7 +1,52 @@
 """From an image to the numbers that stand for it, and from such numbers to a map of features: the two ways of a VAE."""
 
+import math
+from typing import cast
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+QUIET = 0.5  # of what it could be, a latent vector's map is at the start: z is noise then, and noise does harm
+MOMENTUM = 0.02  # of running statistics: the part that a batch has
+LEAST = 0.02  # of the mean variance of a vector's numbers: what varies less is not made to vary as much
+
+
+class Conv(nn.Conv2d):
+    """A 3x3 convolution with an equalised learning rate: weights of size 1, scaled when they are used [1].
+
+    A step of Adam moves every weight by the same; a sum over 4,096 of them would jump, and with it what it stands for.
+
+    Args:
+        inputs: features (D).
+        outputs: features (O).
+        stride: 2 halves the resolution, rounded up.
+
+    References:
+        [1] Karras et al., Progressive Growing of GANs, 2018, section 4.1.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
+        super().__init__(inputs, outputs, 3, stride=stride, padding=1)
+        self.scale = math.sqrt(2 / (9 * inputs))
+        _start(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D, H, W) to (B, O, H, W), or half of that."""
+        return F.conv2d(x, self.weight * self.scale, self.bias, self.stride, cast(tuple[int, int], self.padding))
+
+
+class Dense(nn.Linear):
+    """A linear layer with an equalised learning rate, as `Conv`."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.scale = math.sqrt(1 / inputs)
+        _start(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D) to (B, O)."""
+        return F.linear(x, self.weight * self.scale, self.bias)
 
 
 class Summary(nn.Module):
@@ -20,13 +65,13 @@ class Summary(nn.Module):
         layers: list[nn.Module] = []
         for scale in range(depth + 1):
             features = filters * 2 ** min(scale, 3)
-            layers += [nn.Conv2d(inputs, features, 3, stride=2 if scale else 1, padding=1), nn.ELU()]
-            layers += [nn.Conv2d(features, features, 3, padding=1), nn.ELU()]
+            layers += [Conv(inputs, features, stride=2 if scale else 1), nn.ELU()]
+            layers += [Conv(features, features), nn.ELU()]
             inputs = features
             if scale:
                 height, width = -(-height // 2), -(-width // 2)
         self.layers = nn.Sequential(*layers)
-        self.read = nn.Linear(inputs * height * width, outputs)
+        self.read = Dense(inputs * height * width, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, H, W) to (B, O)."""
@@ -46,8 +91,10 @@ class SpreadOut(nn.Module):
         super().__init__()
         self.sizes = [(-(-height // scale), -(-width // scale)) for scale in (4, 2, 1)]
         (rows, columns), *_ = self.sizes
-        self.first = nn.Linear(inputs, outputs * rows * columns)
-        self.layers = nn.ModuleList(nn.Conv2d(outputs, outputs, 3, padding=1) for _ in self.sizes)
+        self.first = Dense(inputs, outputs * rows * columns)
+        self.layers = nn.ModuleList(Conv(outputs, outputs) for _ in self.sizes)
+        with torch.no_grad():
+            cast(Conv, self.layers[-1]).weight.mul_(QUIET)
 
     def forward(self, z: Tensor) -> Tensor:
         """(B, z) to (B, d, H, W)."""
@@ -59,3 +106,44 @@ class SpreadOut(nn.Module):
                 x = x.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :rows, :columns]
             x = F.elu(layer(x))
         return x
+
+
+class Whitened(nn.Module):
+    """Vectors made such that over images their numbers have mean 0, variance 1, and nothing to do with each other.
+
+    By running statistics, without a gradient of their own [1, for batches]: a batch may be smaller than a vector is
+    long, and in evaluation a vector does not depend on others.
+
+    Args:
+        size: numbers of a vector (z).
+
+    References:
+        [1] Huang et al., Decorrelated Batch Normalization, 2018.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("covariance", torch.eye(size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, z) to the same shape."""
+        if self.training:
+            self._see(x.detach())
+        least = LEAST * self.covariance.diagonal().mean() + 1e-6  # vectors that are all alike have no variance
+        root = torch.linalg.cholesky(self.covariance + least * torch.eye(len(self.mean)).to(self.mean))
+        return torch.linalg.solve_triangular(root, (x - self.mean).T, upper=False).T
+
+    def _see(self, x: Tensor) -> None:
+        self.mean.lerp_(x.mean(0), MOMENTUM)
+        off = x - self.mean
+        self.covariance.lerp_((off.unsqueeze(2) * off.unsqueeze(1)).mean(0), MOMENTUM)  # no product in bfloat16
+
+
+def _start(layer: Conv | Dense) -> None:
+    nn.init.normal_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

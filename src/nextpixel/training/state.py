@@ -81,8 +81,9 @@ class State:
                 )
             generator = tensors.pop("generator")
             self.model.load_state_dict(_under("model", tensors))
-            for name, average in _under("average", tensors).items():
-                self.average.average[name].copy_(average)
+            averages = _under("average", tensors)
+            for name, average in self.average.average.items():
+                average.copy_(averages[name])
             self.optimizer.load_state_dict(self._moments(_under("optimizer", tensors)))
         except (KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
             raise BadInput(f"{path} is not the training state of this model.") from error
