@@ -187,7 +187,7 @@ CASES = (
         for channels, context in ((1, npx.Map(1, levels=4)), (3, None))
     ]
     + [_case(name, "categorical", 1, npx.Latent(2, maps=3)) for name in _SMALL]
-    + [_case("gated_pixelcnn", "logistic_mixture", 3, npx.Latent(2, maps=3), mixtures=2)]
+    + [_case("gated_pixelcnn", "logistic_mixture", 3, npx.Latent(2, maps=3, equalised=True), mixtures=2)]
 )
 
 every_model = pytest.mark.parametrize("case", CASES, ids=str)

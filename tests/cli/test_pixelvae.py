@@ -16,7 +16,7 @@ from nextpixel.cli import main
 from nextpixel.data import open_data
 
 RECIPE = """
-model: {{name: pixelvae, latent: 2, encoder: 4, maps: 4, filters: 6, blocks: 1, head: 6, depth: 1}}
+model: {{name: pixelvae, latent: 2, encoder: 4, maps: 4, filters: 6, blocks: 1, head: 6, depth: 1, spread: 0.8}}
 data: {{name: {data}}}
 training: {{epochs: 6, batch: 16, learning_rate: 1e-2, warmup: 2, samples: 4, precision: fp32}}
 """

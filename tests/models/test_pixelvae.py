@@ -17,11 +17,14 @@ from nextpixel.nn.latent import Conv
 from zoo import Case, images
 
 _TINY: dict[str, Any] = {"latent": 1, "encoder": 2, "maps": 2, "filters": 6, "blocks": 1, "head": 6, "depth": 1}
+_USED: dict[str, Any] = {"mixtures": 2, "latent": 3, "spread": 0.7, "equalised": True}
 VAES = [
     Case("pixelvae", "bernoulli", 1, None, _TINY),
     Case("pixelvae", "categorical", 1, None, _TINY | {"condition": "vector", "norm": "none", "depth": 0}),
     Case("pixelvae", "categorical", 1, None, _TINY, ordinal=False),
-    Case("pixelvae", "logistic_mixture", 3, None, _TINY | {"mixtures": 2, "latent": 3, "spread": 0.7}),
+    Case(
+        "pixelvae", "logistic_mixture", 3, None, _TINY | {"mixtures": 2, "latent": 3, "spread": 0.7, "equalised": True}
+    ),
 ]
 every_vae = pytest.mark.parametrize("case", VAES, ids=str)
 with_a_line = pytest.mark.parametrize("case", VAES[:3], ids=str)  # one latent number, to be integrated over
@@ -250,7 +253,7 @@ def test_spread_is_the_deviation_of_posteriors_means_over_images_each_of_which_h
 @pytest.mark.parametrize("size", [8, 32])
 def test_at_the_start_posteriors_tell_images_apart(size: int) -> None:
     torch.manual_seed(0)
-    model = npx.build("pixelvae", npx.ImageSpec(3, size, size, levels=256), "logistic_mixture", depth=3)
+    model = npx.build("pixelvae", npx.ImageSpec(3, size, size, levels=256), "logistic_mixture", depth=3, equalised=True)
     assert isinstance(model, npx.PixelVAE)
     grey = torch.arange(0, 256, 16).view(-1, 1, 1, 1).expand(-1, 3, size, size)
     with torch.no_grad():

@@ -60,7 +60,7 @@ def test_a_step_of_adam_moves_a_wide_layer_by_the_root_of_its_width_only() -> No
     moved = []
     for width in (16, 4096):
         torch.manual_seed(0)
-        layer, x = Dense(width, 1), torch.randn(1, width)
+        layer, x = Dense(width, 1, equalised=True), torch.randn(1, width)
         before = layer(x)
         assert 0.01 < before.abs().item() < 3
         optimizer = torch.optim.Adam(layer.parameters(), lr=1e-3)
@@ -73,5 +73,5 @@ def test_a_step_of_adam_moves_a_wide_layer_by_the_root_of_its_width_only() -> No
 def test_convolutions_start_with_outputs_as_large_as_rectified_inputs() -> None:
     torch.manual_seed(0)
     x = torch.randn(4, 32, 16, 16).relu()
-    assert 0.8 < Conv(32, 64)(x)[:, :, 1:-1, 1:-1].pow(2).mean() / (2 * x.pow(2).mean()) < 1.2
-    assert Conv(32, 64, stride=2)(x).shape == (4, 64, 8, 8)
+    assert 0.8 < Conv(32, 64, equalised=True)(x)[:, :, 1:-1, 1:-1].pow(2).mean() / (2 * x.pow(2).mean()) < 1.2
+    assert Conv(32, 64, stride=2, equalised=True)(x).shape == (4, 64, 8, 8)

@@ -61,6 +61,7 @@ class PixelVAE(Model):
         warmup: batches of training in which the weight of the divergence rises from 0 to 1 [3].
         spread: standard deviation over images that the means of the posteriors are given, with no correlation between
             latent numbers, so that none can be the same for all images, nor all tell the same [6]; 0 leaves them.
+        equalised: whether the layers from images to z and from z to the map have equalised learning rates [7].
 
     References:
         [1] Gulrajani et al., PixelVAE: A Latent Variable Model for Natural Images, 2016.
@@ -69,6 +70,7 @@ class PixelVAE(Model):
         [4] Burda et al., Importance Weighted Autoencoders, 2015.
         [5] Rezende et al., Stochastic Backpropagation and Approximate Inference in Deep Generative Models, 2014.
         [6] Zhu et al., A Batch Normalized Inference Network Keeps the KL Vanishing Away, 2020.
+        [7] Karras et al., Progressive Growing of GANs for Improved Quality, Stability, and Variation, 2018.
 
     Example:
         >>> import nextpixel as npx
@@ -102,6 +104,7 @@ class PixelVAE(Model):
         free_bits: float = 0.0,
         warmup: int = 0,
         spread: float = 0.0,
+        equalised: bool = False,
     ) -> None:
         super().__init__()
         if context:
@@ -118,13 +121,20 @@ class PixelVAE(Model):
         self.latent, self.free_nats, self.warmup, self.spread = latent, free_bits * math.log(2), warmup, spread
         self.entry = entry(spec)
         summary = Summary(
-            spec.channels * self.entry.features, 2 * latent, spec.height, spec.width, filters=encoder, depth=depth
+            spec.channels * self.entry.features,
+            2 * latent,
+            spec.height,
+            spec.width,
+            filters=encoder,
+            depth=depth,
+            equalised=equalised,
         )
-        with torch.no_grad():
-            summary.read.bias[latent:] = START
+        if equalised:
+            with torch.no_grad():
+                summary.read.bias[latent:] = START
         self.encoder = summary.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.whitened = Whitened(latent) if spread else None
-        given = Latent(latent, maps) if condition == "map" else Vector(latent)
+        given = Latent(latent, maps, equalised) if condition == "map" else Vector(latent)
         drawing = GatedPixelCNN(
             spec,
             likelihood,

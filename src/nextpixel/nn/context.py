@@ -118,6 +118,7 @@ class Latent(Context):
     Args:
         size: how many numbers (z).
         maps: features of the map that is made of them (d).
+        equalised: whether those layers have equalised learning rates (`nn.latent.Conv`).
 
     Example:
         >>> Latent(5, maps=8).features
@@ -126,6 +127,7 @@ class Latent(Context):
 
     size: int
     maps: int = 64
+    equalised: bool = False
 
     def __post_init__(self) -> None:
         _check_size(self, "size", self.size)
@@ -140,7 +142,7 @@ class Latent(Context):
         return _vectors(value, batch, self.size)
 
     def encoder(self, spec: ImageSpec) -> nn.Module:
-        return SpreadOut(self.size, self.maps, spec.height, spec.width)
+        return SpreadOut(self.size, self.maps, spec.height, spec.width, equalised=self.equalised)
 
 
 @dataclass(frozen=True)

@@ -13,23 +13,25 @@ LEAST = 0.02  # of the mean variance of a vector's numbers: what varies less is 
 
 
 class Conv(nn.Conv2d):
-    """A 3x3 convolution with an equalised learning rate: weights of size 1, scaled when they are used [1].
+    """A 3x3 convolution, on request with an equalised learning rate: weights of size 1, scaled when they are used [1].
 
-    A step of Adam moves every weight by the same; a sum over 4,096 of them would jump, and with it what it stands for.
+    A step of Adam moves every weight by the same; a sum over 4,096 of them jumps, and with it what it stands for.
 
     Args:
         inputs: features (D).
         outputs: features (O).
         stride: 2 halves the resolution, rounded up.
+        equalised: whether the learning rate is.
 
     References:
         [1] Karras et al., Progressive Growing of GANs, 2018, section 4.1.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, equalised: bool = False) -> None:
         super().__init__(inputs, outputs, 3, stride=stride, padding=1)
-        self.scale = math.sqrt(2 / (9 * inputs))
-        _start(self)
+        self.scale = math.sqrt(2 / (9 * inputs)) if equalised else 1.0
+        if equalised:
+            _start(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, H, W) to (B, O, H, W), or half of that."""
@@ -37,12 +39,13 @@ class Conv(nn.Conv2d):
 
 
 class Dense(nn.Linear):
-    """A linear layer with an equalised learning rate, as `Conv`."""
+    """A linear layer, on request with an equalised learning rate, as `Conv`."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, equalised: bool = False) -> None:
         super().__init__(inputs, outputs)
-        self.scale = math.sqrt(1 / inputs)
-        _start(self)
+        self.scale = math.sqrt(1 / inputs) if equalised else 1.0
+        if equalised:
+            _start(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D) to (B, O)."""
@@ -58,20 +61,31 @@ class Summary(nn.Module):
         height, width: of the image.
         filters: features at the first resolution; each following one has twice as many, up to eight times.
         depth: how often the resolution is halved.
+        equalised: of the layers, as of `Conv`.
     """
 
-    def __init__(self, inputs: int, outputs: int, height: int, width: int, *, filters: int, depth: int) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        height: int,
+        width: int,
+        *,
+        filters: int,
+        depth: int,
+        equalised: bool = False,
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for scale in range(depth + 1):
             features = filters * 2 ** min(scale, 3)
-            layers += [Conv(inputs, features, stride=2 if scale else 1), nn.ELU()]
-            layers += [Conv(features, features), nn.ELU()]
+            layers += [Conv(inputs, features, stride=2 if scale else 1, equalised=equalised), nn.ELU()]
+            layers += [Conv(features, features, equalised=equalised), nn.ELU()]
             inputs = features
             if scale:
                 height, width = -(-height // 2), -(-width // 2)
         self.layers = nn.Sequential(*layers)
-        self.read = Dense(inputs * height * width, outputs)
+        self.read = Dense(inputs * height * width, outputs, equalised=equalised)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, H, W) to (B, O)."""
@@ -85,16 +99,18 @@ class SpreadOut(nn.Module):
         inputs: numbers (z).
         outputs: features of the map (d).
         height, width: of the map.
+        equalised: of the layers, as of `Conv`.
     """
 
-    def __init__(self, inputs: int, outputs: int, height: int, width: int) -> None:
+    def __init__(self, inputs: int, outputs: int, height: int, width: int, *, equalised: bool = False) -> None:
         super().__init__()
         self.sizes = [(-(-height // scale), -(-width // scale)) for scale in (4, 2, 1)]
         (rows, columns), *_ = self.sizes
-        self.first = Dense(inputs, outputs * rows * columns)
-        self.layers = nn.ModuleList(Conv(outputs, outputs) for _ in self.sizes)
-        with torch.no_grad():
-            cast(Conv, self.layers[-1]).weight.mul_(QUIET)
+        self.first = Dense(inputs, outputs * rows * columns, equalised=equalised)
+        self.layers = nn.ModuleList(Conv(outputs, outputs, equalised=equalised) for _ in self.sizes)
+        if equalised:
+            with torch.no_grad():
+                cast(Conv, self.layers[-1]).weight.mul_(QUIET)
 
     def forward(self, z: Tensor) -> Tensor:
         """(B, z) to (B, d, H, W)."""
