@@ -33,7 +33,7 @@ class Conv(nn.Conv2d):
         if equalised:
             _start(self)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """(B, D, H, W) to (B, O, H, W), or half of that."""
         return F.conv2d(x, self.weight * self.scale, self.bias, self.stride, cast(tuple[int, int], self.padding))
 
@@ -47,7 +47,7 @@ class Dense(nn.Linear):
         if equalised:
             _start(self)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """(B, D) to (B, O)."""
         return F.linear(x, self.weight * self.scale, self.bias)
 
