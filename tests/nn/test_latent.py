@@ -54,6 +54,8 @@ def test_equal_vectors_and_single_ones_are_no_problem() -> None:
         whitened(torch.ones(1, 4))
     assert whitened(torch.ones(1, 4)).isfinite().all()
     assert whitened.covariance.abs().max() < 1e-10
+    whitened.covariance.zero_()
+    assert whitened.eval()(torch.ones(1, 4)).isfinite().all()
 
 
 def test_a_step_of_adam_moves_a_wide_layer_by_the_root_of_its_width_only() -> None:
