@@ -77,6 +77,7 @@ def _attention(options: argparse.Namespace) -> Callable[[], object]:
 
 
 def _names(options: argparse.Namespace) -> Callable[[], object]:
+    """What is done with grids of names: learnt from, evaluated or drawn."""
     spec = npx.ImageSpec(1, options.size, options.size, levels=NAMES, ordinal=False)
     model = npx.build("gated_pixelcnn", spec, filters=16, blocks=1, head=16)
     x = torch.randint(NAMES, (options.batch, *spec.shape))

@@ -128,7 +128,7 @@ class Whitened(nn.Module):
     """Vectors made such that over images their numbers have mean 0, variance 1, and nothing to do with each other.
 
     By running statistics, without a gradient of their own [1, for batches]: a batch may be smaller than a vector is
-    long, and in evaluation a vector does not depend on others.
+    long, and in evaluation a vector does not depend on others. In training mode each call adds to them.
 
     Args:
         size: numbers of a vector (z).
