@@ -8,8 +8,9 @@ import torch
 
 import nextpixel as npx
 from nextpixel.data import Split, open_data
-from nextpixel.evaluate import evaluate, given, summarise
+from nextpixel.evaluate import evaluate, summarise
 from nextpixel.nn.context import Context
+from nextpixel.pairing import given
 
 
 def test_the_mean_and_its_standard_error() -> None:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from nextpixel.data import Split
 from nextpixel.errors import BadInput
 from nextpixel.model import Model, evaluating
 from nextpixel.models.pixelvae import PixelVAE
-from nextpixel.nn.context import Both, ClassLabel, Context, Map
+from nextpixel.pairing import given
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import PerImage
 
@@ -142,38 +141,6 @@ def evaluate_bounds(
             costs.append([-elbo.nats, -elbo.reconstruction, elbo.kl, *(-bound for bound in tighter)])
     parts = [summarise(torch.cat(part).double().cpu(), model.spec) for part in zip(*costs, strict=True)]
     return Bounds(parts[0], parts[1], parts[2], parts[3] if samples else None, samples)
-
-
-def given(context: Context | None, split: Split, indices: Sequence[int] | np.ndarray | Tensor) -> Any:
-    """What a model is given with some images of a split.
-
-    Args:
-        context: the model's.
-        split: where the images are.
-        indices: which of them, shape (B,).
-
-    Returns:
-        Labels, int64, shape (B,); maps, int64 (codes) or float32 (numbers), shape (B, d, h, w); a pair for `Both`; None
-        for a model without context.
-
-    Raises:
-        BadInput: the split does not have what the model needs.
-    """
-    chosen = np.asarray(indices, dtype=np.int64)
-    match context:
-        case None:
-            return None
-        case Both(first, second):
-            return given(first, split, chosen), given(second, split, chosen)
-        case ClassLabel() if split.labels is not None:
-            return torch.from_numpy(split.labels[chosen])
-        case Map() if split.maps is not None:
-            maps = np.asarray(split.maps[chosen])
-            return torch.from_numpy(maps.astype(np.float32 if maps.dtype.kind == "f" else np.int64))
-        case ClassLabel(classes):
-            raise BadInput(f"This model needs a class label in [0, {classes}) for each image; these images have none.")
-        case _:
-            raise BadInput(f"This model needs {context} for each image; these images have none.")
 
 
 def summarise(nats: Tensor, spec: ImageSpec) -> Evaluation:

@@ -10,7 +10,7 @@ from PIL import Image
 import nextpixel as npx
 from nextpixel import pictures
 from nextpixel.data import MapKind
-from nextpixel.data.arrays import read_arrays
+from nextpixel.data.readers.arrays import read_arrays
 
 
 def test_samples_are_those_of_the_model(call: Callable[..., Any], plain: Path) -> None:

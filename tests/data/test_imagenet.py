@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nextpixel.data import folder as folder_module
 from nextpixel.data import open_data
 from nextpixel.data.imagenet import TEST_FILE, TRAIN_FILES, find_imagenet, load_imagenet
 from nextpixel.data.lazy import Lazy, Stacked
+from nextpixel.data.readers import folder as folder_module
 from nextpixel.data.splits import cut
 from nextpixel.errors import BadInput
 

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nextpixel.data import CATALOGUE, MapKind, folder, open_data
+from nextpixel.data import CATALOGUE, MapKind, open_data
 from nextpixel.data.lazy import Lazy
+from nextpixel.data.readers import folder
 from nextpixel.errors import BadInput
 
 Save = Callable[..., Path]
@@ -152,9 +153,9 @@ def test_bits_of_names(save_arrays: Save) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"levels": 16}, "levels=16 is for npz and npy files; digits has"),
-        ({"ordinal": False}, "ordinal=False is for npz and npy files; digits has"),
-        ({"layout": "NHWC"}, "layout=NHWC is for npz and npy files; digits has"),
+        ({"levels": 16}, "levels=16 is for data of your own; digits has"),
+        ({"ordinal": False}, "ordinal=False is for data of your own; digits has"),
+        ({"layout": "NHWC"}, "layout=NHWC is for data of your own; digits has"),
     ],
 )
 def test_options_of_arrays_for_a_named_set(options: dict[str, Any], sentence: str) -> None:

@@ -1,7 +1,11 @@
+import json
+
 import pytest
 import torch
 
 import nextpixel as npx
+from nextpixel.errors import BadInput
+from nextpixel.nn.context import ClassLabel, describe, restore
 
 SPEC = npx.ImageSpec(1, 4, 6)
 
@@ -107,3 +111,24 @@ def test_a_grid_of_codes_becomes_a_vector_a_code_at_the_places_that_it_stands_fo
     assert encoded.shape == (1, context.features, 4, 6)
     assert encoded[0, :, 3, 2].equal(torch.cat((vectors[0], vectors[3 + 1])))
     assert encoded[0, :, 0, 3].equal(torch.cat((vectors[2], vectors[3 + 1])))
+
+
+def test_classes_have_names() -> None:
+    context = ClassLabel(3, names=("car", "bus", "2"))
+    assert [context.number(name) for name in ("car", "bus", "2", "0", "1")] == [0, 1, 2, 0, 1]
+    again = restore(json.loads(json.dumps(describe(context))))
+    assert again == context
+    assert hash(again) == hash(context)
+    assert restore({"kind": "ClassLabel", "classes": 3}) == ClassLabel(3)  # a file from before there were names
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "a", "b"), ("a", "b", "")])
+def test_names_that_are_not_one_for_each_class(names: object) -> None:
+    with pytest.raises(BadInput, match="names must be 3 different ones"):
+        ClassLabel(3, names=names)
+
+
+@pytest.mark.parametrize("name", ["plane", "3", "-1", "²", "", "9" * 5000])
+def test_a_class_that_is_not_there(name: str) -> None:
+    with pytest.raises(BadInput, match="There is no class"):
+        ClassLabel(3, names=("car", "bus", "tram")).number(name)

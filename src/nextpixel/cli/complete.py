@@ -23,11 +23,11 @@ from nextpixel.cli.common import (
     with_bar,
     write_arrays,
 )
-from nextpixel.data.arrays import ARRAY_SUFFIXES, read_arrays
 from nextpixel.data.dataset import Parts, Split
-from nextpixel.data.folder import read_folder, read_image
+from nextpixel.data.readers import READERS, Options, read_path
+from nextpixel.data.readers.folder import read_image
 from nextpixel.data.transforms import reduce_bits
-from nextpixel.evaluate import given
+from nextpixel.pairing import given
 
 EXAMPLES = (
     "nextpixel complete runs/digits --known top-half",
@@ -110,12 +110,12 @@ def _images(model: npx.Model, options: Namespace) -> tuple[Tensor, Split]:
 
 
 def _read(source: Path, spec: npx.ImageSpec) -> Parts:
-    if source.is_dir():
-        return read_folder(source)
     if not source.exists():
         raise npx.BadInput(f"There is no file or folder {source}.")
-    if source.suffix.lower() in ARRAY_SUFFIXES:
-        return read_arrays(source) if spec.ordinal else read_arrays(source, levels=spec.levels, ordinal=False)
+    if source.suffix.lower() in READERS and not spec.ordinal:
+        return read_path(source, Options(levels=spec.levels, ordinal=False))
+    if source.suffix.lower() in READERS or source.is_dir():
+        return read_path(source, Options())
     image = read_image(source)[None]
     return Parts(npx.ImageSpec(*image.shape[1:], levels=256), None, Split(image))
 

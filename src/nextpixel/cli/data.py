@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from nextpixel import pictures
 from nextpixel.cli.common import Parser, place, whole
 from nextpixel.data import CATALOGUE, Split, open_data
-from nextpixel.data.pickled import convert_pickle
+from nextpixel.data.readers.pickled import convert_pickle
 
 MOST_CLASSES = 20  # rows of a picture
 _PAPER, _INK = "white", "black"

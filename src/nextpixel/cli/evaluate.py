@@ -13,7 +13,8 @@ import nextpixel as npx
 from nextpixel.checks import stepwise_log_prob
 from nextpixel.cli.common import BATCH, Parser, check_spec, data_of, device, exact, pieces, whole, with_bar
 from nextpixel.data import Split
-from nextpixel.evaluate import Bounds, Evaluation, evaluate, evaluate_bounds, given
+from nextpixel.evaluate import Bounds, Evaluation, evaluate, evaluate_bounds
+from nextpixel.pairing import given
 
 EXAMPLES = (
     "nextpixel evaluate runs/digits",

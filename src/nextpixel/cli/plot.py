@@ -24,7 +24,7 @@ from nextpixel.cli.common import (
     whole,
     with_bar,
 )
-from nextpixel.evaluate import given
+from nextpixel.pairing import given
 
 EXAMPLES = (
     "nextpixel plot receptive-field runs/digits --pixel 4,4",

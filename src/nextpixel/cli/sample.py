@@ -11,8 +11,8 @@ import nextpixel as npx
 from nextpixel import pictures
 from nextpixel.cli.common import Parser, classes_of, device, part_of, pieces, place, whole, with_bar, write_arrays
 from nextpixel.data import Split
-from nextpixel.data.arrays import read_maps
-from nextpixel.evaluate import given
+from nextpixel.data.readers.arrays import read_maps
+from nextpixel.pairing import given
 
 EXAMPLES = (
     "nextpixel sample runs/digits -n 64",

@@ -16,11 +16,11 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 import nextpixel as npx
 from nextpixel.cli.common import device
-from nextpixel.data import DataSet, open_data
+from nextpixel.data import open_data
 from nextpixel.errors import BadInput
 from nextpixel.likelihoods import LIKELIHOODS, Categorical
 from nextpixel.models import settings_of
-from nextpixel.nn.context import Context
+from nextpixel.pairing import context_of
 from nextpixel.training.loop import train
 from nextpixel.training.settings import Training
 
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
     data = open_data(**settings.data.as_dict())
     torch.manual_seed(training.seed)  # the first weights
     model = npx.build(
-        chosen.pop("name"), data.spec, chosen.pop("likelihood"), _context(chosen.pop("context"), data), **chosen
+        chosen.pop("name"), data.spec, chosen.pop("likelihood"), context_of(chosen.pop("context"), data), **chosen
     )
     config = {name: settings[name].as_dict() for name in SECTIONS}
     config["training"]["betas"] = list(training.betas)  # YAML has no tuples
@@ -166,21 +166,6 @@ def _override(arguments: list[str], option: str) -> str | None:
         if argument.startswith(f"{option}="):
             return argument.partition("=")[2]
     return None
-
-
-def _context(kind: str, data: DataSet) -> Context | None:
-    if kind == "none":
-        return None
-    there: dict[str, Context] = {}
-    if data.classes is not None:
-        there["label"] = npx.ClassLabel(data.classes)
-    if data.maps is not None:
-        there["map"] = npx.Map(data.maps.size, levels=data.maps.levels)
-    for name in kind.split("+"):
-        if name not in there:
-            raise BadInput(f"model.context is {kind}, but {data.name} has no {name}s.")
-    parts = [there[name] for name in kind.split("+")]
-    return parts[0] if len(parts) == 1 else npx.Both(*parts)
 
 
 def _sentence(message: str, parser: ArgumentParser) -> str:

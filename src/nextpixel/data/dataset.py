@@ -76,7 +76,12 @@ class MapKind:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a reader found: the training images, and the other splits where the source has them."""
+    """What a reader found: the training images, and the other splits where the source has them.
+
+    Args:
+        class_names: of the classes, in the order of their labels; None where they have numbers only.
+        notes: sentences without a full stop, about what was skipped, left alone or converted.
+    """
 
     spec: ImageSpec
     classes: int | None
@@ -84,6 +89,8 @@ class Parts:
     validation: Split | None = None
     test: Split | None = None
     maps: MapKind | None = None
+    class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

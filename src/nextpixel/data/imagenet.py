@@ -12,9 +12,9 @@ import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.download import ROOT_VARIABLE, data_root
-from nextpixel.data.folder import read_folders
 from nextpixel.data.lazy import Stacked
-from nextpixel.data.mapped import map_array, read_array
+from nextpixel.data.readers.folder import read_folders
+from nextpixel.data.readers.mapped import map_array, read_array
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.download import locate, whereabouts
-from nextpixel.data.idx import read_idx
+from nextpixel.data.readers.idx import read_idx
 from nextpixel.data.transforms import paint, threshold
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec

@@ -2,17 +2,16 @@
 
 import difflib
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from nextpixel.data.arrays import ARRAY_SUFFIXES, read_arrays
 from nextpixel.data.catalogue import CATALOGUE
-from nextpixel.data.dataset import DataSet, Parts, Split
-from nextpixel.data.folder import read_folder
+from nextpixel.data.dataset import DataSet, Split
 from nextpixel.data.lazy import change
+from nextpixel.data.readers import Options, read_path
 from nextpixel.data.splits import cut
 from nextpixel.data.transforms import reduce_bits
 from nextpixel.errors import BadInput
@@ -28,6 +27,9 @@ def open_data(
     levels: int | None = None,
     ordinal: bool = True,
     layout: str | None = None,
+    splits: dict[str, str] | None = None,
+    first_label: int | None = None,
+    damaged: str = "refuse",
 ) -> DataSet:
     """Open a data set by its name, or the user's own by its path.
 
@@ -47,6 +49,10 @@ def open_data(
         ordinal: False when the levels of an npz or npy file are names, such as codes of a VQ-VAE. The file may say so
             itself, by a scalar `ordinal`.
         layout: of an npz or npy file's images with four axes, `NHWC` or `NCHW`; seen from the sizes when None.
+        splits: which sub-folder, or which array of images, is `train`, `validation` and `test`, where the names do not
+            say it; an empty one when no sub-folder is a split. Usual names are known.
+        first_label: the number of the first class, where labels of a file do not begin with 0.
+        damaged: "refuse" the data when a file of a folder cannot be read, or "skip" such files and count them.
 
     Raises:
         BadInput: no such name or path, unusable files, a failed download, or an option out of range.
@@ -56,29 +62,27 @@ def open_data(
         >>> data.spec.shape, data.spec.levels, len(data.train), len(data.validation), len(data.test)
         ((1, 8, 8), 17, 1257, 180, 360)
     """
+    options = Options(
+        levels=levels, ordinal=ordinal, layout=layout, splits=splits, first_label=first_label, damaged=damaged
+    )
     if isinstance(name, str) and name in CATALOGUE:
-        _refuse_own_options(name, levels=levels, ordinal=None if ordinal else False, layout=layout)
+        options.refuse(name, *(field.name for field in fields(options)), why="is for data of your own")
         row = CATALOGUE[name]
         _, for_validation, for_test = row.sizes
         chosen = for_validation if validation is None else validation
         data = row.change(cut(row.load(root), name, validation=chosen, test=for_test))
     else:
-        parts = _read_path(name, levels=levels, ordinal=ordinal, layout=layout)
-        data = cut(parts, str(name), validation=validation)
+        data = cut(read_path(_path(name), options), str(name), validation=validation)
     if bits is not None:
         data = _with_bits(data, bits)
     return data if limit is None else _limited(data, limit)
 
 
-def _read_path(name: str | Path, *, levels: int | None, ordinal: bool, layout: str | None) -> Parts:
+def _path(name: str | Path) -> Path:
+    """The path of one's own data, which is there."""
     path = Path(name).expanduser()
-    if path.is_dir():
-        _refuse_own_options(str(name), levels=levels, ordinal=None if ordinal else False, layout=layout)
-        return read_folder(path)
-    if path.is_file() and path.suffix.lower() in ARRAY_SUFFIXES:
-        return read_arrays(path, levels=levels, ordinal=ordinal, layout=layout)
     if path.exists():
-        raise BadInput(f"{name} is neither a folder of images nor an npz or npy file.")
+        return path
     if isinstance(name, Path) or os.sep in name or "/" in name or path.suffix or name.startswith("~"):
         raise BadInput(f"There is no file or folder {name}.")
     close = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.5)
@@ -86,12 +90,6 @@ def _read_path(name: str | Path, *, levels: int | None, ordinal: bool, layout: s
     raise BadInput(
         f"There is no data set {name!r}; known are {', '.join(CATALOGUE)}, or the path of your own data.{hint}"
     )
-
-
-def _refuse_own_options(name: str, **options: object) -> None:
-    for option, value in options.items():
-        if value is not None:
-            raise BadInput(f"{option}={value} is for npz and npy files; {name} has levels and axes of its own.")
 
 
 def _with_bits(data: DataSet, bits: int) -> DataSet:

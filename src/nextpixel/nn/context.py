@@ -43,16 +43,39 @@ class ClassLabel(Context):
 
     Args:
         classes: number of classes; labels are 0 … classes − 1.
+        names: of the classes, all different, in the order of their labels; None where numbers say enough.
 
     Example:
         >>> ClassLabel(10).check([3, 7], 2, ImageSpec())
         tensor([3, 7])
+        >>> ClassLabel(2, names=("cat", "dog")).number("dog")
+        1
     """
 
     classes: int
+    names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         _check_size(self, "classes", self.classes)
+        if self.names is not None and not len(set(self.names) - {""}) == len(self.names) == self.classes:
+            raise BadInput(f"ClassLabel: names must be {self.classes} different ones, one a class, not {self.names!r}.")
+
+    @property
+    def listed(self) -> str:
+        """The classes, for a sentence."""
+        return f"classes 0 to {self.classes - 1}" if self.names is None else f"classes {', '.join(self.names)}"
+
+    def number(self, name: str) -> int:
+        """The label of a class, by its name or as a number.
+
+        Raises:
+            BadInput: there is no such class.
+        """
+        if self.names is not None and name in self.names:
+            return self.names.index(name)
+        if not name.isascii() or not name.isdecimal() or len(name) > 18 or int(name) >= self.classes:
+            raise BadInput(f"There is no class {name!r}; the model knows {self.listed}.")
+        return int(name)
 
     @property
     def features(self) -> int:
@@ -254,9 +277,9 @@ def restore(described: dict[str, Any] | None) -> Context | None:
     if described is None:
         return None
     parts = {name: value for name, value in described.items() if name != "kind"}
-    return CONTEXTS[described["kind"]](
-        **{name: restore(value) if isinstance(value, dict) else value for name, value in parts.items()}
-    )
+    for name, value in parts.items():
+        parts[name] = restore(value) if isinstance(value, dict) else tuple(value) if isinstance(value, list) else value
+    return CONTEXTS[described["kind"]](**parts)
 
 
 class _Fixed(nn.Module):

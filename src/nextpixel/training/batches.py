@@ -6,8 +6,8 @@ import numpy as np
 from torch import Tensor
 
 from nextpixel.data import Split
-from nextpixel.evaluate import given
 from nextpixel.nn.context import Context
+from nextpixel.pairing import given
 
 
 class Batches:

@@ -17,9 +17,9 @@ from nextpixel import pictures
 from nextpixel.checkpoint import save
 from nextpixel.data import DataSet
 from nextpixel.errors import BadInput
-from nextpixel.evaluate import given
 from nextpixel.model import Model
 from nextpixel.nn.context import ClassLabel
+from nextpixel.pairing import check_all, given
 from nextpixel.training.batches import Batches
 from nextpixel.training.display import Display
 from nextpixel.training.ema import MovingAverage
@@ -30,8 +30,6 @@ from nextpixel.training.state import Position, State
 
 # Fabric announces its precision there, which is ours to say.
 logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
-
-_AT_ONCE = 4096  # images whose context is checked at once
 
 
 def train(
@@ -72,7 +70,7 @@ def train(
             raise BadInput(f"{data.name} has no {name} images.")
     if model.spec != data.spec:
         raise BadInput(f"The model is for images {model.spec}, but those of {data.name} are {data.spec}.")
-    _check_context(model, data)
+    check_all(model, data)
     folder = RunFolder(Path(out), resume=resume)
     with torch.random.fork_rng(), Display(epochs=settings.epochs) as display:
         torch.manual_seed(settings.seed)  # dropout
@@ -253,16 +251,6 @@ class _Loop:
     def images_per_second(self) -> float:
         images = self.position.steps * min(self.settings.batch, len(self.data.train))
         return images / self.seconds if self.seconds else 0.0
-
-
-def _check_context(model: Model, data: DataSet) -> None:
-    """Refuse labels and maps that the model cannot be given, all of them and before anything is written."""
-    if model.context is None:
-        return
-    for split in (data.train, data.validation):
-        for start in range(0, len(split), _AT_ONCE):
-            indices = np.arange(start, min(len(split), start + _AT_ONCE))
-            model.context.check(given(model.context, split, indices), len(indices), model.spec)
 
 
 def _plain(model: Model, settings: Training) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nextpixel.data import folder as folder_module
-from nextpixel.data.folder import IMAGE_SUFFIXES, read_folder, read_image
 from nextpixel.data.lazy import Lazy
+from nextpixel.data.readers import folder as folder_module
+from nextpixel.data.readers.folder import IMAGE_SUFFIXES, read_folder, read_image
 from nextpixel.errors import BadInput
 
 SavePicture = Callable[..., Path]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nextpixel.data import mapped
-from nextpixel.data.mapped import map_array, read_array
+from nextpixel.data.readers import mapped
+from nextpixel.data.readers.mapped import map_array, read_array
 from nextpixel.errors import BadInput
 
 DATA = np.random.default_rng(0).integers(0, 9, (50, 12), dtype=np.uint8)

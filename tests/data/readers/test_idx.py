@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nextpixel.data.idx import read_idx
+from nextpixel.data.readers.idx import read_idx
 from nextpixel.errors import BadInput
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)

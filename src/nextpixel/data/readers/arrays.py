@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from nextpixel.data.dataset import MapKind, Parts, Split
+from nextpixel.data.readers.options import UNSAID, Options
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
-ARRAY_SUFFIXES = (".npz", ".npy")
 MOST_LEVELS = 2**20
 _MOST_CHANNELS = 4  # of an axis that is taken for the colours unasked
 # What numpy lets through of the libraries below it.
@@ -29,26 +29,22 @@ _SPLITS = ("train", "validation", "test")
 _SCALARS = ("levels", "map_levels", "ordinal")
 
 
-def read_arrays(path: Path, *, levels: int | None = None, ordinal: bool = True, layout: str | None = None) -> Parts:
+def read_arrays(path: Path, options: Options = UNSAID) -> Parts:
     """Read the splits that a file has.
 
     Args:
         path: an npz or npy file; images of shape (N, H, W), (N, H, W, C) or (N, C, H, W), booleans or integers.
-        levels: of all images. When None: the file's scalar `levels`; else 2 for booleans, 256 for uint8, and the
-            greatest level plus one for other integers.
-        ordinal: False when levels are names; when True, the file's scalar `ordinal` may still say so.
-        layout: `NHWC` or `NCHW`; when None, the axis of 1 to 4 is the colours. Maps of which that is true of both or
-            neither follow the images.
+        options: levels, when None: the file's scalar `levels`; else 2 for booleans, 256 for uint8, and the greatest
+            level plus one for other integers. ordinal: False when levels are names; when True, the file's scalar
+            `ordinal` may still say so. layout: `NHWC` or `NCHW`; when None, the axis of 1 to 4 is the colours. Maps of
+            which that is true of both or neither follow the images.
 
     Raises:
         BadInput: a damaged file, names or shapes that do not fit, values that are not integer levels, maps that are
             neither codes nor finite numbers.
     """
-    if layout not in (None, "NHWC", "NCHW"):
-        raise BadInput(f"layout must be NHWC or NCHW, not {layout!r}.")
-    arrays = _load(path)
-    if levels is None:
-        levels = _scalar(arrays, "levels", path)
+    arrays, layout = _load(path), options.layout
+    levels = _scalar(arrays, "levels", path) if options.levels is None else options.levels
     named = _by_split(arrays, path)
     images = {
         split: _images(found.images, what=f"{found.name} in {path}", layout=layout) for split, found in named.items()
@@ -73,7 +69,7 @@ def read_arrays(path: Path, *, levels: int | None = None, ordinal: bool = True, 
         for split, found in images.items()
     }
     return Parts(
-        ImageSpec(*train.shape[1:], levels=levels, ordinal=ordinal and _is_ordinal(arrays, path)),
+        ImageSpec(*train.shape[1:], levels=levels, ordinal=options.ordinal and _is_ordinal(arrays, path)),
         _classes(labels, path),
         train=splits["train"],
         validation=splits.get("validation"),

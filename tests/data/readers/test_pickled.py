@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nextpixel.data import MapKind, open_data
-from nextpixel.data.pickled import convert_pickle, read_pickled
+from nextpixel.data.readers.pickled import convert_pickle, read_pickled
 from nextpixel.errors import BadInput
 
 PROTOCOLS = [2, 3, 4, 5]

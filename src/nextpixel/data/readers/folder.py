@@ -22,6 +22,7 @@ from PIL import Image, ImageOps
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.lazy import Lazy
+from nextpixel.data.readers.options import UNSAID, Options
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
@@ -31,13 +32,14 @@ MOST_IN_MEMORY = 2**30  # bytes of levels, of all splits of a folder
 _DAMAGE = (OSError, EOFError, SyntaxError, TypeError, ValueError, struct.error, Image.DecompressionBombError)
 
 
-def read_folder(path: Path) -> Parts:
+def read_folder(path: Path, options: Options = UNSAID) -> Parts:
     """Read every image below a folder, into memory if they are not too many.
 
     Raises:
         BadInput: no images, a damaged image, images of different sizes or channels, or class folders that do not match.
             A large folder's images say so only when they are read.
     """
+    options.refuse(str(path), "levels", "ordinal", "layout", why="is for npz and npy files")
     return read_folders(_split_folders(path))
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nextpixel.data.arrays import MOST_LEVELS, read_arrays, read_maps
 from nextpixel.data.dataset import MapKind
+from nextpixel.data.readers import Options
+from nextpixel.data.readers.arrays import MOST_LEVELS, read_arrays, read_maps
 from nextpixel.errors import BadInput
 
 GREY = np.arange(60, dtype=np.uint8).reshape(5, 4, 3)
@@ -76,14 +77,14 @@ def test_names_without_splits(save_arrays: Save, names: tuple[str, ...]) -> None
 
 @pytest.mark.parametrize("layout", [None, "NHWC"])
 def test_channels_last(save_arrays: Save, layout: str | None) -> None:
-    images = read_arrays(save_arrays(images=COLOUR), layout=layout).train.images
+    images = read_arrays(save_arrays(images=COLOUR), Options(layout=layout)).train.images
     assert (images == COLOUR.transpose(0, 3, 1, 2)).all()
 
 
 @pytest.mark.parametrize("layout", [None, "NCHW"])
 def test_channels_first(save_arrays: Save, layout: str | None) -> None:
     first = COLOUR.transpose(0, 3, 1, 2)
-    assert (read_arrays(save_arrays(images=first), layout=layout).train.images == first).all()
+    assert (read_arrays(save_arrays(images=first), Options(layout=layout)).train.images == first).all()
 
 
 @pytest.mark.parametrize(("shape", "which"), [((5, 3, 6, 4), "both the"), ((5, 8, 7, 6), "neither the")])
@@ -91,13 +92,13 @@ def test_a_layout_that_is_not_clear(save_arrays: Save, shape: tuple[int, ...], w
     path = save_arrays(images=np.zeros(shape, np.uint8))
     with pytest.raises(BadInput, match=rf"images in .*own.npz has shape \({shape[0]}, .*{which} .* say layout=NHWC or"):
         read_arrays(path)
-    assert read_arrays(path, layout="NCHW").spec.shape == shape[1:]
-    assert read_arrays(path, layout="NHWC").spec.shape == (shape[3], shape[1], shape[2])
+    assert read_arrays(path, Options(layout="NCHW")).spec.shape == shape[1:]
+    assert read_arrays(path, Options(layout="NHWC")).spec.shape == (shape[3], shape[1], shape[2])
 
 
 def test_an_unknown_layout(save_arrays: Save) -> None:
     with pytest.raises(BadInput, match="layout must be NHWC or NCHW, not 'HWC'"):
-        read_arrays(save_arrays(images=GREY), layout="HWC")
+        read_arrays(save_arrays(images=GREY), Options(layout="HWC"))
 
 
 @pytest.mark.parametrize(
@@ -126,11 +127,11 @@ def test_levels_follow_from_the_type(save_arrays: Save, kind: str, highest: int,
 def test_levels_may_be_stated(save_arrays: Save) -> None:
     path = save_arrays(images=GREY, levels=np.array(60))
     assert read_arrays(path).spec.levels == 60
-    assert read_arrays(path, levels=100).spec.levels == 100
+    assert read_arrays(path, Options(levels=100)).spec.levels == 100
 
 
 def test_levels_may_be_names(save_arrays: Save) -> None:
-    spec = read_arrays(save_arrays(images=np.full((3, 8, 8), 511)), ordinal=False).spec
+    spec = read_arrays(save_arrays(images=np.full((3, 8, 8), 511)), Options(ordinal=False)).spec
     assert spec.levels == 512
     assert not spec.ordinal
 
@@ -264,7 +265,7 @@ def test_maps_have_their_axes_as_images_have(save_arrays: Save) -> None:
     assert read_arrays(save_arrays(images=np.moveaxis(images, 1, 3), maps=unclear)).maps == MapKind(2)
     with pytest.raises(BadInput, match=r"maps of images in .* has shape \(5, 1, 4, 2\), where both the second and the"):
         read_arrays(save_arrays(images=CODES, maps=unclear))
-    assert read_arrays(save_arrays(images=CODES, maps=unclear), layout="NHWC").maps == MapKind(2)
+    assert read_arrays(save_arrays(images=CODES, maps=unclear), Options(layout="NHWC")).maps == MapKind(2)
 
 
 @pytest.mark.parametrize(
@@ -318,11 +319,11 @@ def test_bad_maps_are_named(save_arrays: Save, arrays: dict[str, object], senten
 def test_a_file_may_say_that_its_levels_are_names(save_arrays: Save) -> None:
     names, order = save_arrays(images=CODES, ordinal=False), True
     assert not read_arrays(names).spec.ordinal
-    assert not read_arrays(names, ordinal=order).spec.ordinal
+    assert not read_arrays(names, Options(ordinal=order)).spec.ordinal
     assert not read_arrays(save_arrays(codes=CODES, ordinal=[False], levels=512)).spec.ordinal
     stated = save_arrays(images=CODES, ordinal=True)
     assert read_arrays(stated).spec.ordinal
-    assert not read_arrays(stated, ordinal=False).spec.ordinal
+    assert not read_arrays(stated, Options(ordinal=False)).spec.ordinal
     with pytest.raises(BadInput, match=r"ordinal in .*own.npz must be true or false, not int64 values of shape \(\).$"):
         read_arrays(save_arrays(images=CODES, ordinal=np.int64(3)))
 
