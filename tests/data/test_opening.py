@@ -19,8 +19,8 @@ def test_an_array_becomes_three_splits(save_arrays: Save) -> None:
     data = open_data(str(path))
     assert data.name == str(path)
     assert data.classes == 3
-    assert [len(split) for split in (data.train, data.validation, data.test)] == [32, 4, 4]
-    assert len(open_data(path, validation=10).train) == 26
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [33, 4, 3]
+    assert len(open_data(path, validation=10).train) == 27
 
 
 def test_maps_stay_with_their_images_whatever_is_done_to_those(save_arrays: Save) -> None:
@@ -92,13 +92,13 @@ def test_limit_keeps_the_first_of_every_split(save_arrays: Save) -> None:
         assert all_of_it.labels is not None
         assert some.labels.tolist() == all_of_it.labels[:3].tolist()
     assert few.classes == 40
-    assert len(open_data(path, limit=1000).train) == 32
+    assert len(open_data(path, limit=1000).train) == 33
 
 
 def test_options_of_arrays_are_passed_on(save_arrays: Save) -> None:
-    path = save_arrays(images=np.zeros((10, 2, 3, 4), np.uint8))
+    path = save_arrays(images=IMAGES[:, None].repeat(2, 1) // 16)
     spec = open_data(path, levels=16, ordinal=False, layout="NCHW").spec
-    assert (spec.shape, spec.levels, spec.ordinal) == ((2, 3, 4), 16, False)
+    assert (spec.shape, spec.levels, spec.ordinal) == ((2, 5, 6), 16, False)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,19 @@
 """What a data set is: three splits of integer images, with labels and maps where there are any."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nextpixel.data.lazy import Images, choose
+from nextpixel.data.lazy import Images, Stacked, choose, contents
+from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
+
+_MOST_DIGESTED = 2**16  # images
 
 Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -23,12 +28,14 @@ class Split:
         labels: class labels from 0, int64, shape (N,), or None.
         draw: changes the images of every batch anew, with noise (dynamic binarisation), or None.
         maps: what a `Map` context is given: codes (integers) or numbers (floats), shape (N, d, h, w), or None.
+        marks: numbers that stand for the images in `contents`, uint64, shape (N,); None where their levels do.
     """
 
     images: Images
     labels: np.ndarray | None = None
     draw: Draw | None = None
     maps: Images | None = None
+    marks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -58,7 +65,18 @@ class Split:
         """Keep only these images, in this order; those that are not in memory stay where they are."""
         labels = None if self.labels is None else self.labels[indices]
         maps = None if self.maps is None else choose(self.maps, indices)
-        return replace(self, images=choose(self.images, indices), labels=labels, maps=maps)
+        marks = None if self.marks is None else self.marks[indices]
+        return replace(self, images=choose(self.images, indices), labels=labels, maps=maps, marks=marks)
+
+    def contents(self) -> np.ndarray:
+        """A number for each image that its content alone decides, uint64, shape (N,): the same for copies."""
+        return contents(self.images) if self.marks is None else self.marks
+
+    def digest(self) -> str:
+        """What tells these images and labels, in their order, from others; of many images, of some evenly spaced."""
+        some = self.take(np.linspace(0, len(self) - 1, min(len(self), _MOST_DIGESTED)).astype(np.int64))
+        labels = b"" if some.labels is None else some.labels.astype("<i8").tobytes()
+        return hashlib.blake2b(some.contents().astype("<u8").tobytes() + labels, digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -92,6 +110,12 @@ class Parts:
     class_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def splits(self) -> dict[str, Split]:
+        """Those that are there, by name."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in found.items() if split is not None}
+
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
@@ -102,6 +126,9 @@ class DataSet:
         spec: shape and levels of what `Split.batch` returns.
         classes: how many class labels there are, or None without labels.
         maps: what the maps beside the images are, or None without maps.
+        class_names: of the classes, in the order of their labels; None where they have numbers only.
+        rule: where the splits come from, in words.
+        notes: sentences without a full stop, about what was skipped, left alone or converted.
     """
 
     name: str
@@ -111,3 +138,34 @@ class DataSet:
     validation: Split
     test: Split
     maps: MapKind | None = None
+    class_names: tuple[str, ...] | None = None
+    rule: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The three splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    def with_splits(self, change: Callable[[Split], Split], **others: Any) -> "DataSet":
+        """The same with something done to every split, and other fields if need be."""
+        return replace(self, **{name: change(split) for name, split in self.splits.items()}, **others)
+
+    def split(self, name: str) -> Split:
+        """One of the splits, or with "all" the three of them as one.
+
+        Raises:
+            BadInput: all of a set whose training images are drawn anew for every batch.
+        """
+        if name != "all":
+            return self.splits[name]
+        if self.train.draw is not None:
+            raise BadInput(f"{self.name} draws its training images anew for every batch; name one split, not all.")
+        parts = list(self.splits.values())
+        labels = [split.labels for split in parts if split.labels is not None]
+        maps = [split.maps for split in parts if split.maps is not None]
+        return Split(
+            Stacked([split.images for split in parts]),
+            np.concatenate(labels) if labels else None,
+            maps=Stacked(maps) if maps else None,
+        )

@@ -3,6 +3,8 @@
 Choosing, joining and changing such images only notes what to do; the file is read when a batch is asked for.
 """
 
+import hashlib
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -23,6 +25,10 @@ class Lazy(ABC):
     @abstractmethod
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Read images into memory: those of `indices`, from 0, shape (B,), as an array of shape (B, C, H, W)."""
+
+    @abstractmethod
+    def contents(self, indices: np.ndarray) -> np.ndarray:
+        """Numbers that the contents of these images alone decide, uint64, shape (B,); see the function below."""
 
     def __getitem__(self, indices: Any) -> np.ndarray:
         chosen = np.arange(len(self))[indices]  # whatever numpy takes: a slice, a mask, numbers from the end
@@ -46,12 +52,19 @@ class Stacked(Lazy):
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         like = np.asarray(self._sources[0][:0])
-        images = np.empty((len(indices), *like.shape[1:]), like.dtype)
+        return self._gathered(indices, np.empty((len(indices), *like.shape[1:]), like.dtype), operator.getitem)
+
+    def contents(self, indices: np.ndarray) -> np.ndarray:
+        return self._gathered(indices, np.empty(len(indices), np.uint64), contents)
+
+    def _gathered(
+        self, indices: np.ndarray, found: np.ndarray, ask: Callable[[Images, np.ndarray], np.ndarray]
+    ) -> np.ndarray:
         which = np.searchsorted(self._starts, indices, side="right") - 1
         for number in np.unique(which):
             here = which == number
-            images[here] = self._sources[number][indices[here] - self._starts[number]]
-        return images
+            found[here] = ask(self._sources[number], indices[here] - self._starts[number])
+        return found
 
 
 class Chosen(Lazy):
@@ -71,6 +84,9 @@ class Chosen(Lazy):
     def read(self, indices: np.ndarray) -> np.ndarray:
         return np.asarray(self.source[self.indices[indices]])
 
+    def contents(self, indices: np.ndarray) -> np.ndarray:
+        return contents(self.source, self.indices[indices])
+
 
 class Changed(Lazy):
     """Images to which something is done whenever they are read.
@@ -88,6 +104,38 @@ class Changed(Lazy):
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         return self._function(np.asarray(self._source[indices]))
+
+    def contents(self, indices: np.ndarray) -> np.ndarray:
+        return contents(self._source, indices)  # they stand for what is made of them
+
+
+def contents(images: Images, indices: np.ndarray | None = None) -> np.ndarray:
+    """A number for each image that its content alone decides: eight bytes of a hash (BLAKE2b) of its shape and levels.
+
+    Of image files that stay on disk, a hash of the file: it need not be decoded.
+
+    Args:
+        images: shape (N, C, H, W).
+        indices: of those asked for; all when None.
+
+    Returns:
+        uint64, shape (N,) or that of the indices.
+    """
+    chosen = np.arange(len(images)) if indices is None else indices
+    if isinstance(images, Lazy):
+        return images.contents(chosen)
+    numbers = np.empty(len(chosen), np.uint64)
+    for place, index in enumerate(chosen):
+        image = np.asarray(images[index])
+        # Whatever dtype the levels came in.
+        plain = image.astype(np.uint8 if image.dtype == np.uint8 or image.max() < 256 else "<u4")
+        numbers[place] = number_of(str(image.shape).encode(), plain.tobytes())
+    return numbers
+
+
+def number_of(*parts: bytes) -> int:
+    """Eight bytes of a hash, as a number."""
+    return int.from_bytes(hashlib.blake2b(b"".join(parts), digest_size=8).digest(), "big")
 
 
 def choose(images: Images, indices: np.ndarray | slice) -> Images:

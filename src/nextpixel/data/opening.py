@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from nextpixel.data.catalogue import CATALOGUE
-from nextpixel.data.dataset import DataSet, Split
+from nextpixel.data.dataset import DataSet
 from nextpixel.data.lazy import change
 from nextpixel.data.readers import Options, read_path
-from nextpixel.data.splits import cut
+from nextpixel.data.splits import cut, cut_by_content
 from nextpixel.data.transforms import reduce_bits
 from nextpixel.errors import BadInput
 
@@ -33,9 +33,10 @@ def open_data(
 ) -> DataSet:
     """Open a data set by its name, or the user's own by its path.
 
-    Splits are made by fixed seeds. A named set has the sizes that the catalogue gives; own data without validation or
-    test images gives up a tenth of its training images for each, at least one. ImageNet and folders of more than 1 GiB
-    stay on disk: their images are read when a batch is asked for.
+    Splits of a named set are made by a fixed seed and have the sizes that the catalogue gives. Own data without
+    validation or test images gives up about a tenth of its training images for each, at least one, chosen by a hash of
+    each image's content: copies stay together, and what is added, removed or renamed moves no other image. ImageNet and
+    folders of more than 1 GiB stay on disk: their images are read when a batch is asked for.
 
     Args:
         name: a name of the catalogue, or the path of a folder of images, an npz or an npy file.
@@ -72,9 +73,9 @@ def open_data(
         chosen = for_validation if validation is None else validation
         data = row.change(cut(row.load(root), name, validation=chosen, test=for_test))
     else:
-        data = cut(read_path(_path(name), options), str(name), validation=validation)
+        data = cut_by_content(read_path(_path(name), options), str(name), validation=validation)
     if bits is not None:
-        data = _with_bits(data, bits)
+        data = with_bits(data, bits)
     return data if limit is None else _limited(data, limit)
 
 
@@ -92,24 +93,25 @@ def _path(name: str | Path) -> Path:
     )
 
 
-def _with_bits(data: DataSet, bits: int) -> DataSet:
+def with_bits(data: DataSet, bits: int) -> DataSet:
+    """The same images with 2**bits levels.
+
+    Raises:
+        BadInput: bits out of range, or levels that are names.
+    """
     if not data.spec.ordinal:
         raise BadInput(f"bits={bits} needs levels that are in order; those of {data.name} are names (ordinal=False).")
 
     reduce = partial(reduce_bits, bits=bits, levels=data.spec.levels)
     reduce(np.empty(0, np.uint8))  # refuses what is out of range now, not with the first batch
 
-    def reduced(split: Split) -> Split:
-        return replace(split, images=change(split.images, reduce))
-
-    train, validation, test = reduced(data.train), reduced(data.validation), reduced(data.test)
-    return replace(data, spec=replace(data.spec, levels=2**bits), train=train, validation=validation, test=test)
+    return data.with_splits(
+        lambda split: replace(split, images=change(split.images, reduce)),
+        spec=replace(data.spec, levels=2**bits),
+    )
 
 
 def _limited(data: DataSet, limit: int) -> DataSet:
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise BadInput(f"limit must be a whole number of images from 1, not {limit!r}.")
-    first = slice(limit)
-    return replace(
-        data, train=data.train.take(first), validation=data.validation.take(first), test=data.test.take(first)
-    )
+    return data.with_splits(lambda split: split.take(slice(limit)))

@@ -1,57 +1,130 @@
-"""Cutting validation and test images off, by a fixed seed.
+"""Cutting validation and test images off.
 
-The images are put in an order that depends only on how many there are. Test images are the last of that order,
-validation images are those before them, and training images keep it: so the first few are a fair sample even where
-the source is sorted by class. Splits that the source itself has keep their images and their order.
+Named sets: the images are put in an order that depends only on how many there are, by a fixed seed. Test images are the
+last of that order, validation images are those before them, and training images keep it.
+
+Own data: each image has a number in [0, 2^64) that only its content decides (`contents`). Test images are those in the
+first tenth of all numbers, validation images those in the second, training images the rest; images go by their number.
+So an image and its copies are always in the same split, and whatever is added, removed or renamed moves no other image.
+A split that would be empty gets the image of the next number, with its copies: only then may an addition move one.
+
+Splits that the source itself has keep their images and their order.
 """
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from nextpixel.data.dataset import DataSet, Parts
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, whole
 
 ORDER_SEED = 2016
-_TENTH = 10  # own data: one image in ten for validation, one in ten for test
+BY_CONTENT = "a tenth each for validation and test, by a hash of each image"
+_TENTH = 2**64 // 10
 
 
-def cut(parts: Parts, name: str, *, validation: int | None = None, test: int | None = None) -> DataSet:
-    """Complete the three splits of a data set.
+def cut(parts: Parts, name: str, *, validation: int, test: int) -> DataSet:
+    """Complete the three splits of a named data set.
 
     Args:
         parts: what a reader found.
         name: of the data set.
-        validation: images to cut from train for validation; a tenth of them (at least one) when None.
+        validation: images to cut from train for validation.
         test: the same for test. Neither is cut where the source has such a split.
 
     Raises:
-        BadInput: nothing would be left to train on, or a size is given for a split that the source has.
+        BadInput: nothing would be left to train on, or a size that is none.
     """
+    whole(validation, "validation", least=1)
     images = len(parts.train)
-    tenth = max(1, images // _TENTH)
-    if validation is not None and parts.validation is not None:
-        raise BadInput(
-            f"{name} has {len(parts.validation)} validation images of its own; validation={validation} cuts none."
-        )
-    if validation is not None and (isinstance(validation, bool) or not isinstance(validation, int) or validation < 1):
-        raise BadInput(f"validation must be a whole number of images from 1, not {validation!r}.")
-    for_test = 0 if parts.test is not None else tenth if test is None else test
-    for_validation = 0 if parts.validation is not None else tenth if validation is None else validation
-    kept = images - for_validation - for_test
-    if kept < 1:
+    for_test = 0 if parts.test is not None else test
+    for_validation = 0 if parts.validation is not None else validation
+    held_out = images - for_test
+    if held_out - for_validation < 1:
         raise BadInput(
             f"{name} has {images} training images, too few to set {for_validation} aside for validation "
             f"and {for_test} for test."
         )
-    if parts.validation is not None and parts.test is not None:
-        return DataSet(name, parts.spec, parts.classes, parts.train, parts.validation, parts.test, parts.maps)
     order = np.random.default_rng(ORDER_SEED).permutation(images)
-    held_out = kept + for_validation
+    return _complete(
+        parts,
+        name,
+        rule="by a fixed seed" if for_test else "test as published, validation by a fixed seed",
+        train=order[: held_out - for_validation],
+        **({} if parts.validation is not None else {"validation": order[held_out - for_validation : held_out]}),
+        **({} if parts.test is not None else {"test": order[held_out:]}),
+    )
+
+
+def cut_by_content(parts: Parts, name: str, *, validation: int | None = None) -> DataSet:
+    """Complete the three splits of one's own data, by the rule above.
+
+    Args:
+        parts: what a reader found.
+        name: of the data set.
+        validation: images to cut for validation, those of the next numbers after the test images'; a tenth when None.
+
+    Raises:
+        BadInput: nothing would be left to train on, a size that is none, or one for a split that the source has.
+    """
+    if validation is not None:
+        whole(validation, "validation", least=1)
+    if validation is not None and parts.validation is not None:
+        own = len(parts.validation)
+        raise BadInput(f"{name} has {own} validation images of its own; validation={validation} cuts none.")
+    parts = replace(parts, notes=(*parts.notes, *_copies(parts)))
+    if parts.validation is not None and parts.test is not None:
+        return _complete(parts, name, rule="as the source has them")
+    numbers = parts.train.contents()
+    different = len(np.unique(numbers))
+    missing = [split for split in ("test", "validation") if split not in parts.splits]
+    train, held_out = np.argsort(numbers, kind="stable"), {}
+    for left, split in zip((len(missing), 1), missing, strict=False):
+        # The second tenth is for validation whether or not the first is for test.
+        start, count = (0, None) if split == "test" else (_TENTH, validation)
+        first = _first(numbers[train], start, count, left) if different > len(missing) else np.ones(len(train), bool)
+        held_out[split], train = train[first], train[~first]
+    if not len(train):
+        raise BadInput(
+            f"{name} has {different} different training images, too few to set {validation or 'a tenth'} aside for "
+            f"validation{' and a tenth for test' if 'test' in missing else ''}, at least one each."
+        )
+    rule = BY_CONTENT if len(held_out) == 2 else f"{next(iter(held_out))} images by a hash of each, a tenth"
+    return _complete(parts, name, train=train, **held_out, rule=rule)
+
+
+def _copies(parts: Parts) -> Iterator[str]:
+    """Sentences about images that the source has in more than one of its splits."""
+    numbers = {split: found.contents() for split, found in parts.splits.items()}
+    for first, second in itertools.combinations(numbers, 2):
+        both = int(np.isin(numbers[second], numbers[first]).sum())
+        if both:
+            yield f"{both} of {len(numbers[second])} {second} images are {first} images too"
+
+
+def _first(numbers: np.ndarray, start: int, count: int | None, left: int) -> np.ndarray:
+    """Which numbers are the first from `start` on, round the circle of 2^64: a tenth of all possible ones, or `count`.
+
+    Copies go together. Of a tenth, at least one is, and `left` different ones are not.
+    """
+    places = numbers - np.uint64(start)
+    if count is not None:
+        return places <= np.sort(places)[min(count, len(places)) - 1]
+    different = np.unique(places)
+    return places <= np.clip(np.uint64(_TENTH - 1), different[0], different[-1 - left])
+
+
+def _complete(parts: Parts, name: str, *, rule: str, **cut: np.ndarray) -> DataSet:
+    splits = parts.splits | {split: parts.train.take(indices) for split, indices in cut.items()}
     return DataSet(
         name,
         parts.spec,
         parts.classes,
-        train=parts.train.take(order[:kept]),
-        validation=parts.validation or parts.train.take(order[kept:held_out]),
-        test=parts.test or parts.train.take(order[held_out:]),
+        **splits,
         maps=parts.maps,
+        class_names=parts.class_names,
+        rule=rule,
+        notes=parts.notes,
     )

@@ -15,13 +15,14 @@ are read image by image, when a batch is asked for. How pixels become levels:
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from nextpixel.data.dataset import Parts, Split
-from nextpixel.data.lazy import Lazy
+from nextpixel.data.lazy import Lazy, contents, number_of
 from nextpixel.data.readers.options import UNSAID, Options
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
@@ -54,7 +55,9 @@ def read_folders(folders: Mapping[str, Path]) -> Parts:
     for split, folder in folders.items():
         pictures = _Pictures(folder, names[split], first, example)
         labels = _labels(folder, names[split], classes) if classes else None
-        splits[split] = Split(pictures if stay else pictures[:], labels)
+        splits[split] = Split(pictures if stay else pictures[:], labels, marks=None if stay else pictures.contents())
+    if not stay:
+        splits = _marked(splits)
     return Parts(
         ImageSpec(*example.shape, levels=256),
         len(classes) or None,
@@ -91,6 +94,23 @@ class _Pictures(Lazy):
                 )
             images[place] = image
         return images
+
+    def contents(self, indices: np.ndarray | None = None) -> np.ndarray:
+        chosen = range(len(self)) if indices is None else indices
+        files = (self._folder / self._names[int(index)] for index in chosen)
+        return np.array([number_of(file.read_bytes()) for file in files], np.uint64)
+
+
+def _marked(splits: Mapping[str, Split]) -> dict[str, Split]:
+    """Images of the same levels get the same mark, the lowest of their files' numbers, also across splits."""
+    images = np.concatenate([contents(split.images) for split in splits.values()])
+    files = np.concatenate([split.contents() for split in splits.values()])
+    _, alike = np.unique(images, return_inverse=True)
+    lowest = np.full(len(images), np.iinfo(np.uint64).max)
+    np.minimum.at(lowest, alike, files)
+    ends = np.cumsum([len(split) for split in splits.values()])
+    marks = np.split(lowest[alike], ends[:-1])
+    return {name: replace(split, marks=own) for (name, split), own in zip(splits.items(), marks, strict=True)}
 
 
 def read_image(path: Path) -> np.ndarray:
