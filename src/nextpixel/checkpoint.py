@@ -26,7 +26,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     """
     path = _path(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    metadata = {"nextpixel": json.dumps({"format": FORMAT, **model.recipe})}
+    metadata = {"nextpixel": json.dumps({"format": FORMAT, **model.recipe, "learnt": model.learnt})}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.part")
@@ -80,7 +80,9 @@ def _rebuild(path: Path, text: str) -> Model:
             raise BadInput(f"{path} has format {recipe['format']}; this nextpixel reads format {FORMAT}.")
         context = restore(recipe["context"])
         spec = ImageSpec(**recipe["spec"])
-        return build(recipe["name"], spec, recipe["likelihood"], context, **recipe["arguments"])
+        model = build(recipe["name"], spec, recipe["likelihood"], context, **recipe["arguments"])
+        model.learnt = recipe.get("learnt")
+        return model
     except BadInput as error:
         raise BadInput(f"{path} cannot be read: {error}") from error
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:

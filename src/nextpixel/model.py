@@ -22,11 +22,13 @@ class Model(nn.Module, ABC):
         spec: the images.
         context: what the images are conditioned on, or None.
         recipe: the arguments of `build` that make this model again, as JSON values.
+        learnt: what training keeps of the data that it learnt from (`data.learnt_from`), as JSON values; None before.
     """
 
     spec: ImageSpec
     context: Context | None
     recipe: dict[str, Any]
+    learnt: dict[str, Any] | None = None
 
     @abstractmethod
     def forward(self, x: Tensor, context: Any = None) -> Tensor:

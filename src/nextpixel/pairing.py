@@ -1,16 +1,23 @@
 """What images are paired with: labels and maps of a data set, and the contexts of models that ask for them."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nextpixel.data import DataSet, Split
+from nextpixel.data.dataset import Parts
+from nextpixel.data.lazy import change
+from nextpixel.data.transforms import reduce_bits
 from nextpixel.errors import BadInput
 from nextpixel.model import Model
 from nextpixel.nn.context import Both, ClassLabel, Context, Map
+
+Part = TypeVar("Part", bound=Context)
 
 _AT_ONCE = 4096  # images whose context is checked at once
 
@@ -29,7 +36,7 @@ def context_of(kind: str, data: DataSet) -> Context | None:
         return None
     there: dict[str, Context] = {}
     if data.classes is not None:
-        there["label"] = ClassLabel(data.classes)
+        there["label"] = ClassLabel(data.classes, data.class_names)
     if data.maps is not None:
         there["map"] = Map(data.maps.size, levels=data.maps.levels)
     for name in kind.split("+"):
@@ -47,6 +54,65 @@ def check_all(model: Model, data: DataSet) -> None:
         for start in range(0, len(split), _AT_ONCE):
             indices = np.arange(start, min(len(split), start + _AT_ONCE))
             model.context.check(given(model.context, split, indices), len(indices), model.spec)
+
+
+def fit(model: Model, data: DataSet | Parts, split: Split, *, what: str) -> tuple[Split, list[str]]:
+    """Images and labels as a model knows them: levels reduced to its number, classes matched by their names.
+
+    Args:
+        model: what they are for.
+        data: where the split is.
+        split: one of it, or a part of one.
+        what: how a sentence calls the data.
+
+    Returns:
+        The split, and sentences without a full stop about what was done.
+
+    Raises:
+        BadInput: images that the model is not about, or classes that it does not know.
+    """
+    spec, wanted, notes = data.spec, model.spec, []
+    if spec.ordinal and wanted.ordinal and wanted.levels < spec.levels and wanted.levels.bit_count() == 1:
+        reduce = partial(reduce_bits, bits=wanted.levels.bit_length() - 1, levels=spec.levels)
+        split, spec = replace(split, images=change(split.images, reduce)), replace(spec, levels=wanted.levels)
+        notes.append(f"the {data.spec.levels} levels of {what} are reduced to the {wanted.levels} of the model")
+    if (spec.shape, spec.levels) != (wanted.shape, wanted.levels):
+        raise BadInput(f"The model is about images {wanted}, but those of {what} are {spec}.")
+    known = part_of(model.context, ClassLabel)
+    if known is None or split.labels is None or known.names == data.class_names:
+        return split, notes
+    if known.names is None or data.class_names is None:
+        notes.append(f"the classes of {what} and of the model are matched by number: only one of both has names")
+        return split, notes
+    present = [data.class_names[label] for label in np.unique(split.labels)]
+    if unknown := [name for name in present if name not in known.names]:
+        raise BadInput(f"{what} has images of {', '.join(unknown)}, but the model knows the {known.listed}.")
+    if missing := [name for name in known.names if name not in present]:
+        notes.append(f"{what} has no images of {', '.join(missing)}, which the model knows")
+    numbers = np.array([known.names.index(name) if name in known.names else -1 for name in data.class_names])
+    return replace(split, labels=numbers[split.labels]), notes
+
+
+def difference(model: Model, data: DataSet, *, splits: Iterable[str]) -> str | None:
+    """How splits differ from those that a model learnt from, without a full stop; None if not, or if nobody knows."""
+    learnt = model.learnt or {}
+    for name in splits:
+        try:
+            source, images, digest = learnt["data"], learnt["splits"][name]["images"], learnt["splits"][name]["digest"]
+        except (KeyError, TypeError):  # a model that was not trained here
+            return None
+        own = data.splits[name]
+        if (images, digest) != (len(own), own.digest()):
+            other = f"{len(own)} instead of {images}" if len(own) != images else f"{images}, but other ones"
+            return f"{data.name} is not what the model learnt from ({source}): of {name} images there are {other}"
+    return None
+
+
+def part_of(context: Context | None, kind: type[Part]) -> Part | None:
+    """The first part of a context that is of a kind: itself, or one of `Both`."""
+    if isinstance(context, Both):
+        return part_of(context.first, kind) or part_of(context.second, kind)
+    return context if isinstance(context, kind) else None
 
 
 def given(context: Context | None, split: Split, indices: Sequence[int] | np.ndarray | Tensor) -> Any:

@@ -16,12 +16,12 @@ from rich.progress import track
 from torch import Tensor
 
 import nextpixel as npx
-from nextpixel.data import DataSet, open_data
+from nextpixel.data import CATALOGUE, DataSet, Split, open_data
 from nextpixel.errors import BadInput
-from nextpixel.nn.context import Context
+from nextpixel.pairing import difference, fit, part_of
 
 Work = TypeVar("Work")
-Part = TypeVar("Part", bound=Context)
+SPLITS = ("train", "validation", "test", "all")
 BATCH = 64  # images at once, where it makes no difference to the result
 
 
@@ -56,7 +56,7 @@ class Parser(argparse.ArgumentParser):
     def add_data(self) -> None:
         self.add_argument("--data", metavar="NAME", help="a data set's name or path; by default what MODEL learnt from")
         self.add_argument("--data-root", metavar="DIR", help="where data sets are, in torchvision's layout")
-        self.add_argument("--split", choices=("train", "validation", "test"), default="test", help="(default: test)")
+        self.add_argument("--split", choices=SPLITS, default="test", help="(default: test)")
 
     def add_drawing(self) -> None:
         self.add_argument("--temperature", type=positive, default=1.0, help="below 1: likelier, duller (default: 1)")
@@ -104,6 +104,21 @@ def device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def images_of(model: npx.Model, options: argparse.Namespace) -> tuple[str, Split, list[str]]:
+    """The name of --data, its images of --split as the model knows them, and what there is to `tell` of them.
+
+    Raises:
+        BadInput: no such data, or none that the model is about.
+    """
+    data = data_of(options.model, options)
+    split, notes = fit(model, data, data.split(options.split), what=data.name)
+    differs = difference(model, data, splits=data.splits if options.split == "all" else [options.split])
+    every = sum(map(len, data.splits.values()))
+    if options.data is not None and options.data not in CATALOGUE and options.split != "all":
+        notes.append(f"{len(split)} of its {every} images are for {options.split}; --split all takes all of them")
+    return data.name, split, [*([differs] if differs else []), *notes]
+
+
 def data_of(model: Path, options: argparse.Namespace) -> DataSet:
     """The data set of --data, or by default the one that config.yaml beside the model names.
 
@@ -111,23 +126,25 @@ def data_of(model: Path, options: argparse.Namespace) -> DataSet:
         BadInput: neither names one, or it cannot be opened.
     """
     recipe = _config(model).get("data", {})
-    if options.data is not None and options.data != recipe.get("name"):
-        recipe = {"name": options.data}
+    learnt = recipe.get("name")
+    if options.data is not None and options.data != learnt:
+        both_own = learnt not in CATALOGUE and options.data not in CATALOGUE
+        # Files of one's own are read as those that the run learnt from.
+        kept = {key: value for key, value in recipe.items() if key != "limit"} if both_own else {}
+        recipe = {**kept, "name": options.data}
     if "name" not in recipe:
         raise BadInput(f"Nothing says which data set {model} learnt from; name one with --data.")
     if options.data_root is not None:
         recipe = {**recipe, "root": options.data_root}
+    if options.data is None and learnt not in CATALOGUE and not Path(str(learnt)).exists():
+        raise BadInput(f"{model} learnt from {learnt}, which is not there; say where it is now with --data.")
     return open_data(**recipe)
 
 
-def check_spec(model: npx.Model, spec: npx.ImageSpec, *, what: str) -> None:
-    """Refuse images that the model is not about.
-
-    Raises:
-        BadInput: shape or levels differ.
-    """
-    if (spec.shape, spec.levels) != (model.spec.shape, model.spec.levels):
-        raise BadInput(f"The model is about images {model.spec}, but those of {what} are {spec}.")
+def tell(notes: Iterable[str]) -> None:
+    """Say what the user should know beside the results: with them, as a refusal is one sentence alone."""
+    for note in notes:
+        print(f"Note: {note}.", file=sys.stderr)
 
 
 def exact(model: npx.Model, what: str) -> npx.Autoregressive:
@@ -155,13 +172,6 @@ def classes_of(model: npx.Model, label: str | None) -> npx.ClassLabel | None:
     if label not in (None, "all") and (not label.isdecimal() or int(label) >= context.classes):
         raise BadInput(f"The label must be from 0 to {context.classes - 1}, not {label}.")
     return context
-
-
-def part_of(context: Context | None, kind: type[Part]) -> Part | None:
-    """The first part of a context that is of a kind: itself, or one of `Both`."""
-    if isinstance(context, npx.Both):
-        return part_of(context.first, kind) or part_of(context.second, kind)
-    return context if isinstance(context, kind) else None
 
 
 def place(text: str, *suffixes: str) -> Path:

@@ -13,12 +13,12 @@ import nextpixel as npx
 from nextpixel import pictures
 from nextpixel.cli.common import (
     Parser,
-    check_spec,
     classes_of,
-    data_of,
     device,
+    images_of,
     pieces,
     place,
+    tell,
     whole,
     with_bar,
     write_arrays,
@@ -26,8 +26,7 @@ from nextpixel.cli.common import (
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.readers import READERS, Options, read_path
 from nextpixel.data.readers.folder import read_image
-from nextpixel.data.transforms import reduce_bits
-from nextpixel.pairing import given
+from nextpixel.pairing import fit, given
 
 EXAMPLES = (
     "nextpixel complete runs/digits --known top-half",
@@ -60,7 +59,7 @@ def main(arguments: list[str]) -> None:
 
     out = [place(text, ".png", ".npz") for text in options.out]
     model = npx.load(options.model, device=device(options.device))
-    images, split = _images(model, options)
+    images, split, notes = _images(model, options)
     known = _known(options.known, images, seed=options.seed)
     split = _with_label(model, options.label, split)
     every = torch.arange(len(images)).repeat_interleave(options.completions)
@@ -78,6 +77,7 @@ def main(arguments: list[str]) -> None:
             for piece in with_bar(pieces(len(every)), "completing")
         ]
     )
+    tell(notes)
     for path in out:
         if path.suffix.lower() == ".png":
             sheet = pictures.completions(images, known, completed, spec.levels, ordinal=spec.ordinal)
@@ -89,24 +89,19 @@ def main(arguments: list[str]) -> None:
         print(f"{len(images)} images, {options.completions} completions of each: {path}")
 
 
-def _images(model: npx.Model, options: Namespace) -> tuple[Tensor, Split]:
-    """The first images of the source, in the model's levels, and what stands beside them."""
+def _images(model: npx.Model, options: Namespace) -> tuple[Tensor, Split, list[str]]:
+    """The first images of the source, in the model's levels, what stands beside them, and what to `tell`."""
     if options.source is not None and options.data is not None:
         raise npx.BadInput(f"Give either IMAGES ({options.source}) or --data {options.data}, not both.")
     if options.source is None:
-        data = data_of(options.model, options)
-        name, spec, split = data.name, data.spec, getattr(data, options.split)
+        _, split, notes = images_of(model, options)
     else:
         parts = _read(options.source, model.spec)
-        name, spec, split = str(options.source), parts.spec, parts.test or parts.train
+        split, notes = fit(model, parts, parts.test or parts.train, what=str(options.source))
+        notes += parts.notes
     split = split.take(slice(options.images))
     images, _ = split.batch(range(len(split)), np.random.default_rng(options.seed))
-    wanted = model.spec.levels
-    if spec.ordinal and model.spec.ordinal and wanted < spec.levels and wanted.bit_count() == 1:
-        images = torch.from_numpy(reduce_bits(images.numpy(), wanted.bit_length() - 1, levels=spec.levels))
-        spec = npx.ImageSpec(*spec.shape, levels=wanted)
-    check_spec(model, spec, what=name)
-    return images.long(), split
+    return images.long(), split, notes
 
 
 def _read(source: Path, spec: npx.ImageSpec) -> Parts:

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from nextpixel import pictures
 from nextpixel.cli.common import Parser, place, whole
-from nextpixel.data import CATALOGUE, Split, open_data
+from nextpixel.data import CATALOGUE, Split, describe, open_data
 from nextpixel.data.readers.pickled import convert_pickle
 
 MOST_CLASSES = 20  # rows of a picture
@@ -80,8 +80,9 @@ def _show(arguments: list[str]) -> None:
     else:
         columns = len(chosen) // len(rows)
         picture = pictures.grid(images, data.spec.levels, ordinal=data.spec.ordinal, columns=columns)
-        picture = _with_labels(picture, [str(label) for label in rows])
+        picture = _with_labels(picture, [data.class_names[label] if data.class_names else str(label) for label in rows])
     pictures.write(picture, out)
+    print("\n".join(describe(data)))
     print(f"{len(chosen)} {options.split} images of {data.name}{'' if rows is None else ', a row a class'}: {out}")
 
 

@@ -11,7 +11,7 @@ import torch
 
 import nextpixel as npx
 from nextpixel.checks import stepwise_log_prob
-from nextpixel.cli.common import BATCH, Parser, check_spec, data_of, device, exact, pieces, whole, with_bar
+from nextpixel.cli.common import BATCH, Parser, device, exact, images_of, pieces, tell, whole, with_bar
 from nextpixel.data import Split
 from nextpixel.evaluate import Bounds, Evaluation, evaluate, evaluate_bounds
 from nextpixel.pairing import given
@@ -72,9 +72,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
 
     model = npx.load(options.model, device=device(options.device))
-    data = data_of(options.model, options)
-    check_spec(model, data.spec, what=data.name)
-    split = getattr(data, options.split)
+    name, split, notes = images_of(model, options)
     began = time.monotonic()
     settings = {"images": options.images, "batch": BATCH, "seed": options.seed, "watch": _watch}
     if isinstance(model, npx.PixelVAE):
@@ -86,14 +84,15 @@ def main(arguments: list[str]) -> int:
         result = evaluate(model, split, **settings)
     seconds = time.monotonic() - began
     stepwise = _stepwise(model, split, options.images or SLOW_IMAGES, seed=options.seed) if options.slow else None
+    tell(notes)
     if options.json:
-        about = {"model": str(options.model), "data": data.name, "split": options.split}
+        about = {"model": str(options.model), "data": name, "split": options.split}
         slow = {} if stepwise is None else {"stepwise": asdict(stepwise)}
         json.dump({**about, **asdict(result), "seconds": round(seconds, 2), **slow}, sys.stdout, indent=2)
         print()
     else:
         images = (result.elbo if isinstance(result, Bounds) else result).images
-        print(f"{data.name}, {options.split}, {images} images in {seconds:.1f} s")
+        print(f"{name}, {options.split}, {images} images in {seconds:.1f} s")
         print("\n".join(_lines(result)))
         if stepwise is not None:
             print(_verdict(stepwise))

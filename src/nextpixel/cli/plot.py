@@ -15,12 +15,12 @@ from nextpixel import pictures, plots
 from nextpixel.cli import plot_latent
 from nextpixel.cli.common import (
     Parser,
-    check_spec,
-    data_of,
     device,
     exact,
+    images_of,
     pieces,
     place,
+    tell,
     whole,
     with_bar,
 )
@@ -141,13 +141,9 @@ def _figure(arguments: list[str]) -> None:
 
     out = place(options.out, ".png")
     model = npx.load(options.model, device=device(options.device))
-    data = data_of(options.model, options)
-    check_spec(model, data.spec, what=data.name)
-    split = getattr(data, options.split)
+    name, split, notes = images_of(model, options)
     if len(split) < ACROSS:
-        raise npx.BadInput(
-            f"The figure needs {ACROSS} images; the {options.split} split of {data.name} has {len(split)}."
-        )
+        raise npx.BadInput(f"The figure needs {ACROSS} images; the {options.split} split of {name} has {len(split)}.")
     halves, _ = split.batch(np.arange(ACROSS), np.random.default_rng(options.seed))
     pictures.grid(halves, model.spec.levels, ordinal=model.spec.ordinal)  # refuses what has no picture, before the work
     known = torch.zeros(halves.shape, dtype=torch.bool)
@@ -170,6 +166,7 @@ def _figure(arguments: list[str]) -> None:
         ]
     )
     pictures.write(pictures.grid(images, model.spec.levels, ordinal=model.spec.ordinal, columns=ACROSS), out)
+    tell(notes)
     print(f"{ACROSS * DRAWN} images from scratch, {COMPLETED} completions of each of {ACROSS} top halves: {out}")
 
 

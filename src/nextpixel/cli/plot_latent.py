@@ -2,7 +2,6 @@
 
 from argparse import Namespace
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 import nextpixel as npx
 from nextpixel import pictures
-from nextpixel.cli.common import Parser, check_spec, data_of, device, pieces, place, whole, with_bar
+from nextpixel.cli.common import Parser, device, images_of, pieces, place, tell, whole, with_bar
 
 ROWS, COLUMNS = 12, 6  # of `latents`
 
@@ -83,11 +82,10 @@ def _model(options: Namespace) -> npx.PixelVAE:
 
 def _given(model: npx.PixelVAE, options: Namespace, count: int) -> Tensor:
     """The first images of the data set's split."""
-    data = data_of(Path(options.model), options)
-    check_spec(model, data.spec, what=data.name)
-    split = getattr(data, options.split)
+    name, split, notes = images_of(model, options)
     if len(split) < count:
-        raise npx.BadInput(f"The plot needs {count} images; the {options.split} split of {data.name} has {len(split)}.")
+        raise npx.BadInput(f"The plot needs {count} images; the {options.split} split of {name} has {len(split)}.")
+    tell(notes)
     given, _ = split.batch(np.arange(count), np.random.default_rng(options.seed))
     return given.long()
 

@@ -9,10 +9,10 @@ import torch
 
 import nextpixel as npx
 from nextpixel import pictures
-from nextpixel.cli.common import Parser, classes_of, device, part_of, pieces, place, whole, with_bar, write_arrays
+from nextpixel.cli.common import Parser, classes_of, device, pieces, place, whole, with_bar, write_arrays
 from nextpixel.data import Split
 from nextpixel.data.readers.arrays import read_maps
-from nextpixel.pairing import given
+from nextpixel.pairing import given, part_of
 
 EXAMPLES = (
     "nextpixel sample runs/digits -n 64",

@@ -16,7 +16,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 import nextpixel as npx
 from nextpixel.cli.common import device
-from nextpixel.data import open_data
+from nextpixel.data import CATALOGUE, open_data
 from nextpixel.errors import BadInput
 from nextpixel.likelihoods import LIKELIHOODS, Categorical
 from nextpixel.models import settings_of
@@ -66,6 +66,9 @@ def main(arguments: list[str]) -> None:
     )
     config = {name: settings[name].as_dict() for name in SECTIONS}
     config["training"]["betas"] = list(training.betas)  # YAML has no tuples
+    for key in ("name", "root"):  # a run works from any folder
+        if (path := config["data"][key]) is not None and path not in CATALOGUE:
+            config["data"][key] = str(Path(path).expanduser().absolute())
     train(model, data, out=out, settings=training, resume=settings.resume, config=config, device=where.type)
     print(f"The run is in {out}; its best model is {out / 'model.safetensors'}.")
 

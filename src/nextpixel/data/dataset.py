@@ -91,6 +91,9 @@ class MapKind:
     size: int
     levels: int | None = None
 
+    def __str__(self) -> str:
+        return f"{self.size} {'numbers' if self.levels is None else f'codes of {self.levels:,}'} at a place"
+
 
 @dataclass(frozen=True, eq=False)
 class Parts:

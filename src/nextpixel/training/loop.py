@@ -15,7 +15,7 @@ from torch.optim import Adam, AdamW, Optimizer, RMSprop
 
 from nextpixel import pictures
 from nextpixel.checkpoint import save
-from nextpixel.data import DataSet
+from nextpixel.data import DataSet, describe, learnt_from
 from nextpixel.errors import BadInput
 from nextpixel.model import Model
 from nextpixel.nn.context import ClassLabel
@@ -71,6 +71,7 @@ def train(
     if model.spec != data.spec:
         raise BadInput(f"The model is for images {model.spec}, but those of {data.name} are {data.spec}.")
     check_all(model, data)
+    model.learnt = learnt_from(data)
     folder = RunFolder(Path(out), resume=resume)
     with torch.random.fork_rng(), Display(epochs=settings.epochs) as display:
         torch.manual_seed(settings.seed)  # dropout
@@ -79,6 +80,7 @@ def train(
             if resume:
                 loop.resume()
             folder.configure(config or _plain(model, settings))
+            display.say("\n".join(describe(data)))
             loop.run()
         finally:
             folder.close()

@@ -64,6 +64,7 @@ def read_folders(folders: Mapping[str, Path]) -> Parts:
         train=splits["train"],
         validation=splits.get("validation"),
         test=splits.get("test"),
+        class_names=tuple(classes) or None,
     )
 
 
