@@ -1,6 +1,7 @@
 """What images are paired with, whatever the data call it."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,9 +98,9 @@ def test_data_that_a_model_did_not_learn_from_are_told() -> None:
 
 
 @pytest.mark.parametrize("learnt", [None, {}, {"splits": 3}, {"data": "a", "splits": {"test": None}}, [1]])
-def test_a_model_that_does_not_say_what_it_learnt_from(learnt: object) -> None:
+def test_a_model_that_does_not_say_what_it_learnt_from(learnt: Any) -> None:
     model = model_of(ABC)
-    model.__dict__["learnt"] = learnt
+    model.learnt = learnt
     assert difference(model, ABC, splits=["test"]) is None
 
 

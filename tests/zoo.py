@@ -98,6 +98,30 @@ def images(spec: npx.ImageSpec, count: int, *, seed: int = 0) -> torch.Tensor:
     return torch.randint(spec.levels, (count, *spec.shape), generator=torch.Generator().manual_seed(seed))
 
 
+class Plain(npx.Network):
+    """A network of a user's own: what each sub-pixel is follows linearly from all before it."""
+
+    mask: torch.Tensor
+
+    def __init__(self, spec, likelihood, context=0, *, colours="dependent") -> None:
+        super().__init__(spec, likelihood, colours=colours)
+        places = spec.height * spec.width
+        seen, asked = (
+            (torch.arange(places)[:, None] * self.substeps + torch.tensor(colours)).flatten()
+            for colours in (self.image_colours, self.parameter_colours)
+        )
+        self.register_buffer("mask", (seen < asked[:, None]).float(), persistent=False)
+        self.weight = torch.nn.Parameter(torch.zeros(len(asked), len(seen)))
+        self.bias = torch.nn.Parameter(torch.zeros(len(asked)))
+        self.context = torch.nn.Conv2d(context, self.outputs, 1, bias=False) if context else None
+
+    def forward(self, levels, context):
+        seen = self.embed(levels).movedim(1, -1).flatten(1)
+        every = torch.nn.functional.linear(seen, self.weight * self.mask, self.bias)
+        made = every.view(len(levels), *self.spec.shape[1:], self.outputs).movedim(-1, 1)
+        return made if self.context is None or context is None else made + self.context(context)
+
+
 _LABEL = npx.ClassLabel(3)
 _ONE = {"filters": 6, "head": 6}
 _BLIND = ("pixelcnn", "residual_pixelcnn", "row_lstm")  # the papers say so of these
@@ -188,6 +212,12 @@ CASES = (
     ]
     + [_case(name, "categorical", 1, npx.Latent(2, maps=3)) for name in _SMALL]
     + [_case("gated_pixelcnn", "logistic_mixture", 3, npx.Latent(2, maps=3, equalised=True), mixtures=2)]
+    + [  # a network of a user's own
+        Case("zoo:Plain", "bernoulli", 1, _LABEL),
+        Case("zoo:Plain", "categorical", 3, npx.Map(2)),
+        Case("zoo:Plain", "categorical", 3, None, {"colours": "independent"}),
+        Case("zoo:Plain", "logistic_mixture", 3, None, {"mixtures": 2}),
+    ]
 )
 
 every_model = pytest.mark.parametrize("case", CASES, ids=str)

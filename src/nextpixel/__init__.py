@@ -2,10 +2,12 @@
 
 from nextpixel.autoregressive import Autoregressive, Backbone
 from nextpixel.checkpoint import load, save
+from nextpixel.checks import check
 from nextpixel.errors import BadInput
 from nextpixel.evaluate import bits_per_dim
 from nextpixel.model import Model
 from nextpixel.models import MODELS, build
+from nextpixel.models.network import Network
 from nextpixel.models.pixelvae import PixelVAE
 from nextpixel.nn.context import Both, ClassLabel, Latent, Map, Vector
 from nextpixel.spec import ImageSpec
@@ -23,10 +25,12 @@ __all__ = [
     "Latent",
     "Map",
     "Model",
+    "Network",
     "PixelVAE",
     "Vector",
     "bits_per_dim",
     "build",
+    "check",
     "load",
     "save",
 ]

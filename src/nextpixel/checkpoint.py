@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,9 @@ def _rebuild(path: Path, text: str) -> Model:
             raise BadInput(f"{path} has format {recipe['format']}; this nextpixel reads format {FORMAT}.")
         context = restore(recipe["context"])
         spec = ImageSpec(**recipe["spec"])
+        module, own, _ = recipe["name"].partition(":")
+        if own and module not in sys.modules:  # a file must not choose what is imported
+            raise BadInput(f"its network is {recipe['name']}, your own; import {module} first (--import {module}).")
         model = build(recipe["name"], spec, recipe["likelihood"], context, **recipe["arguments"])
         model.learnt = recipe.get("learnt")
         return model

@@ -1,11 +1,13 @@
 """What the commands share: their parser, their options, and how they find models, images and places to write."""
 
 import argparse
+import importlib
 import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -48,6 +50,9 @@ class Parser(argparse.ArgumentParser):
 
     def add_model(self) -> None:
         self.add_argument("model", type=Path, metavar="MODEL", help="a .safetensors file, or a run folder")
+        self.add_argument(
+            "--import", type=imported, metavar="MODULE", help="the module of your own network, where MODEL is one"
+        )
         self.add_device()
 
     def add_device(self) -> None:
@@ -61,6 +66,19 @@ class Parser(argparse.ArgumentParser):
     def add_drawing(self) -> None:
         self.add_argument("--temperature", type=positive, default=1.0, help="below 1: likelier, duller (default: 1)")
         self.add_argument("--seed", type=whole(0), default=0, help="of the noise (default: 0)")
+
+
+def imported(name: str) -> ModuleType:
+    """Import a module of the user's, from this folder or an installed package.
+
+    Raises:
+        BadInput: it cannot be imported.
+    """
+    sys.path.insert(0, "")
+    try:
+        return importlib.import_module(name)
+    except (ImportError, ValueError) as error:
+        raise BadInput(f"The module {name!r} cannot be imported ({error}).") from error
 
 
 def whole(least: int) -> Callable[[str], int]:

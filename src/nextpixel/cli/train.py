@@ -15,11 +15,11 @@ import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 import nextpixel as npx
-from nextpixel.cli.common import device
+from nextpixel.cli.common import device, imported
 from nextpixel.data import CATALOGUE, open_data
 from nextpixel.errors import BadInput
 from nextpixel.likelihoods import LIKELIHOODS, Categorical
-from nextpixel.models import settings_of
+from nextpixel.models import kind_of, settings_of
 from nextpixel.pairing import context_of
 from nextpixel.training.loop import train
 from nextpixel.training.settings import Training
@@ -84,7 +84,9 @@ class _Format(RawDescriptionHelpFormatter, DefaultHelpFormatter):
 
 def _parser(name: str, likelihood: str) -> ArgumentParser:
     """The parser of recipes for the model and the likelihood of those names."""
-    if name not in npx.MODELS:
+    if ":" in str(name):
+        imported(name.partition(":")[0])
+    elif name not in npx.MODELS:
         close = difflib.get_close_matches(str(name), npx.MODELS, n=1)
         raise BadInput(f"There is no model {name!r}; there is {close[0] if close else ', '.join(npx.MODELS)}.")
     parser = _Parser(
@@ -110,7 +112,7 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
         default="none",
         help="label: images are given their class; map: the map beside each; label+map: both",
     )
-    parser.add_class_arguments(npx.MODELS[name], "model", skip={"spec", "likelihood", "context"})
+    parser.add_class_arguments(kind_of(name), "model", skip={"spec", "likelihood", "context"})
     if settings_of(LIKELIHOODS.get(likelihood, Categorical)):
         parser.add_class_arguments(LIKELIHOODS[likelihood], "model", as_group=False, skip={"spec"})
     parser.add_function_arguments(open_data, "data")

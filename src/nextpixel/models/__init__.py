@@ -1,6 +1,7 @@
 """The models, by name: one file a paper."""
 
 import difflib
+import importlib
 import inspect
 from dataclasses import asdict
 from typing import Any, Literal, overload
@@ -41,7 +42,7 @@ def build(  # pyright: ignore[reportOverlappingOverload]
 ) -> PixelVAE: ...
 @overload
 def build(
-    name: str,
+    name: str | type[Backbone],
     spec: ImageSpec,
     likelihood: str = "categorical",
     context: Context | None = None,
@@ -50,7 +51,7 @@ def build(
 
 
 def build(
-    name: str,
+    name: str | type[Backbone],
     spec: ImageSpec,
     likelihood: str = "categorical",
     context: Context | None = None,
@@ -59,7 +60,7 @@ def build(
     """Make a model with fresh weights: an `Autoregressive`, or a `PixelVAE`.
 
     Args:
-        name: of the model, a key of `MODELS`.
+        name: of the model, a key of `MODELS`; or a class of one's own (see `Network`), or its `package.module:Class`.
         spec: the images that it is about.
         likelihood: "bernoulli", "categorical" or "logistic_mixture".
         context: what images are conditioned on: `ClassLabel`, `Vector`, `Latent`, `Map`, or `Both` of two.
@@ -75,7 +76,7 @@ def build(
         >>> model.sample(2, context=7).shape
         torch.Size([2, 3, 8, 8])
     """
-    kind = _named(name, MODELS, "model")
+    kind: Any = kind_of(name)
     meaning = _named(likelihood, LIKELIHOODS, "likelihood")
     if context is not None and not isinstance(context, Context):
         raise BadInput(f"The context must be a Context such as ClassLabel(10), not {context!r}.")
@@ -91,7 +92,7 @@ def build(
         **{key: value for key, value in arguments.items() if key in own},
     )
     recipe = {
-        "name": name,
+        "name": name if isinstance(name, str) else f"{kind.__module__}:{kind.__qualname__}",
         "spec": asdict(spec),
         "likelihood": likelihood,
         "context": describe(context),
@@ -101,6 +102,26 @@ def build(
         return Autoregressive(spec, made, outputs, context, recipe=recipe)
     made.recipe = recipe
     return made
+
+
+def kind_of(name: object) -> type[Backbone | PixelVAE]:
+    """The class of a model: of our own by its name, or a user's, itself or as `package.module:Class`.
+
+    Raises:
+        BadInput: there is none, or it is no `Backbone`.
+    """
+    found = name
+    if isinstance(name, str) and ":" in name:
+        module, _, attribute = name.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise BadInput(f"There is no model {name!r}: {error}.") from error
+    elif isinstance(name, str):
+        return _named(name, MODELS, "model")
+    if not isinstance(found, type) or not issubclass(found, Backbone):
+        raise BadInput(f"A model is a name such as gated_pixelcnn, or a class of nextpixel.Network, not {name!r}.")
+    return found
 
 
 def settings_of(part: type[Backbone | PixelVAE | Likelihood]) -> list[str]:

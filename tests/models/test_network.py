@@ -1,0 +1,102 @@
+"""A network of a user's own has all verbs; the laws tell it from one that leaks."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import nextpixel as npx
+from nextpixel.cli import main
+from zoo import CASES, Plain
+
+SPEC = npx.ImageSpec(3, 4, 3, levels=3)
+OWN = '''
+import nextpixel as npx
+import torch
+
+
+class Mine(npx.Network):
+    """Each pixel from the row above."""
+
+    def __init__(self, spec, likelihood, context=0, *, filters: int = 8):
+        super().__init__(spec, likelihood, colours="independent")
+        self.above = torch.nn.Conv2d(self.entry.features * spec.channels, filters, (2, 3), padding=(2, 1))
+        self.last = torch.nn.Conv2d(filters, self.outputs, 1)
+
+    def forward(self, levels, context):
+        return self.last(self.above(self.embed(levels))[:, :, : self.spec.height].relu())
+'''
+
+
+class Leaking(Plain):
+    """It sees the sub-pixel that it predicts."""
+
+    def forward(self, levels, context):
+        own = levels.to(self.bias.dtype).unsqueeze(2) * torch.arange(self.spec.levels).view(-1, 1, 1)
+        return super().forward(levels, context) + own.flatten(1, 2)
+
+
+@pytest.mark.parametrize("case", CASES[::9], ids=str)
+def test_the_laws_hold_for_models_that_are_right(case) -> None:
+    spec = case.spec(4, 3)
+    model = case.build(spec)
+    training, weights = model.training, [weight.clone() for weight in model.parameters()]
+    findings = npx.check(model, case.contexts(spec, 3))
+    assert [finding.law for finding in findings if not finding.holds] == []
+    assert model.training == training
+    assert all(map(torch.equal, weights, model.parameters()))
+
+
+def test_the_laws_find_a_leak() -> None:
+    model = npx.build(Leaking, SPEC)
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight)
+    broken = [finding for finding in npx.check(model) if not finding.holds]
+    assert [finding.law for finding in broken] == ["nothing later is seen", "steps agree with one pass"]
+    assert "its likelihood means nothing" in broken[0].failure
+
+
+def test_a_model_of_numbers_that_are_none_breaks_the_laws() -> None:
+    model = npx.build(Plain, SPEC)
+    torch.nn.init.constant_(model.backbone.bias, torch.nan)
+    assert not any(finding.holds for finding in npx.check(model) if "batch" not in finding.law)
+
+
+def test_a_class_of_ones_own_is_built_and_named() -> None:
+    model = npx.build(Plain, SPEC, colours="independent")
+    assert model.recipe["name"] == "zoo:Plain"
+    assert model.recipe["arguments"] == {"colours": "independent"}
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("no_such_module:Net", "There is no model 'no_such_module:Net': No module named 'no_such_module'"),
+        ("zoo:Nothing", "There is no model 'zoo:Nothing': module 'zoo' has no attribute 'Nothing'"),
+        ("zoo:CASES", "A model is a name such as gated_pixelcnn, or a class of nextpixel.Network, not 'zoo:CASES'"),
+        (":Net", "There is no model ':Net': Empty module name"),
+        ("zoo:", "There is no model 'zoo:'"),
+    ],
+)
+def test_what_is_no_network(name: str, sentence: str) -> None:
+    with pytest.raises(npx.BadInput, match=sentence):
+        npx.build(name, SPEC)
+
+
+def test_a_network_of_ones_own_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    Path("mine.py").write_text(OWN)
+    recipe = "{model: {name: 'mine:Mine', filters: 4}, data: {name: digits}, training: {epochs: 1, samples: 0}}"
+    Path("own.yaml").write_text(recipe)
+    assert main(["train", "own.yaml", "--out", "run", "--data.limit", "64"]) == 0
+    del sys.modules["mine"]
+    capsys.readouterr()
+    assert main(["sample", "run", "-n", "2"]) == 2
+    assert "its network is mine:Mine, your own; import mine first (--import mine)" in capsys.readouterr().err
+    assert main(["sample", "run", "-n", "2", "--import", "mine"]) == 0
+    assert main(["sample", "run", "--import", "nowhere_at_all"]) == 2
+    del sys.modules["mine"]
