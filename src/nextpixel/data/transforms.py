@@ -71,12 +71,12 @@ def desaturate(images: np.ndarray) -> np.ndarray:
     torchvision compute them.
 
     Args:
-        images: uint8, shape (N, 3, H, W).
+        images: uint8 or uint16, shape (N, 3, H, W).
 
     Returns:
-        uint8, shape (N, 1, H, W).
+        The same dtype, shape (N, 1, H, W).
     """
     total = np.full_like(images[:, :1], 32_768, dtype=np.uint32)
     for channel, weight in enumerate((19_595, 38_470, 7_471)):  # one at a time, for the sake of the memory
         total += images[:, channel : channel + 1] * np.uint32(weight)
-    return (total >> 16).astype(np.uint8)
+    return (total >> 16).astype(images.dtype)

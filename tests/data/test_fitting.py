@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from nextpixel.data.fitting import FITS, Fitting
+from nextpixel.errors import BadInput
+
+NOISE = np.random.default_rng(0)
+
+
+def picture(channels: int, height: int, width: int, dtype: type = np.uint8) -> np.ndarray:
+    return NOISE.integers(0, 256, (channels, height, width)).astype(dtype)
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("channels", [None, 1, 3])
+@pytest.mark.parametrize("size", [8, "8", "5x9", "1x1"], ids=repr)
+@pytest.mark.parametrize("shape", [(1, 20, 31), (3, 8, 8), (3, 9, 200), (1, 300, 10)], ids=str)
+def test_every_picture_becomes_images_of_one_size(fit, channels, size, shape) -> None:
+    fitting = Fitting(size=size, fit=fit, channels=channels)
+    rows, columns = (8, 8) if str(size) == "8" else map(int, str(size).split("x"))
+    for dtype in (np.uint8, np.uint16):
+        images = fitting(picture(*shape, dtype))
+        assert images.shape == (fitting.count(*shape[1:]), channels or shape[0], rows, columns)
+        assert images.dtype == dtype
+
+
+def test_reduction_is_that_of_pillow() -> None:
+    colours = picture(3, 64, 48)
+    opened = Image.fromarray(np.moveaxis(colours, 0, 2))
+    stretched = opened.resize((10, 12), Image.Resampling.LANCZOS)
+    assert (Fitting(size="12x10", fit="stretch")(colours)[0] == np.moveaxis(np.asarray(stretched), 2, 0)).all()
+    cropped = ImageOps.fit(opened, (16, 16), Image.Resampling.LANCZOS)
+    assert (Fitting(size=16)(colours)[0] == np.moveaxis(np.asarray(cropped), 2, 0)).all()
+    grey = Fitting(channels=1)(colours)[0, 0]
+    assert (grey == np.asarray(opened.convert("L"))).all()
+    wide = Fitting(size="12x10", fit="stretch")(colours.astype(np.uint16))[0].astype(int)
+    assert np.abs(wide - np.moveaxis(np.asarray(stretched), 2, 0)).max() <= 1
+
+
+def test_a_reduced_picture_has_no_aliases() -> None:
+    stripes = np.tile(np.array([0, 255], np.uint8), 64)[None, None].repeat(128, 1)
+    assert np.ptp(Fitting(size=16)(stripes)) < 12
+
+
+def test_what_is_kept_is_the_middle_and_what_is_added_is_black() -> None:
+    wide = np.zeros((1, 10, 30), np.uint8)
+    wide[:, :, 10:20] = 200
+    assert (Fitting(size=10, fit="crop")(wide) == 200).all()
+    padded = Fitting(size=30, fit="pad")(np.full((1, 10, 30), 90, np.uint8))[0, 0]
+    assert (padded[10:20] == 90).all()
+    assert not padded[:10].any()
+    assert not padded[20:].any()
+
+
+def test_tiles_are_the_picture() -> None:
+    whole = picture(3, 21, 14)
+    tiles = Fitting(size="10x7", fit="tiles")(whole)
+    assert len(tiles) == 4
+    assert (tiles[1] == whole[:, :10, 7:14]).all()
+    assert (tiles[2] == whole[:, 10:20, :7]).all()
+    assert len(Fitting(size=30, fit="tiles")(whole)) == 0
+
+
+@pytest.mark.parametrize("size", [0, -3, "x", "3x", "3x4x5", "32 x 32", "1.5", True, 10**9, "99999x99999", "٣"])
+def test_a_size_that_is_none(size) -> None:
+    with pytest.raises(BadInput, match="size must be a number of pixels from 1 to 16384, or HxW such as 32x48, not"):
+        Fitting(size=size)
+
+
+def test_other_settings_that_are_none() -> None:
+    with pytest.raises(BadInput, match="fit must be crop, pad, stretch or tiles, not 'fill'"):
+        Fitting(size=3, fit="fill")
+    with pytest.raises(BadInput, match="channels must be 1 or 3, not 2"):
+        Fitting(channels=2)
+    with pytest.raises(BadInput, match="fit=tiles needs a size, such as 32"):
+        Fitting(fit="tiles")
