@@ -113,7 +113,7 @@ def test_many_classes_are_too_many(call: Callable[..., Any], save: Callable[...,
 
 
 def test_images_without_labels_are_a_grid(call: Callable[..., Any], save: Callable[..., Path]) -> None:
-    said = call("data", "show", save(images=IMAGES), "-n", 4, "--split", "test")
+    said = call("data", "show", save(images=IMAGES), "-n", 4, "--split", "test", "--levels", 4)
     assert (said.status, said.out.splitlines()[-1].split(" of ")[0]) == (0, "1 test images"), said.err
     with Image.open("data.png") as picture:
         assert picture.size == (60, 50)
@@ -160,7 +160,7 @@ def test_a_pickle_is_converted_and_used(call: Callable[..., Any], tmp_path: Path
         "test_labels: int64 values of shape (4,)",
         "shapes.npz",
     ]
-    said = call("data", "show", "./shapes.npz", "--split", "test")
+    said = call("data", "show", "./shapes.npz", "--split", "test", "--levels", 4)
     assert said.out.splitlines()[-1].startswith("4 test images of ./shapes.npz, a row")
 
 

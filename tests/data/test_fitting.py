@@ -20,7 +20,7 @@ def test_every_picture_becomes_images_of_one_size(fit, channels, size, shape) ->
     fitting = Fitting(size=size, fit=fit, channels=channels)
     rows, columns = (8, 8) if str(size) == "8" else map(int, str(size).split("x"))
     for dtype in (np.uint8, np.uint16):
-        images = fitting(picture(*shape, dtype))
+        images = fitting(picture(shape[0], shape[1], shape[2], dtype))
         assert images.shape == (fitting.count(*shape[1:]), channels or shape[0], rows, columns)
         assert images.dtype == dtype
 

@@ -36,7 +36,7 @@ def test_maps_stay_with_their_images_whatever_is_done_to_those(save_arrays: Save
 def test_a_folder_becomes_three_splits(save_picture: Save, tmp_path: Path) -> None:
     for number in range(10):
         save_picture(f"{number}.png", color=number)
-    data = open_data(tmp_path / "pictures")
+    data = open_data(tmp_path / "pictures", levels=256)
     assert [len(split) for split in (data.train, data.validation, data.test)] == [8, 1, 1]
     levels = np.concatenate([split.images[:, 0, 0, 0] for split in (data.train, data.validation, data.test)])
     assert sorted(levels.tolist()) == list(range(10))
@@ -153,9 +153,9 @@ def test_bits_of_names(save_arrays: Save) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"levels": 16}, "levels=16 is for data of your own; digits has"),
-        ({"ordinal": False}, "ordinal=False is for data of your own; digits has"),
-        ({"layout": "NHWC"}, "layout=NHWC is for data of your own; digits has"),
+        ({"levels": 16}, "levels=16 means nothing for digits, which has a name"),
+        ({"ordinal": False}, "ordinal=False means nothing for digits, which has a name"),
+        ({"layout": "NHWC"}, "layout=NHWC means nothing for digits, which has a name"),
     ],
 )
 def test_options_of_arrays_for_a_named_set(options: dict[str, Any], sentence: str) -> None:
@@ -164,5 +164,5 @@ def test_options_of_arrays_for_a_named_set(options: dict[str, Any], sentence: st
 
 
 def test_options_of_arrays_for_a_folder(save_picture: Save) -> None:
-    with pytest.raises(BadInput, match=r"levels=16 is for npz and npy files; .*pictures has"):
-        open_data(save_picture("a.png").parent, levels=16)
+    with pytest.raises(BadInput, match=r"layout=NHWC means nothing for .*pictures, a folder of images"):
+        open_data(save_picture("a.png").parent, layout="NHWC")

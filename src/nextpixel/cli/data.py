@@ -66,11 +66,16 @@ def _show(arguments: list[str]) -> None:
     _add_root(parser)
     parser.add_argument("--split", choices=("train", "validation", "test"), default="train", help="(default: train)")
     parser.add_argument("-n", "--images", type=whole(1), default=80, metavar="N", help="about how many (default: 80)")
+    parser.add_argument("--levels", type=whole(2), metavar="L", help="of one's own images, where they do not say it")
+    parser.add_argument("--size", metavar="HxW", help="rows and columns that one's own pictures are brought to")
+    parser.add_argument("--fit", default="crop", help="how: crop, pad, stretch or tiles (default: crop)")
+    parser.add_argument("--channels", type=whole(1), metavar="C", help="1 or 3, to make them grey or coloured")
     parser.add_argument("--out", default="data.png", metavar="FILE", help="a .png file (default: data.png)")
     options = parser.parse_args(arguments)
 
     out = place(options.out, ".png")
-    data = open_data(options.name, options.data_root)
+    reading = {name: getattr(options, name) for name in ("levels", "size", "fit", "channels")}
+    data = open_data(options.name, options.data_root, **reading)
     split: Split = getattr(data, options.split)
     rows = _rows(split, options.images)
     chosen = np.arange(min(options.images, len(split))) if rows is None else np.concatenate(list(rows.values()))

@@ -86,12 +86,12 @@ class Fitting:
         inner = [min(most, max(1, round(side * min(ratios)))) for side, most in ((height, rows), (width, columns))]
         top, left = (rows - inner[0]) // 2, (columns - inner[1]) // 2
         sheet = np.zeros((1, channels, rows, columns), picture.dtype)
-        sheet[0, :, top : top + inner[0], left : left + inner[1]] = _resized(picture, *inner)
+        sheet[0, :, top : top + inner[0], left : left + inner[1]] = _resized(picture, inner[0], inner[1])
         return sheet
 
 
 def _resized(
-    picture: np.ndarray, rows: int, columns: int, box: tuple[float, float, float, float] | None = None
+    picture: np.ndarray, rows: int, columns: int, *, box: tuple[float, float, float, float] | None = None
 ) -> np.ndarray:
     """The same at another size, or what is in a box (left, top, right, bottom): (C, H, W) to (C, rows, columns)."""
     wide = picture.dtype != np.uint8  # pillow filters eight bits and floats

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +30,10 @@ def open_data(
     splits: dict[str, str] | None = None,
     first_label: int | None = None,
     damaged: str = "refuse",
+    size: int | str | None = None,
+    fit: str = "crop",
+    channels: int | None = None,
+    like: int | None = None,
 ) -> DataSet:
     """Open a data set by its name, or the user's own by its path.
 
@@ -45,8 +49,8 @@ def open_data(
         bits: keep the 2**bits levels floor(level · 2**bits / levels).
         limit: keep the first so many images of each split, for quick trials.
         validation: how many training images become validation images.
-        levels: of an npz or npy file. When None: the file's own scalar `levels`; else 2 for booleans, 256 for uint8,
-            and the greatest level of all splits plus one for other integers.
+        levels: of the images. When None: the file's own scalar `levels`, or what the range that is there says (see
+            `data.readers.depth`); where that is not clear, it must be given.
         ordinal: False when the levels of an npz or npy file are names, such as codes of a VQ-VAE. The file may say so
             itself, by a scalar `ordinal`.
         layout: of an npz or npy file's images with four axes, `NHWC` or `NCHW`; seen from the sizes when None.
@@ -54,6 +58,10 @@ def open_data(
             say it; an empty one when no sub-folder is a split. Usual names are known.
         first_label: the number of the first class, where labels of a file do not begin with 0.
         damaged: "refuse" the data when a file of a folder cannot be read, or "skip" such files and count them.
+        size: rows and columns that pictures are brought to, as a number for both or as "HxW".
+        fit: how: "crop", "pad", "stretch" or "tiles"; see `Fitting`.
+        channels: 1 or 3, to make pictures grey or coloured.
+        like: levels of a model that the images are for, where nothing else says how many there are.
 
     Raises:
         BadInput: no such name or path, unusable files, a failed download, or an option out of range.
@@ -64,10 +72,19 @@ def open_data(
         ((1, 8, 8), 17, 1257, 180, 360)
     """
     options = Options(
-        levels=levels, ordinal=ordinal, layout=layout, splits=splits, first_label=first_label, damaged=damaged
+        levels=levels,
+        like=like,
+        ordinal=ordinal,
+        layout=layout,
+        splits=splits,
+        first_label=first_label,
+        damaged=damaged,
+        size=size,
+        fit=fit,
+        channels=channels,
     )
     if isinstance(name, str) and name in CATALOGUE:
-        options.refuse(name, *(field.name for field in fields(options)), why="is for data of your own")
+        options.refuse(f"{name}, which has a name and no files of yours")
         row = CATALOGUE[name]
         _, for_validation, for_test = row.sizes
         chosen = for_validation if validation is None else validation

@@ -54,7 +54,7 @@ def test_every_protocol(dump: Dump, protocol: int) -> None:
 def test_maps_are_converted_with_their_images(dump: Dump, tmp_path: Path) -> None:
     maps = {"train_maps": IMAGES[:20, :1, :2, 0], "test_maps": IMAGES[20:, :1, :2, 0]}
     convert_pickle(dump(HOMEWORK | maps), tmp_path / "own.npz")
-    data = open_data(tmp_path / "own.npz")
+    data = open_data(tmp_path / "own.npz", levels=4)
     assert data.maps == MapKind(1, 4)
     assert data.test.maps is not None
     assert (data.test.maps[:, 0] == maps["test_maps"]).all()

@@ -5,13 +5,17 @@ from pathlib import Path
 
 from nextpixel.data.dataset import Parts
 from nextpixel.data.readers.arrays import read_arrays
-from nextpixel.data.readers.folder import read_folder
+from nextpixel.data.readers.folder import IMAGE_SUFFIXES, read_folder, read_picture
 from nextpixel.data.readers.options import Options
 from nextpixel.errors import BadInput
 
 Reader = Callable[[Path, Options], Parts]
 
-READERS: dict[str, Reader] = {".npz": read_arrays, ".npy": read_arrays}
+READERS: dict[str, Reader] = {
+    ".npz": read_arrays,
+    ".npy": read_arrays,
+    **dict.fromkeys(IMAGE_SUFFIXES, read_picture),
+}
 
 
 def read_path(path: Path, options: Options) -> Parts:

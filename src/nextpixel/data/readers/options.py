@@ -1,9 +1,12 @@
 """What a user says of their own data, where the files leave it open."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from nextpixel.data.fitting import Fitting
 from nextpixel.errors import BadInput, one_of
+
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,22 +18,36 @@ class Options:
     """
 
     levels: int | None = None
+    like: int | None = None
     ordinal: bool = True
     layout: str | None = None
     splits: Mapping[str, str] | None = None
     first_label: int | None = None
     damaged: str = "refuse"
+    size: int | str | None = None
+    fit: str = "crop"
+    channels: int | None = None
 
     def __post_init__(self) -> None:
         if self.layout is not None:
             one_of(self.layout, "layout", ("NHWC", "NCHW"))
         one_of(self.damaged, "damaged", ("refuse", "skip"))
+        for split in self.splits or {}:
+            one_of(split, "A split in data.splits", SPLITS)
+        if self.splits and "train" not in self.splits:
+            raise BadInput(f"data.splits must say what train is, not only {', '.join(self.splits)}.")
+        assert self.fitting  # which refuses what it cannot do
 
-    def refuse(self, name: str, *which: str, why: str) -> None:
+    @property
+    def fitting(self) -> Fitting:
+        """What is done to each picture."""
+        return Fitting(self.size, self.fit, self.channels)
+
+    def refuse(self, what: str, *which: str) -> None:
         """Refuse those of these options that the user has set, for data to which they mean nothing."""
-        for option in which:
+        for option in which or [field.name for field in fields(self) if field.name != "like"]:
             if getattr(self, option) != getattr(UNSAID, option):
-                raise BadInput(f"{option}={getattr(self, option)} {why}; {name} has its own.")
+                raise BadInput(f"{option}={getattr(self, option)} means nothing for {what}.")
 
 
 UNSAID = Options()
