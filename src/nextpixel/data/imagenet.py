@@ -15,6 +15,7 @@ from nextpixel.data.download import ROOT_VARIABLE, data_root
 from nextpixel.data.lazy import Stacked
 from nextpixel.data.readers.folder import read_folders
 from nextpixel.data.readers.mapped import map_array, read_array
+from nextpixel.data.readers.options import Options
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
@@ -42,7 +43,7 @@ def load_imagenet(size: int, root: str | Path | None) -> Parts:
         train = _batches(size, [folder / file for file in TRAIN_FILES])
         parts = Parts(ImageSpec(3, size, size, levels=256), CLASSES, train, test=_batches(size, [folder / TEST_FILE]))
     elif pictures is not None:
-        parts = read_folders(pictures)
+        parts = read_folders(pictures, Options(levels=256))
     else:
         raise BadInput(
             f"imagenet{size} cannot be downloaded without an account: get {TRAIN_FILES[0]} to {TRAIN_FILES[-1]} and "

@@ -8,7 +8,8 @@ import pytest
 
 from nextpixel.data.dataset import MapKind
 from nextpixel.data.readers import Options
-from nextpixel.data.readers.arrays import MOST_LEVELS, read_arrays, read_maps
+from nextpixel.data.readers.arrays import read_arrays, read_maps
+from nextpixel.data.readers.levels import MOST_LEVELS
 from nextpixel.errors import BadInput
 
 GREY = np.arange(60, dtype=np.uint8).reshape(5, 4, 3)

@@ -1,9 +1,17 @@
-"""What a user says of their own data, where the files leave it open."""
+"""What a user says of their own data, where the files leave it open; the words that all readers know."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nextpixel.errors import BadInput, one_of
+
+SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing", "t10k"),
+}
+SPLIT_OF = {word: split for split, words in SPLITS.items() for word in words}
+MOST_IN_MEMORY = 2**30  # bytes of an array, or of the levels of a folder; more stay on disk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +31,14 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.layout is not None:
-            one_of(self.layout, "layout", ("NHWC", "NCHW"))
+            one_of(self.layout, "layout", ("NHWC", "NCHW", "HWCN"))
         one_of(self.damaged, "damaged", ("refuse", "skip"))
+        if self.first_label is not None and type(self.first_label) is not int:
+            raise BadInput(f"first_label must be a whole number, not {self.first_label!r}.")
+        for split in self.splits or ():
+            one_of(split, "A split", tuple(SPLITS))
+        if self.splits and "train" not in self.splits:
+            raise BadInput(f"splits must say which is train, not only {', '.join(self.splits)}.")
 
     def refuse(self, name: str, *which: str, why: str) -> None:
         """Refuse those of these options that the user has set, for data to which they mean nothing."""
