@@ -36,7 +36,7 @@ def test_maps_stay_with_their_images_whatever_is_done_to_those(save_arrays: Save
 def test_a_folder_becomes_three_splits(save_picture: Save, tmp_path: Path) -> None:
     for number in range(10):
         save_picture(f"{number}.png", color=number)
-    data = open_data(tmp_path / "pictures")
+    data = open_data(tmp_path / "pictures", levels=256)
     assert [len(split) for split in (data.train, data.validation, data.test)] == [8, 1, 1]
     levels = np.concatenate([split.images[:, 0, 0, 0] for split in (data.train, data.validation, data.test)])
     assert sorted(levels.tolist()) == list(range(10))
@@ -123,7 +123,9 @@ def test_a_name_that_means_nothing(
 
 def test_a_file_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "own.pickle").write_bytes(b"")
-    with pytest.raises(BadInput, match=r"own\.pickle is neither a folder of images nor an npz or npy file"):
+    with pytest.raises(
+        BadInput, match=r"own\.pickle is neither a folder of images nor a file of arrays .* `nextpixel data convert"
+    ):
         open_data(tmp_path / "own.pickle")
 
 
@@ -163,6 +165,7 @@ def test_options_of_arrays_for_a_named_set(options: dict[str, Any], sentence: st
         open_data("digits", **options)
 
 
-def test_options_of_arrays_for_a_folder(save_picture: Save) -> None:
-    with pytest.raises(BadInput, match=r"levels=16 is for npz and npy files; .*pictures has"):
-        open_data(save_picture("a.png").parent, levels=16)
+@pytest.mark.parametrize(("name", "value"), [("layout", "NHWC"), ("first_label", 1)])
+def test_options_of_arrays_for_a_folder(save_picture: Save, name: str, value: Any) -> None:
+    with pytest.raises(BadInput, match=rf"{name}={value} is for files of arrays; .*pictures has"):
+        open_data(save_picture("a.png").parent, **{name: value})

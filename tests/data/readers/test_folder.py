@@ -8,7 +8,8 @@ from PIL import Image
 
 from nextpixel.data.lazy import Lazy
 from nextpixel.data.readers import folder as folder_module
-from nextpixel.data.readers.folder import IMAGE_SUFFIXES, read_folder, read_image
+from nextpixel.data.readers.folder import IMAGE_SUFFIXES, read_folder, read_image, read_pixels
+from nextpixel.data.readers.options import Options
 from nextpixel.errors import BadInput
 
 SavePicture = Callable[..., Path]
@@ -37,7 +38,8 @@ def test_every_format(save_picture: SavePicture, suffix: str) -> None:
         ("L", 200, [200]),
         ("RGB", (1, 2, 3), [1, 2, 3]),
         ("1", 1, [255]),
-        ("I;16", 0x1234, [0x12]),
+        ("I;16", 0x9234, [0x92]),
+        ("I;16", 0x34, [0x34]),
         ("I;16", 0xFFFF, [255]),
         ("P", 0, [0, 0, 0]),
         ("LA", (100, 255), [100]),
@@ -85,7 +87,7 @@ def test_files_go_by_the_alphabet(save_picture: SavePicture, folder: Path) -> No
     for name, color in (("b.png", 2), ("c/a.png", 3), ("a.PNG", 1), (".hidden.png", 9), (".hidden/a.png", 9)):
         save_picture(name, color=color)
     (folder / "notes.txt").write_text("no image")
-    parts = read_folder(folder)
+    parts = read_folder(folder, Options(levels=256))
     assert parts.spec.shape == (1, 3, 4)
     assert parts.spec.levels == 256
     assert parts.classes is None
@@ -97,7 +99,7 @@ def test_files_go_by_the_alphabet(save_picture: SavePicture, folder: Path) -> No
 def test_splits_and_classes(save_picture: SavePicture, folder: Path, validation: str) -> None:
     for name in ("train/dog/1.png", "train/cat/2.png", f"{validation}/dog/3.png", "test/cat/deeper/4.png"):
         save_picture(name, mode="RGB", color=(int(name[-5]), 0, 0))
-    parts = read_folder(folder)
+    parts = read_folder(folder, Options(levels=256))
     assert parts.classes == 2
     assert parts.validation is not None
     assert parts.test is not None
@@ -114,7 +116,7 @@ def test_splits_and_classes(save_picture: SavePicture, folder: Path, validation:
 def test_classes_without_splits(save_picture: SavePicture, folder: Path) -> None:
     for name in ("b/1.png", "a/2.png", "b/3.png"):
         save_picture(name)
-    parts = read_folder(folder)
+    parts = read_folder(folder, Options(levels=256))
     assert parts.train.labels is not None
     assert parts.train.labels.tolist() == [0, 1, 1]
 
@@ -161,7 +163,7 @@ def test_an_image_outside_the_classes(save_picture: SavePicture, folder: Path, n
     for path in ("train/a/1.png", "train/b/2.png", f"test/{name}"):
         save_picture(path)
     with pytest.raises(BadInput, match=f"{name} is in none of the class folders a, b"):
-        read_folder(folder)
+        read_folder(folder, Options(levels=256))
 
 
 @pytest.mark.parametrize("kept", [0, 20, 60])
@@ -209,8 +211,8 @@ def test_a_large_folder_is_read_when_it_is_indexed(
         save_picture(name, color=int(name[-5]))
     monkeypatch.setattr(folder_module, "MOST_IN_MEMORY", most)
     read: list[str] = []
-    monkeypatch.setattr(folder_module, "read_image", lambda path: read.append(path.name) or read_image(path))
-    parts = read_folder(folder)
+    monkeypatch.setattr(folder_module, "read_pixels", lambda path: read.append(path.name) or read_pixels(path))
+    parts = read_folder(folder, Options(levels=256))
     assert isinstance(parts.train.images, Lazy) == stays
     assert read == (["1.png"] if stays else ["1.png", "1.png", "2.png", "3.png", "4.png", "6.png", "5.png"])
     assert parts.spec.shape == (1, 3, 4)
@@ -228,7 +230,7 @@ def test_an_image_of_a_large_folder_that_differs(
     save_picture("a.png")
     save_picture("b.png", size=(5, 3))
     monkeypatch.setattr(folder_module, "MOST_IN_MEMORY", 0)
-    images = read_folder(folder).train.images
+    images = read_folder(folder, Options(levels=256)).train.images
     assert images[[0]].shape == (1, 1, 3, 4)
     with pytest.raises(BadInput, match=r"b\.png is 5x3 in grey, but .*a\.png is 4x3 in grey; all images must be alike"):
         images[[0, 1]]
@@ -240,6 +242,6 @@ def test_folders_come_before_what_their_names_begin(save_picture: SavePicture, f
     (folder / "link").symlink_to(folder / "a", target_is_directory=True)
     (folder / "a" / "circle").symlink_to(folder, target_is_directory=True)
     (folder / "a.png").rename(folder / "a-b/z.png")
-    parts = read_folder(folder)
+    parts = read_folder(folder, Options(levels=256))
     assert parts.train.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 0, 1]
     assert parts.classes == 3

@@ -157,7 +157,9 @@ def _by_split(
     if asked:
         for name in asked.values():
             if name not in arrays:
-                raise BadInput(f"{path} has no array {name}, which splits names, but {', '.join(arrays) or 'nothing'}.")
+                raise BadInput(
+                    f"{path} has no array {name}, which data.splits names, but {', '.join(arrays) or 'nothing'}."
+                )
         chosen = {split: (name, understood[name][1]) for split, name in asked.items()}
     else:
         wanted = {split: frozenset({split}) for split in SPLITS if frozenset({split}) in stems}
@@ -166,7 +168,7 @@ def _by_split(
         if "train" not in wanted:
             raise BadInput(
                 f"{path} has no train_images, images or single array, but {', '.join(arrays) or 'nothing'}; "
-                "splits={train: NAME, test: NAME} says which array of images is what."
+                "data.splits={train: NAME, test: NAME} says which array of images is what."
             )
         chosen = {split: (_only(stems[stem], split, path), stem) for split, stem in wanted.items()}
     named = {}
@@ -187,14 +189,14 @@ def _by_split(
         if is_like and (len(arrays[name]) not in lengths or (role == "images" and stem & SPLITS.keys())):
             raise BadInput(
                 f"{path} has an array {name} like its images, which is neither train, validation nor test by its name; "
-                f"splits={{train: {named['train'].name}, test: {name}}} or so says what is what."
+                f"data.splits={{train: {named['train'].name}, test: {name}}} or so says what is what."
             )
     return named, [f"arrays left alone: {', '.join(left)}"] if left else []
 
 
 def _only(names: list[str], what: str, path: Path) -> str:
     if len(names) > 1:
-        raise BadInput(f"{path} has {' and '.join(names)} for {what}; splits={{train: NAME, …}} says which.")
+        raise BadInput(f"{path} has {' and '.join(names)} for {what}; data.splits={{train: NAME, …}} says which.")
     return names[0]
 
 
@@ -203,12 +205,11 @@ def _images(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray:
     if array.dtype.kind == "O":
         raise BadInput(f"{what} holds Python objects, which are never loaded; store an array of whole numbers.")
     if array.dtype.kind not in "bui":
-        how = "'uint8')"
-        if array.dtype.kind in "fc" and bool(np.isnan(array).any()):
-            how = "'uint8') with NaN replaced"
-        elif array.dtype.kind == "f" and array.size and not (array == np.rint(array)).all() and array.max() <= 1:
-            how = "'uint8') of (x * 255).round()"
-        raise BadInput(f"{what} must be integer levels, not {array.dtype} values; store x.astype({how}, or the like.")
+        nan = " with NaN among them" if array.dtype.kind in "fc" and bool(np.isnan(array).any()) else ""
+        how = "(x * 255).round()" if array.dtype.kind == "f" and array.size and array.max() <= 1 else "x"
+        raise BadInput(
+            f"{what} must be integer levels, not {array.dtype} values{nan}; store {how}.astype('uint8') or the like."
+        )
     return _laid_out(array, what=what, layout=layout)
 
 
@@ -329,12 +330,12 @@ def _labels(
     }
     lowest, highest = find_range(labels.values())
     if lowest < (first or 0):
-        least = "be negative" if not first else f"be below first_label={first}"
+        least = "be negative" if not first else f"be below data.first_label={first}"
         raise BadInput(f"labels of {path} must not {least}; one is {lowest}.")
     if first is None and lowest > 0 and (names is None or len(names) <= highest):
         raise BadInput(
-            f"labels of {path} go from {lowest} to {highest}, so that class 0 has no images; first_label={lowest} "
-            f"says that classes are numbered from {lowest}, first_label=0 that there is a class 0."
+            f"labels of {path} go from {lowest} to {highest}, so that class 0 has no images; data.first_label={lowest} "
+            f"says that classes are numbered from {lowest}, data.first_label=0 that there is a class 0."
         )
     classes = highest + 1 - (first or 0)
     if classes > max(MOST_CLASSES, sum(map(len, labels.values()))):

@@ -28,7 +28,7 @@ def read_batches(folder: Path, options: Options = UNSAID) -> Parts:
     train, test, meta, labels, names = _TEN if (folder / _TEN[1][0]).is_file() else _HUNDRED
     arrays = {"levels": np.array(256)}
     for split, files in (("train", train), ("test", test)):
-        batches = [read_pickled(folder / file) for file in files]
+        batches = [read_pickled(folder / file)[0] for file in files]
         for role, key in (("data", "data"), ("labels", labels)):
             missing = next((file for file, batch in zip(files, batches, strict=True) if key not in batch), None)
             if missing is not None:
@@ -38,6 +38,6 @@ def read_batches(folder: Path, options: Options = UNSAID) -> Parts:
             except ValueError as error:
                 raise BadInput(f"{folder} has batches of {key} that differ in shape ({error}).") from error
     if (folder / meta).is_file():
-        arrays["class_names"] = read_pickled(folder / meta)[names]
+        arrays["class_names"] = read_pickled(folder / meta)[0][names]
     layout = options.layout or "NCHW"
     return arrange(arrays, folder, Options(**{**vars(options), "layout": layout}))

@@ -28,7 +28,7 @@ from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.lazy import Lazy
 from nextpixel.data.readers.damage import Damaged, told
 from nextpixel.data.readers.levels import Levels, check_levels, find_levels
-from nextpixel.data.readers.options import MOST_IN_MEMORY, SPLIT_OF, UNSAID, Options
+from nextpixel.data.readers.options import MOST_IN_MEMORY, SPLIT_OF, SPLITS, UNSAID, Options
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
@@ -65,17 +65,14 @@ def read_folders(folders: Mapping[str, Path], options: Options = UNSAID) -> Part
             looked = looked[:: max(1, len(looked) // _SAMPLE)] if options.levels is None and split == "train" else []
         for name, pixels in _readable(folder, looked, damaged if skip else None):
             _check_alike(pixels, folder / name, example, folders["train"] / first)
-            wide, lowest, highest = (
-                wide or pixels.dtype != np.uint8,
-                min(lowest, pixels.min()),
-                max(highest, pixels.max()),
-            )
+            lowest, highest = min(lowest, int(pixels.min())), max(highest, int(pixels.max()))
+            wide |= pixels.dtype != np.uint8
             good.append(name)
             kept[split] += [] if stay else [pixels]
         if skip:
             names[split] = good
-    asked = options.levels
-    levels = find_levels("word" if wide else "byte", int(lowest), int(highest), folders["train"], asked=asked)
+    kind = "word" if wide else "byte"
+    levels = find_levels(kind, lowest, highest, folders["train"], asked=options.levels)
     splits = {}
     for split, folder in folders.items():
         pictures = _Pictures(folder, names[split], folders["train"] / first, example, levels)
@@ -182,7 +179,7 @@ def _readable(folder: Path, names: Sequence[str], damaged: list[Path] | None) ->
             pixels = read_pixels(folder / name)
         except Damaged as error:
             if damaged is None:
-                raise BadInput(f"{str(error).removesuffix('.')}; damaged=skip leaves such files out.") from error
+                raise BadInput(f"{str(error).removesuffix('.')}; data.damaged=skip leaves such files out.") from error
             damaged.append(folder / name)
         else:
             yield name, pixels
@@ -209,7 +206,7 @@ def _split_folders(path: Path, asked: Mapping[str, str] | None) -> dict[str, Pat
     if asked is not None:
         for name in asked.values():
             if not (path / name).is_dir():
-                raise BadInput(f"{path} has no folder {name}, which splits names.")
+                raise BadInput(f"{path} has no folder {name}, which data.splits names.")
         return {split: path / name for split, name in asked.items()} or {"train": path}
     with told(path):
         folders = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
@@ -218,23 +215,23 @@ def _split_folders(path: Path, asked: Mapping[str, str] | None) -> dict[str, Pat
         split = SPLIT_OF.get(name.lower())
         if split in found:
             raise BadInput(
-                f"{path} has {found[split]} and {name} for {split}; splits={{train: …, {split}: …}} says which."
+                f"{path} has {found[split]} and {name} for {split}; data.splits={{train: …, {split}: …}} says which."
             )
         if split is not None:
             found[split] = name
     if found and "train" not in found:
         raise BadInput(
-            f"{path} has a folder {next(iter(found.values()))}, but no folder train; splits={{train: NAME}} says "
-            "which it is, splits={} that all are classes."
+            f"{path} has a folder {next(iter(found.values()))}, but no folder train; data.splits={{train: NAME}} says "
+            "which it is, data.splits={} that all are classes."
         )
     beside = [name for name in folders if found and name not in found.values()]
     for name in beside:
         if any(_images_below(path / name, Counter())):
             raise BadInput(
-                f"{path} has a folder {found['train']} and images in {name} beside it; splits={{}} says that all are "
-                f"classes, splits={{train: {found['train']}}} that {name} is left alone."
+                f"{path} has a folder {found['train']} and images in {name} beside it; data.splits={{}} says that all "
+                f"are classes, data.splits={{train: {found['train']}}} that {name} is left alone."
             )
-    return {split: path / name for split, name in found.items()} or {"train": path}
+    return {split: path / found[split] for split in SPLITS if split in found} or {"train": path}
 
 
 def _class_names(names: Sequence[str]) -> list[str]:

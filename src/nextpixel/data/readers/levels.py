@@ -55,7 +55,9 @@ def find_levels(kind: str, lowest: int, highest: int, what: object, *, asked: in
     if kind == "boolean":
         return Levels(2)
     if lowest == highest:
-        raise BadInput(f"{what} must hold more than one level, not {highest} everywhere, unless levels=256 says so.")
+        raise BadInput(
+            f"{what} must hold more than one level, not {highest} everywhere, unless data.levels=256 says so."
+        )
     if lowest >= 0 and highest <= 1:
         return Levels(2, note="levels are 0 and 1, so two")
     if kind == "integer":
@@ -64,9 +66,9 @@ def find_levels(kind: str, lowest: int, highest: int, what: object, *, asked: in
         return Levels(check_levels(count, lowest, highest, what), note=note)
     if highest < _DARK or (kind == "word" and 256 <= highest < _WIDE):
         full = 256 if kind == "byte" or highest < _DARK else 2 ** highest.bit_length()
-        how = f"levels={highest + 1} if there are no more, levels={full} otherwise"
+        how = f"data.levels={highest + 1} if there are no more, data.levels={full} otherwise"
         if highest >= _DARK:
-            how = f"levels={full} to take them as they are (and bits=8 to keep eight bits of that)"
+            how = f"data.levels={full} to take them as they are (and data.bits=8 to keep eight bits of that)"
         raise BadInput(f"{what} must hold values of 8 or 16 bits, not 0 to {highest}, unless you say {how}.")
     if kind == "byte":
         return Levels(256)
@@ -81,7 +83,7 @@ def check_levels(levels: int, lowest: int, highest: int, what: object, *, named:
         raise BadInput(f"{what} must have from 2 to {MOST_LEVELS} {named}, not {levels!r}.")
     if lowest < 0 or highest >= levels:
         bad = lowest if lowest < 0 else highest
-        hint = " (for black and white of 0 and 255 say bits=1 instead)" if (levels, highest) == (2, 255) else ""
+        hint = " (for black and white of 0 and 255 say data.bits=1 instead)" if (levels, highest) == (2, 255) else ""
         raise BadInput(f"{what} must hold {named} in [0, {levels}); one is {bad}{hint}.")
     return levels
 

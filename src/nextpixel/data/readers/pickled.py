@@ -25,12 +25,7 @@ _MOST_LETTERS = 2**22  # of a list of words that becomes an array of equally lon
 _Plain: Any = getattr(pickle, "_Unpickler")  # noqa: B009 (a name that type checkers do not know)
 
 
-def read_pickled(path: Path) -> dict[str, np.ndarray]:
-    """Find the arrays in a pickle: `unpickled` without what was left out."""
-    return unpickle(path)[0]
-
-
-def unpickle(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+def read_pickled(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """Find the arrays in a pickle.
 
     Args:
@@ -59,15 +54,12 @@ def unpickle(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     arrays, left = {}, []
     for key, found in value.items():
         name = key.decode("latin-1") if isinstance(key, bytes) else key
-        array = _as_array(found)
-        if array is None and isinstance(found, _Array):
-            raise BadInput(f"{path} holds an array {name!s:.60} without values.")
-        if array is None:
+        array, is_word = _as_array(found), isinstance(name, str) and name.isidentifier()
+        if isinstance(found, _Array) and (array is None or not is_word):  # the name becomes a file's in the archive
+            why = "without values" if array is None else "whose name must be a word such as train or test_labels"
+            raise BadInput(f"{path} has an array {name!r:.60} {why}.")
+        if array is None or not is_word:
             left.append(f"{name!s:.60}")
-        elif not isinstance(name, str) or not name.isidentifier():  # it becomes a file's name in the archive
-            raise BadInput(
-                f"{path} has an array named {name!r:.60}, which must be a word such as train or test_labels."
-            )
         else:
             arrays[name] = array
     if not arrays:
@@ -79,16 +71,16 @@ def convert_pickle(path: Path, place: Path) -> tuple[dict[str, np.ndarray], list
     """Write the arrays of a pickle into an npz file, at once or not at all.
 
     Args:
-        path: as for `unpickle`.
+        path: as for `read_pickled`.
         place: the npz file.
 
     Returns:
         What was written, and the names of what was not.
 
     Raises:
-        BadInput: as `unpickle`.
+        BadInput: as `read_pickled`.
     """
-    arrays, left = unpickle(path)
+    arrays, left = read_pickled(path)
     beside = place.with_name(f".{place.name}.part")
     try:
         # Not numpy's own function: names such as `file` are arguments to it.
@@ -188,7 +180,8 @@ class _Unpickler(_Plain):
         self.stack[-1].update(_items(items))
 
     def load_dict(self) -> None:
-        self.stack.append(_items(self.pop_mark()))
+        items = self.pop_mark()
+        self.stack.append(_items(items))
 
     def load_put(self) -> None:
         number = int(self.readline())
