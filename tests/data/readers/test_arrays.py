@@ -146,7 +146,7 @@ def test_levels_may_be_names(save_arrays: Save) -> None:
     [
         (
             {"images": GREY / 255},
-            r"images in .*own.npz must be integer levels, not float64 values; store \(x \* 255\).round\(\).astype\(\'uint8\'\)",
+            r"images in .*own.npz must be integer levels, not float64 values; store \(x \* 255\).round\(\).astype",
         ),
         (
             {"train_images": np.full((2, 4, 4), np.nan, np.float32)},

@@ -250,7 +250,8 @@ def test_a_few_bytes_neither_hang_nor_fill_the_memory_nor_change_what_comes_late
 
 
 def test_a_text_of_which_many_arrays_are_made_is_kept_once(dump: Dump) -> None:
-    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n)U\x01b\x87R(K\x01K\x02\x85cnumpy\ndtype\nU\x02u1\x85R\x89h\x00tb"
+    made = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n)U\x01b\x87R"
+    array = made + b"(K\x01K\x02\x85cnumpy\ndtype\nU\x02u1\x85R\x89h\x00tb"
     text = b"X\x02\x00\x00\x00abq\x000"
     found = read_pickled(dump(b"\x80\x02" + text + b"}(U\x01x" + array + b"U\x01y" + array + b"u."))
     assert found["x"].tolist() == found["y"].tolist() == [97, 98]

@@ -78,8 +78,9 @@ def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNS
     )
     asked = _scalar(arrays, "levels", path) if options.levels is None else options.levels
     levels = find_levels(kind, *find_range(images.values()), path, asked=asked)
-    labels, classes, names = _labels(named, _class_names(arrays, path), options.first_label, path)
-    maps, map_kind = _maps(named, _scalar(arrays, "map_levels", path), path, layout)
+    counts = {split: len(found) for split, found in images.items()}
+    labels, classes, names = _labels(named, counts, _class_names(arrays, path), options.first_label, path)
+    maps, map_kind = _maps(named, counts, _scalar(arrays, "map_levels", path), path, layout)
     stored = partial(np.ascontiguousarray, dtype=np.min_scalar_type(levels.count - 1))
     splits = {
         split: Split(change(found, stored), labels.get(split), maps=maps.get(split)) for split, found in images.items()
@@ -260,7 +261,7 @@ def _layout(array: np.ndarray, asked: str | None) -> str | None:
 
 
 def _maps(
-    named: Mapping[str, _Named], levels: int | None, path: Path, layout: str | None
+    named: Mapping[str, _Named], counts: Mapping[str, int], levels: int | None, path: Path, layout: str | None
 ) -> tuple[dict[str, np.ndarray], MapKind | None]:
     """The maps of each split, shape (N, d, h, w), and what they are; none and None where the file has none."""
     maps: dict[str, np.ndarray] = {}
@@ -269,8 +270,8 @@ def _maps(
             what = f"maps of {found.name} in {path}"
             seen = _layout(found.maps, layout) or _layout(found.images, layout)
             maps[split] = _codes_or_numbers(found.maps, what=what, layout=seen)
-            if len(found.maps) != len(found.images):
-                raise BadInput(f"{what} must be {len(found.images)}, one for each image, not {len(found.maps)}.")
+            if len(maps[split]) != counts[split]:
+                raise BadInput(f"{what} must be {counts[split]}, one for each image, not {len(maps[split])}.")
     if not maps:
         return maps, None
     for split in named:
@@ -312,7 +313,11 @@ def _codes_or_numbers(array: np.ndarray, *, what: str, layout: str | None) -> np
 
 
 def _labels(
-    named: Mapping[str, _Named], names: tuple[str, ...] | None, first: int | None, path: Path
+    named: Mapping[str, _Named],
+    counts: Mapping[str, int],
+    names: tuple[str, ...] | None,
+    first: int | None,
+    path: Path,
 ) -> tuple[dict[str, np.ndarray], int | None, tuple[str, ...] | None]:
     """Labels from 0 of each split, how many classes they number, and the names of these."""
     given = {split: found.labels for split, found in named.items() if found.labels is not None}
@@ -325,7 +330,7 @@ def _labels(
         names = tuple(sorted({str(name) for array in given.values() for name in array.astype(str).flat}))
         given = {split: np.searchsorted(np.array(names), array.astype(str)) for split, array in given.items()}
     labels = {
-        split: _numbers(array, what=f"labels of {named[split].name} in {path}", images=len(named[split].images))
+        split: _numbers(array, what=f"labels of {named[split].name} in {path}", images=counts[split])
         for split, array in given.items()
     }
     lowest, highest = find_range(labels.values())
