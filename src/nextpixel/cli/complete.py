@@ -24,8 +24,8 @@ from nextpixel.cli.common import (
     write_arrays,
 )
 from nextpixel.data.dataset import Parts, Split
-from nextpixel.data.readers import READERS, Options, read_path
-from nextpixel.data.readers.folder import read_image
+from nextpixel.data.readers import Options, read_path
+from nextpixel.data.readers.folder import read_pixels
 from nextpixel.pairing import fit, given
 
 EXAMPLES = (
@@ -107,12 +107,9 @@ def _images(model: npx.Model, options: Namespace) -> tuple[Tensor, Split, list[s
 def _read(source: Path, spec: npx.ImageSpec) -> Parts:
     if not source.exists():
         raise npx.BadInput(f"There is no file or folder {source}.")
-    if source.suffix.lower() in READERS and not spec.ordinal:
+    if not spec.ordinal:
         return read_path(source, Options(levels=spec.levels, ordinal=False))
-    if source.suffix.lower() in READERS or source.is_dir():
-        return read_path(source, Options())
-    image = read_image(source)[None]
-    return Parts(npx.ImageSpec(*image.shape[1:], levels=256), None, Split(image))
+    return read_path(source, Options(like=spec.levels))
 
 
 def _known(which: str, images: Tensor, *, seed: int) -> Tensor:
@@ -127,7 +124,7 @@ def _known(which: str, images: Tensor, *, seed: int) -> Tensor:
         noise = np.random.default_rng(seed).random(known.shape)
         known = torch.from_numpy(noise < _share(which))
     elif Path(which).is_file():
-        mask = read_image(Path(which))
+        mask = read_pixels(Path(which))
         if mask.shape[1:] != (height, width):
             raise npx.BadInput(
                 f"The mask {which} is {mask.shape[2]}x{mask.shape[1]}, but the images are {width}x{height}."

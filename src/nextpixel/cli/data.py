@@ -96,21 +96,24 @@ def _convert(arguments: list[str]) -> None:
     parser = Parser(
         "data convert",
         "Write the arrays of a pickle into an npz file, which every command takes as --data. The pickle is not run:\n"
-        "its instructions are read, those that make numpy arrays of numbers are understood, and one that holds\n"
-        "anything else is refused. A dictionary with train, test and, if there are any, train_labels and test_labels\n"
-        "becomes a data set with these splits; arrays of bytes have 256 levels unless the recipe says levels: …",
+        "those of its instructions that make numpy arrays of numbers are understood, and one that asks for anything\n"
+        "else is refused. A dictionary with train, test and, if there are any, train_labels and test_labels becomes a\n"
+        "data set with these splits; lists of numbers or words become arrays, and what else is left out is named.",
         examples=[
             "nextpixel data convert shapes.pkl -o shapes.npz",
             "nextpixel data show shapes.npz",
         ],
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="a pickle (protocol 2 to 5) of arrays")
+    parser.add_argument("file", type=Path, metavar="FILE", help="a pickle of arrays")
     parser.add_argument("-o", "--out", required=True, metavar="FILE", help="the npz file")
     options = parser.parse_args(arguments)
 
     out = place(options.out, ".npz")
-    for name, array in convert_pickle(options.file, out).items():
+    arrays, left = convert_pickle(options.file, out)
+    for name, array in arrays.items():
         print(f"{name}: {array.dtype} values of shape {array.shape}")
+    for name in left:
+        print(f"{name}: left out, neither an array nor a list of numbers or words")
     print(out)
 
 

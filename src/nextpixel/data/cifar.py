@@ -1,4 +1,4 @@
-"""CIFAR-10, binary version: records of a label and 3072 levels, 10,000 in each of six files.
+"""CIFAR-10, as torchvision unpacks it, or its binary version: six files of 10,000 records of a label and 3072 levels.
 
 The files are read from a folder, or out of the archive in which they are published: it is never unpacked, and a member
 counts only under its exact name, as a plain file of the right size.
@@ -15,13 +15,14 @@ import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.download import data_root, locate, whereabouts
+from nextpixel.data.readers.batches import read_batches
 from nextpixel.data.transforms import desaturate
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
 CLASSES = 10
 TRAIN_FILES, TEST_FILE = tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"
-FOLDER = "cifar-10-batches-bin"  # below the data root as in the archive
+FOLDER, PYTHON_FOLDER = "cifar-10-batches-bin", "cifar-10-batches-py"  # below the data root as in the archives
 _RECORD = 1 + 3 * 32 * 32
 _GZIP = b"\x1f\x8b"
 _DAMAGE = (OSError, EOFError, ValueError, tarfile.TarError, zlib.error)
@@ -59,6 +60,12 @@ def load_cifar(source: CifarSource, root: str | Path | None) -> Parts:
         BadInput: a file is missing, damaged or not as long as it must be, or the download failed.
     """
     folder = _folder(root)
+    if folder is not None and folder.name == PYTHON_FOLDER:
+        parts = read_batches(folder)
+        sizes = len(parts.train), 0 if parts.test is None else len(parts.test)
+        if (parts.spec.shape, parts.classes, sizes) != ((3, 32, 32), CLASSES, (5 * source.images, source.images)):
+            raise BadInput(f"{folder} is not all of {source.file}: it has {sizes} images {parts.spec}.")
+        return parts
     if folder is not None:
         contents = {file: _read_file(folder / file, source) for file in (*TRAIN_FILES, TEST_FILE)}
         place = folder
@@ -85,7 +92,8 @@ def find_cifar(source: CifarSource, root: str | Path | None) -> str:
 
 def _folder(root: str | Path | None) -> Path | None:
     below = data_root(root)
-    return None if below is None or not (below / FOLDER).is_dir() else below / FOLDER
+    folders = [] if below is None else [below / FOLDER, below / PYTHON_FOLDER]
+    return next((folder for folder in folders if folder.is_dir()), None)
 
 
 def _read_file(path: Path, source: CifarSource) -> bytes:

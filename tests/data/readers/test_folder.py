@@ -7,12 +7,16 @@ import pytest
 from PIL import Image
 
 from nextpixel.data.lazy import Lazy
-from nextpixel.data.readers import Options
 from nextpixel.data.readers import folder as folder_module
-from nextpixel.data.readers.folder import IMAGE_SUFFIXES, read_folder, read_image
+from nextpixel.data.readers.folder import IMAGE_SUFFIXES, read_folder, read_picture, read_pixels
+from nextpixel.data.readers.options import Options
 from nextpixel.errors import BadInput
 
 SavePicture = Callable[..., Path]
+
+
+def read_image(path: Path, levels: int | None = None) -> np.ndarray:
+    return read_picture(path, Options(levels=levels, like=256)).train.images[0]
 
 
 @pytest.fixture
@@ -38,8 +42,9 @@ def test_every_format(save_picture: SavePicture, suffix: str) -> None:
         ("L", 200, [200]),
         ("RGB", (1, 2, 3), [1, 2, 3]),
         ("1", 1, [255]),
-        ("I;16", 0x1234, [0x1234]),
-        ("I;16", 0xFFFF, [0xFFFF]),
+        ("I;16", 0x9234, [0x92]),
+        ("I;16", 0x34, [0x34]),
+        ("I;16", 0xFFFF, [255]),
         ("P", 0, [0, 0, 0]),
         ("LA", (100, 255), [100]),
         ("LA", (100, 0), [255]),
@@ -52,7 +57,7 @@ def test_every_kind_of_pixel(
     save_picture: SavePicture, mode: str, color: int | tuple[int, ...], expected: list[int]
 ) -> None:
     image = read_image(save_picture("a.png", mode=mode, color=color))
-    assert (image == np.array(expected)[:, None, None]).all()
+    assert (image == np.array(expected, np.uint8)[:, None, None]).all()
 
 
 def test_a_grey_gif_is_colour_whatever_its_palette(folder: Path) -> None:
@@ -123,20 +128,20 @@ def test_classes_without_splits(save_picture: SavePicture, folder: Path) -> None
 def test_an_empty_folder(folder: Path) -> None:
     (folder / "notes.txt").write_text("no image")
     with pytest.raises(BadInput, match=r"pictures has no images in it \(.bmp, .gif"):
-        read_folder(folder, Options(levels=256))
+        read_folder(folder)
 
 
 def test_an_empty_split(save_picture: SavePicture, folder: Path) -> None:
     save_picture("train/a.png")
     (folder / "test").mkdir()
     with pytest.raises(BadInput, match="test has no images in it"):
-        read_folder(folder, Options(levels=256))
+        read_folder(folder)
 
 
 def test_a_test_split_alone(save_picture: SavePicture, folder: Path) -> None:
     save_picture("test/a.png")
     with pytest.raises(BadInput, match="pictures has a folder test, but no folder train"):
-        read_folder(folder, Options(levels=256))
+        read_folder(folder)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +159,7 @@ def test_images_that_differ(
     save_picture("train/a.png" if below else "a.png")
     save_picture(f"{below}b.png", **other)
     with pytest.raises(BadInput, match=sentence):
-        read_folder(folder, Options(levels=256))
+        read_folder(folder)
 
 
 @pytest.mark.parametrize("name", ["c.png", "c/1.png"])
@@ -171,13 +176,13 @@ def test_a_damaged_image(save_picture: SavePicture, folder: Path, kept: int) -> 
     path = save_picture("b.png", size=(40, 30))
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(BadInput, match=r"b\.png cannot be read as an image"):
-        read_folder(folder, Options(levels=256))
+        read_folder(folder)
 
 
 def test_another_file_named_like_an_image(folder: Path) -> None:
     (folder / "a.png").write_text("I am no image.")
     with pytest.raises(BadInput, match=r"a\.png cannot be read as an image"):
-        read_folder(folder, Options(levels=256))
+        read_folder(folder)
 
 
 def test_an_image_too_large_to_be_true(save_picture: SavePicture) -> None:
@@ -210,7 +215,7 @@ def test_a_large_folder_is_read_when_it_is_indexed(
         save_picture(name, color=int(name[-5]))
     monkeypatch.setattr(folder_module, "MOST_IN_MEMORY", most)
     read: list[str] = []
-    monkeypatch.setattr(folder_module, "read_image", lambda path: read.append(path.name) or read_image(path))
+    monkeypatch.setattr(folder_module, "read_pixels", lambda path: read.append(path.name) or read_pixels(path))
     parts = read_folder(folder, Options(levels=256))
     assert isinstance(parts.train.images, Lazy) == stays
     assert read == (["1.png"] if stays else ["1.png", "2.png", "3.png", "4.png", "6.png", "5.png"])

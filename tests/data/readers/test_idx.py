@@ -17,7 +17,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "some-idx3-ubyte"
 
 
-@pytest.mark.parametrize("content", [CONTENT, gzip.compress(CONTENT, mtime=0)], ids=["plain", "gzip"])
+@pytest.mark.parametrize("content", [CONTENT, gzip.compress(CONTENT)], ids=["plain", "gzip"])
 def test_images_are_read(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     images = read_idx(path, axes=3)
@@ -34,10 +34,10 @@ def test_images_are_read(path: Path, content: bytes) -> None:
         (b"\0\0\x08\x01" + CONTENT[4:], "has 1 axes, not 3"),
         (CONTENT[:10], "is cut off: its header has 10 bytes, not 16"),
         (CONTENT[:-1], r"is cut off or too long: 23 values for the shape \(2, 3, 4\)"),
-        (CONTENT + b"!", r"is cut off or too long: 25 values for the shape \(2, 3, 4\)"),
-        (gzip.compress(CONTENT, mtime=0)[:-9], "is a damaged gzip file"),
-        (gzip.compress(CONTENT, mtime=0)[:15] + b"????" + gzip.compress(CONTENT)[19:], "is a damaged gzip file"),
-        (gzip.compress(CONTENT, mtime=0)[:-8] + b"????" + gzip.compress(CONTENT)[-4:], "is a damaged gzip file"),
+        (CONTENT + b"!", r"is cut off or too long: more values for the shape \(2, 3, 4\)"),
+        (gzip.compress(CONTENT)[:-9], "is damaged or cannot be read"),
+        (gzip.compress(CONTENT)[:15] + b"????" + gzip.compress(CONTENT)[19:], "is damaged or cannot be read"),
+        (gzip.compress(CONTENT)[:-8] + b"????" + gzip.compress(CONTENT)[-4:], "is damaged or cannot be read"),
     ],
 )
 def test_a_bad_file_is_named(path: Path, content: bytes, sentence: str) -> None:
@@ -47,5 +47,5 @@ def test_a_bad_file_is_named(path: Path, content: bytes, sentence: str) -> None:
 
 
 def test_a_file_that_is_not_there(path: Path) -> None:
-    with pytest.raises(BadInput, match=r"some-idx3-ubyte cannot be read \(No such file"):
+    with pytest.raises(BadInput, match=r"some-idx3-ubyte is damaged or cannot be read \(No such file"):
         read_idx(path, axes=3)

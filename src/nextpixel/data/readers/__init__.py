@@ -1,19 +1,45 @@
-"""Files of images, one format a file: each reader takes a path and what the user says of it, and gives `Parts`."""
+"""Files of images, one format a file: each reader takes a path and what the user says of it, and gives `Parts`.
 
-from collections.abc import Callable
+What holds arrays only has to load them by their names; `arrays.arrange` makes the rest of them.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from nextpixel.data.dataset import Parts
-from nextpixel.data.readers.arrays import read_arrays
+from nextpixel.data.readers.arrays import arrange
+from nextpixel.data.readers.batches import are_batches, read_batches
+from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.folder import IMAGE_SUFFIXES, read_folder, read_picture
+from nextpixel.data.readers.idx import IDX, load_idx
+from nextpixel.data.readers.mapped import load_arrays
+from nextpixel.data.readers.matlab import load_matlab
 from nextpixel.data.readers.options import Options
+from nextpixel.data.readers.text import load_text
 from nextpixel.errors import BadInput
 
 Reader = Callable[[Path, Options], Parts]
 
+_LOADERS = {".npz": load_arrays, ".npy": load_arrays, ".mat": load_matlab, ".amat": load_text}
+_OTHERS = {
+    (".pkl", ".pickle", ".p"): "`nextpixel data convert FILE -o FILE.npz` takes the arrays out of a pickle",
+    (".pt", ".pth", ".ckpt"): "load it where it comes from, and store numpy.savez(FILE, images=tensor.numpy())",
+    (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"): "unpack it and give the folder",
+    (".h5", ".hdf5", ".parquet", ".arrow", ".tfrecord", ".lmdb", ".csv", ".txt", ".json", ".safetensors"): (
+        "read it by its own library, and store numpy.savez(FILE, images=…, labels=…)"
+    ),
+}
+
+
+def _load_and_arrange(load: Callable[[Path], dict[str, np.ndarray]], path: Path, options: Options) -> Parts:
+    return arrange(load(path), path, options)
+
+
 READERS: dict[str, Reader] = {
-    ".npz": read_arrays,
-    ".npy": read_arrays,
+    **{suffix: partial(_load_and_arrange, load) for suffix, load in _LOADERS.items()},
     **dict.fromkeys(IMAGE_SUFFIXES, read_picture),
 }
 
@@ -24,11 +50,46 @@ def read_path(path: Path, options: Options) -> Parts:
     Raises:
         BadInput: no reader knows such a file, or what its reader refuses.
     """
+    with told(path):
+        files = sorted(path.iterdir()) if path.is_dir() else []
+        pictures = any(file.is_dir() or file.suffix.lower() in IMAGE_SUFFIXES for file in files)
+    loadable = [file for file in files if file.is_file() and _loader(file)]
+    if are_batches(path):
+        return read_batches(path, options)
+    if loadable and not pictures:
+        return arrange(_joined(loadable), path, options)
     if path.is_dir():
         return read_folder(path, options)
-    if path.suffix.lower() in READERS:
-        return READERS[path.suffix.lower()](path, options)
-    raise BadInput(f"{path} is neither a folder of images nor an npz or npy file.")
+    if not path.is_file():
+        raise BadInput(f"{path} is neither a folder nor a plain file.")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return read_picture(path, options)
+    load = _loader(path)
+    if load is None:
+        way = next((way for suffixes, way in _OTHERS.items() if path.suffix.lower() in suffixes), None)
+        known = f"a folder of images nor a file of arrays ({', '.join(_LOADERS)}, IDX)"
+        raise BadInput(f"{path} is neither {known}{f'; {way}' if way else ''}.")
+    return arrange(load(path), path, options)
+
+
+def _loader(path: Path) -> Callable[[Path], dict[str, np.ndarray]] | None:
+    return load_idx if IDX.search(path.name) else _LOADERS.get(path.suffix.lower())
+
+
+def _joined(files: Sequence[Path]) -> dict[str, np.ndarray]:
+    """The arrays of several files by the names of both; a file of one array gives it its name."""
+    arrays: dict[str, np.ndarray] = {}
+    for file in files:
+        load = _loader(file)
+        assert load is not None
+        stem = IDX.sub("", file.name) if load is load_idx else file.stem
+        found = load(file)
+        if load is load_idx:
+            found = dict([next(iter(found.items()))])  # the labels beside are a file of their own
+        arrays |= (
+            {stem: next(iter(found.values()))} if len(found) == 1 else {f"{stem} {name}": found[name] for name in found}
+        )
+    return arrays
 
 
 __all__ = ["READERS", "Options", "read_path"]

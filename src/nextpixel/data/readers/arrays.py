@@ -1,82 +1,68 @@
-"""Images in numpy's files, and in whatever else gives arrays with names.
+"""Images in arrays that have names, whatever file holds them.
 
-An npz file holds images and, where there are any, labels and maps of each split, under the usual names: `train_images`,
-`x_train`, `val_images`, `y_test`, `test` …; or `images` and `labels` (`x`, `y`, `data`, `targets`); or a single array
-under any name. Maps are for a model with a `Map` context. `class_names`, and the scalars `levels`, `map_levels` and
-`ordinal` (false where levels are names), are taken at their word; other arrays are left alone, and named in a note. An
-npy file is one array of images. What is larger than 1 GiB is mapped, not read. Nothing is unpickled.
+The name of an array is read word by word, in any order and with any signs between: a word for the split (`train`,
+`val`, …), one for what it holds (`images`, `x`, …; `labels`, `y`, …; `maps`; images when none says it). So
+`train_images`, `x_train` and `train` are the training images. Words that all names share say nothing. Without splits
+there are `images`, or a single array under any name. Maps for a model with a `Map` context stand beside them. The
+scalars `levels`, `map_levels` and `ordinal` (false where levels are names) are taken at their word, `class_names` are
+strings, and other arrays are left alone, unless they look like a split.
 """
 
-import lzma
 import math
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Mapping
-from dataclasses import replace
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from nextpixel.data.dataset import MapKind, Parts, Split
-from nextpixel.data.lazy import Images, change
-from nextpixel.data.readers.depth import MOST_LEVELS, depth
-from nextpixel.data.readers.labels import labels_of, one_each
-from nextpixel.data.readers.mapped import map_array
-from nextpixel.data.readers.naming import SCALARS, Named, by_split
-from nextpixel.data.readers.options import UNSAID, Options
+from nextpixel.data.lazy import change
+from nextpixel.data.readers.levels import check_levels, find_levels, find_range
+from nextpixel.data.readers.mapped import load_arrays
+from nextpixel.data.readers.options import SPLIT_OF, SPLITS, UNSAID, Options
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
-MOST_IN_MEMORY = 2**30  # bytes of an array
-_MOST_PACKED = 200  # times that a large array may be packed: numbers that are not nearly all alike are not
+MOST_CLASSES = 10_000  # that may be more than there are images
 _MOST_CHANNELS = 4  # of an axis that is taken for the colours unasked
-# What numpy lets through of the libraries below it.
-_DAMAGE = (
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    RuntimeError,
-    NotImplementedError,
-    OverflowError,
-    KeyError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
+_ROLES = {
+    "labels": ("label", "labels", "y", "target", "targets"),
+    "maps": ("map", "maps"),
+    "images": ("image", "images", "img", "imgs", "x", "data", "input", "inputs", "pixels"),
+}  # in this order, for names such as `image_labels`
+_ROLE_OF = {word: role for role, words in _ROLES.items() for word in words}
+_NO_WORDS = ("set", "dataset")
+_SCALARS = ("levels", "map_levels", "ordinal")
+_NAMES = ("class_names", "classes", "label_names")
+_ASIDE = ("given", "known")  # in what `complete` writes
+_WORD = re.compile(r"t10k|[xXyY](?=[tT]rain|[tT]est|[vV]al)|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
 def read_arrays(path: Path, options: Options = UNSAID) -> Parts:
-    """Read the splits that a file has.
+    """Read the splits of an npz or npy file; the rest is `arrange`."""
+    return arrange(load_arrays(path), path, options)
+
+
+def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNSAID) -> Parts:
+    """Make splits of arrays.
 
     Args:
-        path: an npz or npy file.
-        options: what the user says of it.
+        arrays: by their names; images of shape (N, H, W), (N, H, W, C), (N, C, H, W), (H, W, C, N) as MATLAB has them,
+            or rows (N, D); booleans or integers.
+        path: where they come from.
+        options: levels, when None: the scalar `levels`, else what `find_levels` says. ordinal: False when levels are
+            names; when True, the scalar `ordinal` may still say so. layout: `NHWC`, `NCHW` or `HWCN`; when None, the
+            axis of 1 to 4 is the colours. Maps of which that is true of both or neither follow the images. splits:
+            names of the arrays of images; labels and maps are those that have the same words beside.
 
     Raises:
-        BadInput: as `parts_of`, or a damaged file.
+        BadInput: names or shapes that do not fit, values that are not integer levels, labels that number no classes,
+            maps that are neither codes nor finite numbers.
     """
-    return parts_of(_load(path), path, options)
-
-
-def parts_of(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNSAID) -> Parts:
-    """Make splits of arrays with names.
-
-    Args:
-        arrays: images of shape (N, H, W), (N, H, W, C), (N, C, H, W) or (N, D), booleans or integers; labels of shape
-            (N,), (N, 1) or, with a single 1 in each row, (N, K), whole numbers or texts; maps; scalars.
-        path: how sentences call the source.
-        options: what the user says of it.
-
-    Raises:
-        BadInput: names or shapes that do not fit or could mean two things, values that are not integer levels, maps
-            that are neither codes nor finite numbers.
-    """
-    named, notes = by_split(arrays, path, options)
     layout = options.layout
+    named, notes = _by_split(arrays, path, options.splits)
     images = {
         split: _images(found.images, what=f"{found.name} in {path}", layout=layout) for split, found in named.items()
     }
@@ -86,21 +72,40 @@ def parts_of(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UN
             raise BadInput(
                 f"{path} has {split} images of shape {found.shape[1:]} and training images of shape {train.shape[1:]}."
             )
-    labels, classes, class_names = labels_of(named, arrays.get("class_names"), path, options)
-    maps, kind = _maps(named, _scalar(arrays, "map_levels", path), path, layout)
-    levels, note = _levels(images, _stated(arrays, path, options), path)
-    fitted = {split: _fitted(found, levels, options, path=path) for split, found in images.items()}
-    splits = {split: Split(found, labels[split], maps=maps.get(split)) for split, found in fitted.items()}
+    kinds = {array.dtype for array in images.values()}
+    kind = (
+        "boolean" if kinds == {np.dtype(bool)} else "byte" if kinds <= {np.dtype(bool), np.dtype("u1")} else "integer"
+    )
+    asked = _scalar(arrays, "levels", path) if options.levels is None else options.levels
+    levels = find_levels(kind, *find_range(images.values()), path, asked=asked, like=options.like)
+    counts = {split: len(found) for split, found in images.items()}
+    labels, classes, names = _labels(named, counts, _class_names(arrays, path), options.first_label, path)
+    maps, map_kind = _maps(named, counts, _scalar(arrays, "map_levels", path), path, layout)
+    stored = partial(_stored, dtype=np.min_scalar_type(levels.count - 1), options=options, path=path)
+    splits = {
+        split: Split(change(found, stored), labels.get(split), maps=maps.get(split)) for split, found in images.items()
+    }
+    shape, ordinal = splits["train"].images[:1].shape[1:], options.ordinal and _is_ordinal(arrays, path)
     return Parts(
-        ImageSpec(*fitted["train"][:1].shape[1:], levels=levels, ordinal=options.ordinal and _is_ordinal(arrays, path)),
+        ImageSpec(*shape, levels=levels.count, ordinal=ordinal),
         classes,
         train=splits["train"],
         validation=splits.get("validation"),
         test=splits.get("test"),
-        maps=kind,
-        class_names=class_names,
-        notes=(*notes, *([note] if note else [])),
+        maps=map_kind,
+        class_names=names,
+        notes=tuple(note for note in (levels.note, *notes) if note),
     )
+
+
+def _stored(images: np.ndarray, *, dtype: np.dtype, options: Options, path: Path) -> np.ndarray:
+    """Images as the user wants them, in the smallest dtype."""
+    fitting = options.fitting
+    if fitting.size is None and fitting.channels is None:
+        return np.ascontiguousarray(images, dtype)
+    if fitting.fit == "tiles":
+        raise BadInput(f"fit=tiles is for pictures in files; {path} holds arrays.")
+    return np.concatenate([fitting(image.astype(dtype)) for image in images])
 
 
 def read_maps(path: Path, size: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -116,8 +121,8 @@ def read_maps(path: Path, size: int) -> tuple[np.ndarray, np.ndarray | None]:
     Raises:
         BadInput: a damaged file, no such array, or one that is no maps of this size.
     """
-    arrays = _load(path)
-    others = [name for name in arrays if name not in SCALARS]
+    arrays = load_arrays(path)
+    others = [name for name in arrays if name not in _SCALARS]
     name = next((name for name in ("images", "maps") if name in arrays), others[0] if len(others) == 1 else None)
     if name is None:
         raise BadInput(f"{path} has no images, maps or single array, but {', '.join(arrays) or 'nothing'}.")
@@ -125,62 +130,112 @@ def read_maps(path: Path, size: int) -> tuple[np.ndarray, np.ndarray | None]:
     layout = "NHWC" if array.ndim == 4 and array.shape[1] != size == array.shape[3] else "NCHW"
     maps = _codes_or_numbers(array, what=f"{name} in {path}", layout=layout)
     labels = arrays.get("labels")
-    return maps, None if labels is None else one_each(labels, what=f"labels in {path}", images=len(maps)).astype(
-        np.int64
-    )
+    return maps, None if labels is None else _numbers(labels, what=f"labels in {path}", images=len(maps))
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file by name; large ones are mapped."""
-    try:
-        with path.open("rb") as file:  # numpy leaves the file open when it is damaged
-            large = path.suffix.lower() == ".npy" and path.stat().st_size > MOST_IN_MEMORY
-            found = np.load(path if large else file, mmap_mode="r" if large else None, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                return {"images": found}
-            assert found.zip is not None
-            sizes = {member.filename.removesuffix(".npy"): member for member in found.zip.infolist()}
-            members = {name: _member(path, found, name, sizes[name]) for name in found.files if name in sizes}
-            return {name: member for name, member in members.items() if isinstance(member, np.ndarray)}
-    except MemoryError as error:
-        raise BadInput(f"{path} does not fit into memory ({error}).") from error
-    except BadInput:
-        raise
-    except _DAMAGE as error:
-        if "pickle" in str(error):  # numpy's guess at any content that it does not know
-            raise BadInput(f"{path} holds no plain numpy arrays; Python objects are never loaded.") from error
-        raise BadInput(f"{path} is damaged or cannot be read ({error}).") from error
+@dataclass(frozen=True)
+class _Named:
+    """What there is of a split; the name is that of the images."""
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray | None = None
+    maps: np.ndarray | None = None
 
 
-def _member(path: Path, archive: Mapping[str, Any], name: str, member: zipfile.ZipInfo) -> Any:
-    if member.file_size <= MOST_IN_MEMORY:
-        return archive[name]
-    if member.file_size > _MOST_PACKED * max(1, member.compress_size):
-        packed = f"{member.file_size:,} bytes of {name} into {member.compress_size:,}"
-        raise BadInput(f"{path} packs {packed}, as no images do.")
-    return map_array(path, name)
+def _understood(names: Collection[str]) -> dict[str, tuple[str, frozenset[str]]]:
+    """What each array holds, and which other words its name has; those for a split are brought to one."""
+    words = {name: [word.lower() for word in _WORD.findall(name)] for name in names}
+    shared = frozenset.intersection(*map(frozenset, words.values())) if len(words) > 1 else frozenset()
+    found = {}
+    for name, some in words.items():
+        roles = {_ROLE_OF[word] for word in some if word in _ROLE_OF}
+        rest = {word for word in some if word not in _ROLE_OF and word not in _NO_WORDS}
+        stem = frozenset(SPLIT_OF.get(word, word) for word in rest if word in SPLIT_OF or word not in shared)
+        found[name] = next((role for role in _ROLES if role in roles), "images"), stem
+    return found
+
+
+def _by_split(
+    arrays: Mapping[str, np.ndarray], path: Path, asked: Mapping[str, str] | None
+) -> tuple[dict[str, _Named], list[str]]:
+    """Sort the arrays; what is left alone is told by a note."""
+    arrays = {name: array for name, array in arrays.items() if name not in (*_SCALARS, *_NAMES) and array.ndim}
+    understood = _understood(arrays)
+    there: dict[tuple[str, frozenset[str]], list[str]] = {}
+    for name, meaning in understood.items():
+        there.setdefault(meaning, []).append(name)
+    stems = {stem: names for (role, stem), names in there.items() if role == "images"}
+    if asked:
+        for name in asked.values():
+            if name not in arrays:
+                raise BadInput(
+                    f"{path} has no array {name}, which data.splits names, but {', '.join(arrays) or 'nothing'}."
+                )
+        chosen = {split: (name, understood[name][1]) for split, name in asked.items()}
+    else:
+        wanted = {split: frozenset({split}) for split in SPLITS if frozenset({split}) in stems}
+        if not wanted and (frozenset() in stems or len(stems) == 1):
+            wanted = {"train": frozenset() if frozenset() in stems else next(iter(stems))}
+        if "train" not in wanted:
+            raise BadInput(
+                f"{path} has no train_images, images or single array, but {', '.join(arrays) or 'nothing'}; "
+                "data.splits={train: NAME, test: NAME} says which array of images is what."
+            )
+        chosen = {split: (_only(stems[stem], split, path), stem) for split, stem in wanted.items()}
+    named = {}
+    for split, (name, stem) in chosen.items():
+        labels, maps = (there.get((role, stem)) for role in ("labels", "maps"))
+        named[split] = _Named(
+            name,
+            arrays[name],
+            arrays[_only(labels, f"the labels of {split}", path)] if labels else None,
+            arrays[_only(maps, f"the maps of {split}", path)] if maps else None,
+        )
+    used = {id(array) for found in named.values() for array in (found.images, found.labels, found.maps)}
+    left = [name for name, array in arrays.items() if id(array) not in used]
+    like, lengths = named["train"].images.shape, {len(found.images) for found in named.values()}
+    for name in left if asked is None else ():
+        role, stem = understood[name]
+        is_like = len(like) > 1 and arrays[name].shape[1:] == like[1:] and name not in _ASIDE
+        if is_like and (len(arrays[name]) not in lengths or (role == "images" and stem & SPLITS.keys())):
+            raise BadInput(
+                f"{path} has an array {name} like its images, which is neither train, validation nor test by its name; "
+                f"data.splits={{train: {named['train'].name}, test: {name}}} or so says what is what."
+            )
+    return named, [f"arrays left alone: {', '.join(left)}"] if left else []
+
+
+def _only(names: list[str], what: str, path: Path) -> str:
+    if len(names) > 1:
+        raise BadInput(f"{path} has {' and '.join(names)} for {what}; data.splits={{train: NAME, …}} says which.")
+    return names[0]
 
 
 def _images(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray:
     """Integers, shape (N, C, H, W)."""
+    if array.dtype.kind == "O":
+        raise BadInput(f"{what} holds Python objects, which are never loaded; store an array of whole numbers.")
     if array.dtype.kind not in "bui":
         nan = " with NaN among them" if array.dtype.kind in "fc" and bool(np.isnan(array).any()) else ""
+        how = "(x * 255).round()" if array.dtype.kind == "f" and array.size and array.max() <= 1 else "x"
         raise BadInput(
-            f"{what} must be integer levels, not {array.dtype} values{nan}; numbers x from 0 to 1 become levels by "
-            "(255 * x).round().astype('uint8')."
+            f"{what} must be integer levels, not {array.dtype} values{nan}; store {how}.astype('uint8') or the like."
         )
     return _laid_out(array, what=what, layout=layout)
 
 
 def _laid_out(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray:
     """The same with its axes in our order, shape (N, C, H, W)."""
-    if array.ndim == 2 and array.size:
-        array = _unflattened(array, what=what, layout=layout)
-    if array.ndim not in (3, 4) or 0 in array.shape:
-        raise BadInput(f"{what} must have shape (N, H, W), (N, H, W, C), (N, C, H, W) or (N, D), not {array.shape}.")
+    if array.ndim not in (2, 3, 4) or 0 in array.shape:
+        raise BadInput(f"{what} must have shape (N, H, W), (N, H, W, C) or (N, C, H, W), not {array.shape}.")
+    if array.ndim == 2:
+        return _from_rows(array, what=what, layout=layout)
+    seen = _layout(array, layout)
+    if seen == "HWCN":
+        array, seen = np.moveaxis(array, -1, 0), "NHWC"
     if array.ndim == 3:
         return array[:, None]
-    seen = _layout(array, layout)
     if seen is None:
         which = (
             "both the second and the last" if array.shape[1] <= _MOST_CHANNELS else "neither the second nor the last"
@@ -189,70 +244,35 @@ def _laid_out(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray
     return np.moveaxis(array, 3, 1) if seen == "NHWC" else array
 
 
-def _unflattened(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray:
-    """Rows of numbers as square images: grey, or in colour where `layout` says how they lie."""
+def _from_rows(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray:
+    """Images that are rows of values: squares of grey, or of three colours where it is said how those follow."""
     count, size = array.shape
-    side, colour = math.isqrt(size), math.isqrt(size // 3)
-    if side**2 == size:
-        return array.reshape(count, side, side)
-    if 3 * colour**2 != size:
-        raise BadInput(f"{what} has rows of {size} numbers, no square image; reshape it to (N, H, W) or (N, C, H, W).")
-    if layout is None:
-        raise BadInput(f"{what} has rows of 3·{colour}·{colour} numbers; say layout=NCHW (colour by colour) or NHWC.")
-    return array.reshape(count, 3, colour, colour) if layout == "NCHW" else array.reshape(count, colour, colour, 3)
+    for channels in (1, 3):
+        side = math.isqrt(size // channels)
+        if channels * side * side == size and side > 1:
+            if channels == 1 or layout == "NCHW":
+                return array.reshape(count, channels, side, side)
+            if layout == "NHWC":
+                return np.moveaxis(array.reshape(count, side, side, channels), 3, 1)
+            raise BadInput(
+                f"{what} has rows of {size} values; layout=NCHW says that they are all red, then green, then blue, "
+                "layout=NHWC that they go pixel by pixel."
+            )
+    raise BadInput(f"{what} has rows of {size} values, which are no square image; reshape them to (N, H, W, C).")
 
 
 def _layout(array: np.ndarray, asked: str | None) -> str | None:
     """What was asked for, else what the axis of 1 to 4 says; None where that is not clear."""
     if asked is not None or array.ndim != 4:
         return asked
-    first, last = (array.shape[axis] <= _MOST_CHANNELS for axis in (1, 3))
-    return None if first == last else "NCHW" if first else "NHWC"
-
-
-def _levels(images: Mapping[str, np.ndarray], options: Options, path: Path) -> tuple[int, str | None]:
-    """How many levels the images of all splits have, and what to say of it."""
-    low = min(int(array.min()) for array in images.values())
-    high = max(int(array.max()) for array in images.values())
-    widest = max((array.dtype for array in images.values()), key=lambda dtype: (dtype.kind != "b", dtype.itemsize))
-    found = depth(low, high, widest, options, f"{path}")
-    return found.levels, found.note
-
-
-def _stated(arrays: Mapping[str, np.ndarray], path: Path, options: Options) -> Options:
-    """What the user says of the levels, or else the file."""
-    levels = options.levels if options.levels is not None else _scalar(arrays, "levels", path)
-    return replace(options, levels=levels, ordinal=options.ordinal and _is_ordinal(arrays, path))
-
-
-def _fitted(images: np.ndarray, levels: int, options: Options, *, path: Path) -> Images:
-    """The images as the user wants them, in the smallest dtype; mapped ones when they are read."""
-    stored, fitting = np.min_scalar_type(levels - 1), options.fitting
-    if fitting.size is None and fitting.channels is None:
-        return change(images, lambda some: np.ascontiguousarray(some, stored))
-    if fitting.fit == "tiles":
-        raise BadInput(f"fit=tiles is for pictures in files; {path} holds arrays.")
-    return change(images, lambda some: np.concatenate([fitting(image.astype(stored)) for image in some]))
-
-
-def _counted(arrays: Mapping[str, np.ndarray]) -> int:
-    return max(2, 1 + max(int(array.max()) for array in arrays.values()))
-
-
-def _checked(levels: int, arrays: Mapping[str, np.ndarray], path: Path, *, what: str) -> int:
-    """The number of levels, if it is one and all values of the arrays are below it."""
-    if isinstance(levels, bool) or not isinstance(levels, int) or not 2 <= levels <= MOST_LEVELS:
-        raise BadInput(f"{path} must have from 2 to {MOST_LEVELS} {what}, not {levels!r}.")
-    lowest = min(int(array.min()) for array in arrays.values())
-    highest = max(int(array.max()) for array in arrays.values())
-    if lowest < 0 or highest >= levels:
-        bad = lowest if lowest < 0 else highest
-        raise BadInput(f"{path} must hold {what} in [0, {levels}); one is {bad}.")
-    return levels
+    first, third, last = (array.shape[axis] <= _MOST_CHANNELS for axis in (1, 2, 3))
+    if first == last:
+        return "HWCN" if third and not first else None
+    return "NCHW" if first else "NHWC"
 
 
 def _maps(
-    named: Mapping[str, Named], levels: int | None, path: Path, layout: str | None
+    named: Mapping[str, _Named], counts: Mapping[str, int], levels: int | None, path: Path, layout: str | None
 ) -> tuple[dict[str, np.ndarray], MapKind | None]:
     """The maps of each split, shape (N, d, h, w), and what they are; none and None where the file has none."""
     maps: dict[str, np.ndarray] = {}
@@ -261,8 +281,8 @@ def _maps(
             what = f"maps of {found.name} in {path}"
             seen = _layout(found.maps, layout) or _layout(found.images, layout)
             maps[split] = _codes_or_numbers(found.maps, what=what, layout=seen)
-            if len(found.maps) != len(found.images):
-                raise BadInput(f"{what} must be {len(found.images)}, one for each image, not {len(found.maps)}.")
+            if len(maps[split]) != counts[split]:
+                raise BadInput(f"{what} must be {counts[split]}, one for each image, not {len(maps[split])}.")
     if not maps:
         return maps, None
     for split in named:
@@ -281,7 +301,10 @@ def _maps(
         if levels is not None:
             raise BadInput(f"{path} has map_levels={levels}, but its maps are numbers, not integer codes.")
         return maps, MapKind(train.shape[1])
-    levels = _checked(_counted(maps) if levels is None else levels, maps, path, what="codes of maps")
+    lowest, highest = find_range(maps.values())
+    levels = check_levels(
+        max(2, highest + 1) if levels is None else levels, lowest, highest, path, named="codes of maps"
+    )
     stored = np.min_scalar_type(levels - 1)
     return {split: array.astype(stored) for split, array in maps.items()}, MapKind(train.shape[1], levels)
 
@@ -298,6 +321,73 @@ def _codes_or_numbers(array: np.ndarray, *, what: str, layout: str | None) -> np
     if not np.isfinite(numbers).all():
         raise BadInput(f"{what} must be finite numbers; one is {array[~np.isfinite(numbers)][0]}.")
     return numbers
+
+
+def _labels(
+    named: Mapping[str, _Named],
+    counts: Mapping[str, int],
+    names: tuple[str, ...] | None,
+    first: int | None,
+    path: Path,
+) -> tuple[dict[str, np.ndarray], int | None, tuple[str, ...] | None]:
+    """Labels from 0 of each split, how many classes they number, and the names of these."""
+    given = {split: found.labels for split, found in named.items() if found.labels is not None}
+    if not given:
+        return {}, None, None
+    for split in named:
+        if split not in given:
+            raise BadInput(f"{path} has labels for other splits, but no {split}_labels.")
+    if all(array.dtype.kind in "US" for array in given.values()):
+        names = tuple(sorted({str(name) for array in given.values() for name in array.astype(str).flat}))
+        given = {split: np.searchsorted(np.array(names), array.astype(str)) for split, array in given.items()}
+    labels = {
+        split: _numbers(array, what=f"labels of {named[split].name} in {path}", images=counts[split])
+        for split, array in given.items()
+    }
+    lowest, highest = find_range(labels.values())
+    if lowest < (first or 0):
+        least = "be negative" if not first else f"be below data.first_label={first}"
+        raise BadInput(f"labels of {path} must not {least}; one is {lowest}.")
+    if first is None and lowest > 0 and (names is None or len(names) <= highest):
+        raise BadInput(
+            f"labels of {path} go from {lowest} to {highest}, so that class 0 has no images; data.first_label={lowest} "
+            f"says that classes are numbered from {lowest}, data.first_label=0 that there is a class 0."
+        )
+    classes = highest + 1 - (first or 0)
+    if classes > max(MOST_CLASSES, sum(map(len, labels.values()))):
+        raise BadInput(f"labels of {path} must number classes from 0, but go up to {highest}.")
+    if names is not None and len(names) < classes:
+        raise BadInput(f"{path} has {len(names)} class names for labels up to {highest}.")
+    if names is None and first:
+        names = tuple(str(label) for label in range(first, highest + 1))
+    shifted = {split: array - (first or 0) for split, array in labels.items()}
+    return shifted, classes if names is None else len(names), names
+
+
+def _numbers(array: np.ndarray, *, what: str, images: int) -> np.ndarray:
+    """One whole number for each image, int64, shape (N,)."""
+    if array.ndim == 2 and 1 in array.shape and array.size == images:
+        array = array.reshape(-1)
+    whole = array.dtype.kind in "bui" or (array.dtype.kind == "f" and bool((array == np.rint(array)).all()))
+    if whole and array.ndim == 2 and len(array) == images and ((array != 0).sum(1) == 1).all() and array.max() == 1:
+        array = array.argmax(1)  # one-hot
+    if not whole:
+        raise BadInput(f"{what} must be integers, not {array.dtype} values.")
+    if array.shape != (images,):
+        raise BadInput(f"{what} must have shape ({images},), one for each image, not {array.shape}.")
+    if array.max() >= 2**62:
+        raise BadInput(f"{what} must number classes from 0; one is {array.max()}.")
+    return array.astype(np.int64)
+
+
+def _class_names(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[str, ...] | None:
+    for name in _NAMES:
+        if name in arrays and arrays[name].dtype.kind in "US":
+            names = tuple(str(each) for each in arrays[name].astype(str).flat)
+            if len(set(names)) < len(names):
+                raise BadInput(f"{name} in {path} must differ from each other, not be {', '.join(names)}.")
+            return names
+    return None
 
 
 def _scalar(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> int | None:

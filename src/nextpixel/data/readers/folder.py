@@ -3,7 +3,7 @@
 Sub-folders that are called after splits, in the usual words, are splits: train, training; validation, valid, val, dev;
 test, testing; in small or capital letters. Sub-folders of a split, two or more, are classes, matched by name. Files go
 by the alphabet. Folders of more than 1 GiB of levels are read image by image, when a batch is asked for. How pixels
-become levels (how many there are, see `depth`):
+become levels (how many there are, see `levels`):
 
 - grey, RGB: as they are, 1 or 3 channels; 1 bit: levels 0 and 255 of grey (`bits=1` makes that two levels);
 - palette (so every GIF, grey or not), CMYK, YCbCr and HSV: RGB;
@@ -13,11 +13,11 @@ become levels (how many there are, see `depth`):
 """
 
 import os
-import struct
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,28 +26,14 @@ from PIL import ExifTags, Image, ImageOps
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.lazy import Lazy, contents, number_of
-from nextpixel.data.readers.depth import Depth, depth
-from nextpixel.data.readers.naming import split_called
-from nextpixel.data.readers.options import SPLITS, UNSAID, Options
+from nextpixel.data.readers.damage import Damaged, told
+from nextpixel.data.readers.levels import Levels, check_levels, find_levels
+from nextpixel.data.readers.options import MOST_IN_MEMORY, SPLIT_OF, SPLITS, UNSAID, Options
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-MOST_IN_MEMORY = 2**30  # bytes of levels, of all splits of a folder
-_LOOKED_AT = 256  # images that tell the levels of those that stay on disk
-# What pillow lets through of its readers; a bomb of pixels is a warning before it is an error.
-_DAMAGE = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
+_SAMPLE = 500  # images that are looked at where they stay on disk
 
 
 def read_folder(path: Path, options: Options = UNSAID) -> Parts:
@@ -57,8 +43,8 @@ def read_folder(path: Path, options: Options = UNSAID) -> Parts:
         BadInput: no images, a damaged image, images of different sizes or channels, sub-folders that could mean two
             things, or class folders that do not match. A large folder's images say so only when they are read.
     """
-    options.refuse(f"{path}, a folder of images", "ordinal", "layout", "first_label")
-    return read_folders(_split_folders(path, options), options)
+    options.refuse(f"{path}, a folder of images", "layout", "first_label")
+    return read_folders(_split_folders(path, options.splits), options)
 
 
 def read_folders(folders: Mapping[str, Path], options: Options = UNSAID) -> Parts:
@@ -71,26 +57,31 @@ def read_folders(folders: Mapping[str, Path], options: Options = UNSAID) -> Part
     for some in pictures.values():
         some.example, some.first = example, first
     stay = sum(map(len, pictures.values())) * example.nbytes > MOST_IN_MEMORY
-    images = {} if stay else {split: some.whole() for split, some in pictures.items()}
-    looked = [example] if options.levels else [_looked_at(some) for some in pictures.values()]
-    looked = list(images.values()) or looked
-    low, high = min(int(some.min()) for some in looked), max(int(some.max()) for some in looked)
-    meant = depth(low, high, example.dtype, options, str(folders["train"]), pictures=True)
+    if stay and options.damaged == "refuse":  # a sample will do, and none is needed where it is said what they hold
+        scans = {} if options.levels else {"train": pictures["train"].scan(_SAMPLE)}
+    else:
+        scans = {split: some.scan(keep=not stay) for split, some in pictures.items()}
+    seen = [found for scan in scans.values() for found in scan.seen] or [example]
+    wide = any(map(_is_wide, seen))
+    meant = _meant(min(map(np.min, seen)), max(map(np.max, seen)), wide, folders["train"], options)
     splits: dict[str, Any] = {}
     for split, folder in folders.items():
         some = pictures[split]
-        labels = _labels(folder, [names[split][int(file)] for file in some.files], classes) if classes else None
         some.meant = meant
-        marks = None if stay else some.contents(np.arange(len(some)))
-        splits[split] = Split(some if stay else some.levels(images[split]), labels, marks=marks)
+        labels = _labels(folder, [names[split][int(file)] for file in some.files], classes) if classes else None
+        every = np.arange(len(some))
+        if stay:
+            splits[split] = Split(some, labels)
+        else:
+            splits[split] = Split(some.levels(scans[split].pixels, every), labels, marks=some.contents(every))
     if not stay:
         splits = _marked(splits)
     lost = [name for some in pictures.values() for name in some.damaged]
     return Parts(
-        ImageSpec(*example.shape, levels=meant.levels),
+        ImageSpec(*example.shape, levels=meant.count, ordinal=options.ordinal),
         len(classes) or None,
         **splits,
-        class_names=tuple(classes) or None,
+        class_names=tuple(map(_printable, classes)) or None,
         notes=tuple(_notes(skipped, lost, meant)),
     )
 
@@ -101,15 +92,22 @@ def read_picture(path: Path, options: Options = UNSAID) -> Parts:
     Raises:
         BadInput: as `read_folder`.
     """
-    options.refuse(f"{path}, an image", "ordinal", "layout", "first_label", "splits")
-    images = options.fitting(read_image(path))
+    options.refuse(f"{path}, an image", "layout", "first_label", "splits")
+    images = options.fitting(read_pixels(path))
     if not len(images):
         raise BadInput(f"{path} is smaller than a tile of size={options.size}.")
-    meant = depth(int(images.min()), int(images.max()), images.dtype, options, str(path), pictures=True)
-    levels = (images >> meant.shift).astype(np.min_scalar_type(meant.levels - 1))
-    return Parts(
-        ImageSpec(*images.shape[1:], levels=meant.levels), None, Split(levels), notes=tuple(_notes({}, [], meant))
-    )
+    meant = _meant(images.min(), images.max(), _is_wide(images), path, options)
+    levels = (images >> meant.shift).astype(np.min_scalar_type(meant.count - 1))
+    spec = ImageSpec(*images.shape[1:], levels=meant.count, ordinal=options.ordinal)
+    return Parts(spec, None, Split(levels), notes=tuple(_notes({}, [], meant)))
+
+
+@dataclass
+class _Scan:
+    """The least and the greatest pixel of each image, and the images where they are kept."""
+
+    seen: list[np.ndarray] = field(default_factory=list)
+    pixels: list[np.ndarray] = field(default_factory=list)
 
 
 class _Pictures(Lazy):
@@ -130,7 +128,7 @@ class _Pictures(Lazy):
     def __init__(self, folder: Path, names: Sequence[str], options: Options) -> None:
         self._folder, self._names, self._options = folder, names, options
         self.damaged: list[str] = []
-        self.meant: Depth | None = None
+        self.meant: Levels | None = None
         self.example, self.first = np.empty(0, np.uint8), folder
         self.files, self._tiles = np.arange(len(names)), np.zeros(len(names), np.int64)
         if options.fit == "tiles":
@@ -151,35 +149,32 @@ class _Pictures(Lazy):
                 return image, self._file(index)
         raise BadInput(f"{self._folder} has no image that can be read.")
 
-    def whole(self) -> np.ndarray:
-        """The pixels of all images that can be read; the others are not of this source any more."""
-        images, kept = np.empty((len(self), *self.example.shape), self.example.dtype), []
-        for index in range(len(self)):
-            if (image := self._alike(index)) is not None:
-                images[len(kept)] = image
+    def scan(self, most: int | None = None, *, keep: bool = False) -> "_Scan":
+        """Look at all images, leaving out those that cannot be read, or at about so many, evenly spaced."""
+        looked, scan, kept = range(0, len(self), max(1, len(self) // most) if most else 1), _Scan(), []
+        for index in looked:
+            if (pixels := self._alike(index)) is not None:
+                scan.seen += [np.array([pixels.min(), pixels.max()])]
+                scan.pixels += [pixels] if keep else []
                 kept.append(index)
-        self.files, self._tiles = self.files[kept], self._tiles[kept]
-        return images[: len(kept)]
+        if most is None:
+            self.files, self._tiles = self.files[kept], self._tiles[kept]
+        return scan
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        """In place of an image that is damaged and skipped stands the next one."""
-        images = np.empty((len(indices), *self.example.shape), self.example.dtype)
-        for place, index in enumerate(indices):
-            tried = ((int(index) + step) % len(self) for step in range(len(self)))
-            images[place] = next(image for other in tried if (image := self._alike(other)) is not None)
-        return self.levels(images)
+        return self.levels((self._alike(int(index)) for index in indices), indices)
 
-    def levels(self, images: np.ndarray) -> np.ndarray:
-        """Pixels as levels."""
-        if self.meant is None:
-            return images
-        levels = images >> self.meant.shift
-        if levels.size and levels.max() >= self.meant.levels:
-            raise BadInput(
-                f"{self._folder} has a pixel of {images.max()}, beyond the {self.meant.levels} levels of the others; "
-                "give data.levels."
-            )
-        return levels.astype(np.min_scalar_type(self.meant.levels - 1))
+    def levels(self, pixels: Iterable[np.ndarray | None], indices: np.ndarray) -> np.ndarray:
+        """The levels that the pixels of these images mean, shape (N, C, H, W)."""
+        assert self.meant is not None
+        images = np.empty((len(indices), *self.example.shape), np.min_scalar_type(self.meant.count - 1))
+        for place, (index, some) in enumerate(zip(indices, pixels, strict=True)):
+            if some is None:
+                raise BadInput(f"{self._file(int(index))} cannot be read any more.")
+            shifted = some >> self.meant.shift if _is_wide(some) else some
+            check_levels(self.meant.count, 0, int(shifted.max()), self._file(int(index)))
+            images[place] = shifted
+        return images
 
     def contents(self, indices: np.ndarray) -> np.ndarray:
         return np.array([number_of(self._file(int(index)).read_bytes()) for index in indices], np.uint64)
@@ -189,7 +184,7 @@ class _Pictures(Lazy):
 
     def _alike(self, index: int) -> np.ndarray | None:
         image = self._read(index)
-        if image is not None and (image.shape, image.dtype) != (self.example.shape, self.example.dtype):
+        if image is not None and image.shape != self.example.shape:
             unlike = f"{self._file(index)} is {_kind(image)}, but {self.first} is {_kind(self.example)}"
             raise BadInput(
                 f"{unlike}; all images must be alike: give data.size, such as 32 (with data.fit crop, pad, stretch or "
@@ -202,12 +197,12 @@ class _Pictures(Lazy):
         file = int(self.files[index])
         if self._last is None or self._last[0] != file:
             try:
-                self._last = file, self._options.fitting(read_image(self._folder / self._names[file]))
-            except BadInput as error:
+                self._last = file, self._options.fitting(read_pixels(self._folder / self._names[file]))
+            except Damaged as error:
                 if self._options.damaged == "refuse":
                     raise BadInput(f"{str(error).rstrip('.')}; data.damaged=skip leaves such files out.") from error
-                if self._names[file] not in self.damaged:
-                    self.damaged.append(self._names[file])
+                if str(self._folder / self._names[file]) not in self.damaged:
+                    self.damaged.append(str(self._folder / self._names[file]))
                 return None
         return self._last[1][self._tiles[index]]
 
@@ -224,20 +219,20 @@ def _marked(splits: Mapping[str, Split]) -> dict[str, Any]:
     return {name: replace(split, marks=own) for (name, split), own in zip(splits.items(), marks, strict=True)}
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_pixels(path: Path) -> np.ndarray:
     """Pixels of one file, uint8 or, of more than eight bits, uint16; shape (C, H, W), C being 1 or 3.
 
     Raises:
         BadInput: not an image, damaged, of a kind without levels, or with more pixels than pillow trusts.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with told(path, "cannot be read as an image"), warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
             with Image.open(path) as opened:
                 palette = opened.format == "GIF" or opened.mode in ("P", "PA")  # pillow opens some GIFs as grey
                 picture = _flat(ImageOps.exif_transpose(opened), colour=palette)
-    except _DAMAGE as error:
-        raise BadInput(f"{path} cannot be read as an image ({error}).") from error
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise ValueError(str(error)) from error
     pixels = np.asarray(picture)
     if picture.mode == "F":
         raise BadInput(f"{path} has floating-point pixels; images must have integer levels.")
@@ -262,43 +257,51 @@ def _flat(picture: Image.Image, *, colour: bool) -> Image.Image:
 
 def _size_of(path: Path) -> tuple[int, int]:
     """Rows and columns, from the file's header; zeros where it has none that can be read."""
-    try:
-        with Image.open(path) as opened:
-            turned = opened.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-            return opened.size if turned else (opened.height, opened.width)
-    except _DAMAGE:
-        return 0, 0
+    with suppress(Damaged), told(path), Image.open(path) as opened:
+        turned = opened.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        return opened.size if turned else (opened.height, opened.width)
+    return 0, 0
 
 
-def _looked_at(images: _Pictures) -> np.ndarray:
-    return images[np.unique(np.linspace(0, len(images) - 1, _LOOKED_AT).astype(np.int64))]
+def _meant(lowest: Any, highest: Any, wide: bool, what: Path, options: Options) -> Levels:
+    kind = "word" if wide else "byte"
+    return find_levels(kind, int(lowest), int(highest), what, asked=options.levels, like=options.like)
 
 
-def _split_folders(path: Path, options: Options) -> dict[str, Path]:
-    try:
-        inside = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror}).") from error
-    if options.splits is not None:
-        for name in options.splits.values():
+def _is_wide(pixels: np.ndarray) -> bool:
+    return pixels.dtype != np.uint8
+
+
+def _split_folders(path: Path, asked: Mapping[str, str] | None) -> dict[str, Path]:
+    if asked is not None:
+        for name in asked.values():
             if not (path / name).is_dir():
-                raise BadInput(f"{path} has no folder {name!r}, which data.splits names; it has {', '.join(inside)}.")
-        return {split: path / name for split, name in options.splits.items()} or {"train": path}
+                raise BadInput(f"{path} has no folder {name}, which data.splits names.")
+        return {split: path / name for split, name in asked.items()} or {"train": path}
+    with told(path):
+        folders = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
     found: dict[str, str] = {}
-    for name in inside:
-        if (split := split_called(name)) is not None:
-            if split in found:
-                raise BadInput(f"{path} has folders {found[split]} and {name}, which mean the same; give data.splits.")
+    for name in folders:
+        split = SPLIT_OF.get(name.lower())
+        if split in found:
+            raise BadInput(
+                f"{path} has {found[split]} and {name} for {split}; data.splits={{train: …, {split}: …}} says which."
+            )
+        if split is not None:
             found[split] = name
-    if not found:
-        return {"train": path}
-    ways = "data.splits={} if all folders are classes, or for example data.splits={train: NAME, test: NAME}"
-    if "train" not in found:
-        raise BadInput(f"{path} has a folder {', '.join(found.values())}, but no folder train; give {ways}.")
-    others = [name for name in inside if name not in found.values() and any(_files_below(path / name))]
-    if others:
-        raise BadInput(f"{path} has {found['train']} beside {', '.join(others[:5])}: a split or a class? Give {ways}.")
-    return {split: path / found[split] for split in SPLITS if split in found}
+    if found and "train" not in found:
+        raise BadInput(
+            f"{path} has a folder {next(iter(found.values()))}, but no folder train; data.splits={{train: NAME}} says "
+            "which it is, data.splits={} that all are classes."
+        )
+    beside = [name for name in folders if found and name not in found.values()]
+    for name in beside:
+        if any(_images_below(path / name, Counter())):
+            raise BadInput(
+                f"{path} has a folder {found['train']} and images in {name} beside it; data.splits={{}} says that all "
+                f"are classes, data.splits={{train: {found['train']}}} that {name} is left alone."
+            )
+    return {split: path / found[split] for split in SPLITS if split in found} or {"train": path}
 
 
 def _class_names(names: Sequence[str]) -> list[str]:
@@ -308,49 +311,49 @@ def _class_names(names: Sequence[str]) -> list[str]:
 
 
 def _image_names(folder: Path, skipped: Counter[str]) -> list[str]:
-    """Names of image files in their order; the others are counted by their suffix."""
-    names = []
-    for name in _files_below(folder):
-        suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - of a text
-        if suffix in IMAGE_SUFFIXES:
-            names.append(name)
-        else:
-            skipped[suffix or "no suffix"] += 1
+    names = sorted(_images_below(folder, skipped), key=lambda name: name.replace("/", "\0"))  # folder by folder
     if not names:
-        there = f"only {_counted(skipped)}" if skipped else "nothing"
-        raise BadInput(f"{folder} has no images in it ({', '.join(IMAGE_SUFFIXES)}), but {there}.")
-    return sorted(names, key=lambda name: name.replace("/", "\0"))  # folder by folder
+        raise BadInput(f"{folder} has no images in it ({', '.join(IMAGE_SUFFIXES)}).")
+    return names
 
 
-def _files_below(folder: str | Path, within: str = "") -> Iterator[str]:
-    """Names relative to the folder, with slashes, in any order; what begins with a dot is left alone."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=not within):  # deeper links may lead in a circle
-                yield from _files_below(entry.path, f"{within}{entry.name}/")
-            elif entry.is_file():
-                yield f"{within}{entry.name}"
+def _images_below(folder: str | Path, skipped: Counter[str], within: str = "") -> Iterator[str]:
+    """Names relative to the folder, with slashes, in any order; what else is there is counted by its kind."""
+    with told(folder):
+        entries = list(os.scandir(folder))
+    for entry in entries:
+        if entry.name.startswith("."):
+            skipped["hidden"] += 1
+        elif entry.is_dir(follow_symlinks=not within):  # deeper links may lead in a circle
+            yield from _images_below(entry.path, skipped, f"{within}{entry.name}/")
+        elif entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file():
+            yield f"{within}{entry.name}"
+        else:
+            suffix = Path(entry.name).suffix.lower() or "without suffix"
+            skipped[suffix if entry.is_file() else "links or devices"] += 1
 
 
-def _notes(skipped: Mapping[str, int], lost: Sequence[str], meant: Depth) -> Iterator[str]:
+def _notes(skipped: Mapping[str, int], lost: Sequence[str], meant: Levels) -> Iterator[str]:
     if skipped:
-        yield f"skipped {sum(skipped.values())} files that are no images: {_counted(skipped)}"
+        yield f"files skipped: {_counted(skipped)}"
     if lost:
-        yield f"skipped {len(lost)} damaged files: {', '.join(lost[:3])}{', …' if len(lost) > 3 else ''}"
+        yield f"damaged files left out: {len(lost)} ({', '.join(lost[:3])}{', …' if len(lost) > 3 else ''})"
     if meant.note:
         yield meant.note
 
 
 def _counted(skipped: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {suffix}" for suffix, count in sorted(skipped.items()))
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(skipped.items(), key=lambda each: -each[1]))
 
 
 def _kind(image: np.ndarray) -> str:
     channels, height, width = image.shape
-    bits = ", 16 bits" if image.dtype == np.uint16 else ""
-    return f"{width}x{height} in {'grey' if channels == 1 else 'colour'}{bits}"
+    return f"{width}x{height} in {'grey' if channels == 1 else 'colour'}"
+
+
+def _printable(name: str) -> str:
+    """A file's name as text, whatever bytes it is of."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _labels(folder: Path, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:

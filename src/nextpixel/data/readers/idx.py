@@ -2,20 +2,39 @@
 
 import gzip
 import math
+import re
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from nextpixel.data.readers.damage import told
+from nextpixel.data.readers.options import MOST_IN_MEMORY
 from nextpixel.errors import BadInput
 
 _UNSIGNED_BYTE = 0x08
 _GZIP = b"\x1f\x8b"
+IDX = re.compile(r"[-._]idx([134])-ubyte(\.gz)?$", re.IGNORECASE)  # how a file's name ends
+
+
+def load_idx(path: Path) -> dict[str, np.ndarray]:
+    """A file of images, and the labels in the file beside it, if there is one; or a file of labels."""
+    axes = _axes(path)
+    if axes == 1:
+        return {"labels": read_idx(path, axes=1)}
+    beside = path.with_name(path.name.replace("images", "labels").replace(f"idx{axes}", "idx1"))
+    labels = {"labels": read_idx(beside, axes=1)} if beside != path and beside.is_file() else {}
+    return {"images": read_idx(path, axes=axes)} | labels
+
+
+def _axes(path: Path) -> int:
+    found = IDX.search(path.name)
+    assert found is not None
+    return int(found[1])
 
 
 def read_idx(path: Path, *, axes: int) -> np.ndarray:
-    """Read a file of unsigned bytes, gzipped or plain.
+    """Read a file of unsigned bytes, gzipped or plain, no more of it than its header says.
 
     Args:
         path: the file.
@@ -24,25 +43,26 @@ def read_idx(path: Path, *, axes: int) -> np.ndarray:
     Raises:
         BadInput: not an IDX file, another type of value, other axes, or not as long as its header says.
     """
-    try:
-        content = path.read_bytes()
-        if content.startswith(_GZIP):
-            content = gzip.decompress(content)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BadInput(f"{path} is a damaged gzip file ({error}).") from error
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror}).") from error
-    start = 4 + 4 * axes
-    if len(content) < 4 or content[:2] != b"\0\0":
-        raise BadInput(f"{path} is not an IDX file: it begins with {content[:4].hex(' ') or 'nothing'}.")
-    if content[2] != _UNSIGNED_BYTE:
-        raise BadInput(f"{path} holds values of IDX type 0x{content[2]:02x}, not unsigned bytes (0x08).")
-    if content[3] != axes:
-        raise BadInput(f"{path} has {content[3]} axes, not {axes}.")
-    if len(content) < start:
-        raise BadInput(f"{path} is cut off: its header has {len(content)} bytes, not {start}.")
-    shape = struct.unpack(f">{axes}I", content[4:start])
-    if len(content) - start != math.prod(shape):
-        found = len(content) - start
+    with told(path), path.open("rb") as plain:
+        zipped = plain.read(2) == _GZIP
+        plain.seek(0)
+        start = 4 + 4 * axes
+        with gzip.GzipFile(fileobj=plain) if zipped else plain as file:
+            header = file.read(start)
+            if header[:2] != b"\0\0" or len(header) < 4:
+                raise BadInput(f"{path} is not an IDX file: it begins with {header[:4].hex(' ') or 'nothing'}.")
+            if header[2] != _UNSIGNED_BYTE:
+                raise BadInput(f"{path} holds values of IDX type 0x{header[2]:02x}, not unsigned bytes (0x08).")
+            if header[3] != axes:
+                raise BadInput(f"{path} has {header[3]} axes, not {axes}.")
+            if len(header) < start:
+                raise BadInput(f"{path} is cut off: its header has {len(header)} bytes, not {start}.")
+            shape = struct.unpack(f">{axes}I", header[4:])
+            size = math.prod(shape)
+            if size > 4 * MOST_IN_MEMORY:
+                raise BadInput(f"{path} says that it holds {size} values, more than are read; store an npy file.")
+            values = bytearray(file.read(size + 1))  # writable, as torch wants arrays
+    if len(values) != size:
+        found = len(values) if len(values) < size else "more"
         raise BadInput(f"{path} is cut off or too long: {found} values for the shape {shape} that its header gives.")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()  # writable, as torch wants arrays
+    return np.frombuffer(values, np.uint8).reshape(shape)

@@ -1,35 +1,53 @@
-"""Arrays of npz files that are not read into memory but mapped.
+"""Arrays of npz and npy files, read into memory or, where they are large, mapped.
 
 An npz file is a zip archive of npy files. A member that is stored as it is can be mapped where it lies; one that is
-compressed is unpacked once into the user's cache, a piece at a time, and mapped there.
+compressed is unpacked once into the user's cache, a piece at a time, and mapped there. Nothing is allocated before the
+sizes that a header gives were compared with the bytes that are there, and nothing is unpickled.
 """
 
 import math
 import os
+import shutil
 import struct
-import tokenize
 import zipfile
-import zlib
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nextpixel.data.download import bar_of_bytes, cache_folder
+from nextpixel.data.readers.damage import told
+from nextpixel.data.readers.options import MOST_IN_MEMORY
 from nextpixel.errors import BadInput
 
-_DAMAGE = (
-    OSError,
-    EOFError,
-    ValueError,
-    RuntimeError,
-    tokenize.TokenError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 _PIECE = 2**20  # bytes
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an npz file, or that of an npy file as `images`; large ones are mapped.
+
+    Python objects are not loaded: an empty array of them stands where some were.
+    """
+    with told(path), path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            file.seek(0)
+            if file.read(6) != b"\x93NUMPY":
+                raise BadInput(f"{path} holds no plain numpy arrays; Python objects are never loaded.")
+            file.seek(0)
+            size = path.stat().st_size
+            return {"images": _map(path, start=0, size=size) if size > MOST_IN_MEMORY else _read(file, size)}
+        found = {}
+        with zipfile.ZipFile(file) as archive:
+            for member in archive.infolist():
+                name = member.filename.removesuffix(".npy")
+                if name == member.filename:
+                    continue
+                with archive.open(member) as start:
+                    objects = _header(start, member.file_size)[2].hasobject
+                large = member.file_size > MOST_IN_MEMORY
+                found[name] = np.empty(0, object) if objects else (map_array if large else read_array)(path, name)
+    return found
 
 
 def map_array(path: Path, name: str) -> np.ndarray:
@@ -43,9 +61,11 @@ def map_array(path: Path, name: str) -> np.ndarray:
         BadInput: no such array, one of Python objects, a damaged file, or a cache that cannot be written.
     """
     with _named(path, name), zipfile.ZipFile(path) as archive:
-        member = archive.getinfo(f"{name}.npy")
+        member = _member(archive, path, name)
         if member.compress_type == zipfile.ZIP_STORED:
             return _map(path, start=_start(path, member), size=member.file_size)
+        with archive.open(member) as file:
+            _header(file, member.file_size)
         return _map(_unpacked(archive, member, path), start=0, size=member.file_size)
 
 
@@ -55,21 +75,20 @@ def read_array(path: Path, name: str) -> np.ndarray:
     Raises:
         BadInput: as `map_array`.
     """
-    with _named(path, name), zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-        return np.lib.format.read_array(member, allow_pickle=False)
+    with _named(path, name), zipfile.ZipFile(path) as archive:
+        member = _member(archive, path, name)
+        with archive.open(member) as file:
+            return _read(file, member.file_size)
 
 
-@contextmanager
-def _named(path: Path, name: str) -> Generator[None]:
-    """Say which file and which array it was that failed."""
-    try:
-        yield
-    except BadInput:
-        raise
-    except KeyError as error:
-        raise BadInput(f"{path} has no array {name}.") from error
-    except _DAMAGE as error:
-        raise BadInput(f"{path} is damaged: its array {name} cannot be read ({error}).") from error
+def _named(path: Path, name: str) -> AbstractContextManager[None]:
+    return told(path, f"is damaged: its array {name} cannot be read")
+
+
+def _member(archive: zipfile.ZipFile, path: Path, name: str) -> zipfile.ZipInfo:
+    if f"{name}.npy" not in archive.NameToInfo:
+        raise BadInput(f"{path} has no array {name}.")
+    return archive.getinfo(f"{name}.npy")
 
 
 def _start(path: Path, member: zipfile.ZipInfo) -> int:
@@ -82,23 +101,39 @@ def _start(path: Path, member: zipfile.ZipInfo) -> int:
     return member.header_offset + 30 + name + extra
 
 
+def _header(file: Any, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The shape, whether it is by columns and the type of an npy file of `size` bytes; then its values follow."""
+    start, version = file.tell(), np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, by_columns, kind = np.lib.format.read_array_header_1_0(file)
+    elif version == (2, 0):
+        shape, by_columns, kind = np.lib.format.read_array_header_2_0(file)
+    else:  # 3.0, for fields with names beyond ASCII
+        raise ValueError(f"npy format {version} is not one of plain numbers")
+    left = size - (file.tell() - start)
+    if not all(type(length) is int and length >= 0 for length in shape):
+        raise ValueError(f"no array has the shape {shape}")
+    if not kind.hasobject and math.prod(shape) * kind.itemsize != left:
+        raise ValueError(f"{left} bytes for {kind} values of shape {shape}")
+    return shape, by_columns, kind
+
+
+def _read(file: Any, size: int) -> np.ndarray:
+    start = file.tell()
+    _header(file, size)
+    file.seek(start)
+    return np.lib.format.read_array(file, allow_pickle=False)
+
+
 def _map(path: Path, *, start: int, size: int) -> np.ndarray:
     """Map an npy file of `size` bytes that begins at byte `start`."""
     with path.open("rb") as file:
         file.seek(start)
-        version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, by_columns, kind = np.lib.format.read_array_header_1_0(file)
-        elif version == (2, 0):
-            shape, by_columns, kind = np.lib.format.read_array_header_2_0(file)
-        else:  # 3.0, for fields with names beyond ASCII
-            raise ValueError(f"npy format {version} is not one of plain numbers")
+        shape, by_columns, kind = _header(file, size)
         offset = file.tell()
-    if kind.hasobject or by_columns:
-        raise ValueError(f"{'Python objects' if kind.hasobject else 'an array by columns'} cannot be mapped")
-    if offset - start + math.prod(shape) * kind.itemsize != size:
-        raise ValueError(f"{size - (offset - start)} bytes for {kind} values of shape {shape}")
-    return np.memmap(path, dtype=kind, mode="r", offset=offset, shape=shape)
+    if kind.hasobject:
+        raise ValueError("Python objects cannot be mapped")
+    return np.memmap(path, dtype=kind, mode="r", offset=offset, shape=shape, order="F" if by_columns else "C")
 
 
 def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Path:
@@ -110,6 +145,8 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> 
     beside = folder / f".{place.name}.{os.getpid()}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if member.file_size > (free := shutil.disk_usage(folder).free):
+            raise BadInput(f"{path} unpacks to {member.file_size} bytes, but {folder} has {free} left.")
         with archive.open(member) as source, beside.open("wb") as file, bar_of_bytes() as bar:
             task = bar.add_task(f"Unpacking {path.name}", total=member.file_size)
             while piece := source.read(_PIECE):  # the last one checks the sum of all

@@ -1,0 +1,115 @@
+"""How many levels stored values mean, by their type and range; where that is not clear, the option `levels` decides.
+
+- booleans, and whatever holds 0 and 1 alone: 2;
+- bytes, as in most pictures: 256, if one of them is at least 64; images that are all darker are refused, since they may
+  as well have fewer levels, such as digits of 17;
+- 16 bits of grey: below 256 they are bytes that were stored wide; from 2**15 on their upper eight bits are taken; what
+  lies between is of 10 to 15 bits, and refused;
+- wider integers in arrays: the greatest plus one, but 256 where that is above 128 and below.
+
+A single value in all images is refused: nothing can be learnt from it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from nextpixel.errors import BadInput
+
+MOST_LEVELS = 2**20
+_DARK, _WIDE = 64, 2**15
+_AT_ONCE = 2**24  # values that are looked at
+_UPPER = "16-bit pixels are reduced to their upper eight bits"
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What stored values mean.
+
+    Args:
+        count: of levels.
+        shift: low bits that are dropped from values of 16 bits.
+        note: for the user, where values were not simply taken.
+    """
+
+    count: int
+    shift: int = 0
+    note: str | None = None
+
+
+def find_levels(
+    kind: str, lowest: int, highest: int, what: object, *, asked: int | None = None, like: int | None = None
+) -> Levels:
+    """Decide what values mean.
+
+    Args:
+        kind: "boolean", "byte", "word" (16 bits of a picture) or "integer" (wider, of an array).
+        lowest: value that there is.
+        highest: the same.
+        what: has them, for the sentences.
+        asked: levels that the user or the file says.
+        like: those of a model that the images are for, which decides what is not clear.
+
+    Raises:
+        BadInput: values that are no levels, or may mean two things.
+    """
+    if asked is not None:
+        return Levels(check_levels(asked, lowest, highest, what))
+    if kind == "boolean":
+        return Levels(2)
+    if like is not None and (found := _like(kind, highest, like)) is not None and lowest >= 0:
+        return found
+    if lowest == highest:
+        raise BadInput(
+            f"{what} must hold more than one level, not {highest} everywhere, unless data.levels=256 says so."
+        )
+    if lowest >= 0 and highest <= 1:
+        return Levels(2, note="levels are 0 and 1, so two")
+    if kind == "integer":
+        count = 256 if 128 <= highest < 256 else highest + 1
+        note = f"levels are 0 to {highest}, taken as {count}" if count > highest + 1 else None
+        return Levels(check_levels(count, lowest, highest, what), note=note)
+    if highest < _DARK or (kind == "word" and 256 <= highest < _WIDE):
+        full = 256 if kind == "byte" or highest < _DARK else 2 ** highest.bit_length()
+        how = f"data.levels={highest + 1} if there are no more, data.levels={full} otherwise"
+        if highest >= _DARK:
+            how = f"data.levels={full} to take them as they are (and data.bits=8 to keep eight bits of that)"
+        raise BadInput(f"{what} must hold values of 8 or 16 bits, not 0 to {highest}, unless you say {how}.")
+    if kind == "byte":
+        return Levels(256)
+    if highest < 256:
+        return Levels(256, note="16-bit pixels that hold 0 to 255 are taken as 8-bit levels")
+    return Levels(256, 8, _UPPER)
+
+
+def _like(kind: str, highest: int, like: int) -> Levels | None:
+    """What values mean for a model of so many levels; a picture's are 8 bits even where it was made for fewer."""
+    if highest < like and (like >= 256 or highest <= 1 or kind == "integer"):
+        return Levels(like)
+    if kind == "word" and highest >= _WIDE and like <= 256:
+        return Levels(256, 8, _UPPER)
+    return Levels(256) if highest < 256 and kind != "integer" else None
+
+
+def check_levels(levels: int, lowest: int, highest: int, what: object, *, named: str = "levels") -> int:
+    """The number of levels, if it is one and all values are below it."""
+    if isinstance(levels, bool) or not isinstance(levels, int) or not 2 <= levels <= MOST_LEVELS:
+        raise BadInput(f"{what} must have from 2 to {MOST_LEVELS} {named}, not {levels!r}.")
+    if lowest < 0 or highest >= levels:
+        bad = lowest if lowest < 0 else highest
+        hint = " (for black and white of 0 and 255 say data.bits=1 instead)" if (levels, highest) == (2, 255) else ""
+        raise BadInput(f"{what} must hold {named} in [0, {levels}); one is {bad}{hint}.")
+    return levels
+
+
+def find_range(arrays: Iterable[np.ndarray]) -> tuple[int, int]:
+    """The lowest and the highest value, looked for in pieces: the arrays may be on disk."""
+    lowest, highest = [], []
+    for array in arrays:
+        step = max(1, _AT_ONCE // max(1, array[:1].size))
+        for start in range(0, len(array), step):
+            piece = array[start : start + step]
+            lowest.append(int(piece.min()))
+            highest.append(int(piece.max()))
+    return min(lowest), max(highest)
