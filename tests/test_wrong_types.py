@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -28,8 +29,31 @@ CASES = [
     ("model.log_prob(numpy.zeros((1, 1, 3, 3), int))", "must be a tensor of integer levels, not a ndarray"),
     ("model.complete(zeros, [True])", "must be a bool tensor, not a list"),
     ("npx.save(model, 3)", "must be a path, not 3"),
+    ("npx.ImageSpec(ordinal='yes')", "ImageSpec: ordinal must be True or False, not 'yes'"),
+    ("npx.ImageSpec(height=10**6)", "ImageSpec: height must be at most 65536, not 1000000"),
+    ("npx.ImageSpec(1, 10**4, 10**4)", "ImageSpec: an image has at most 67108864 sub-pixels, not 100000000"),
+    ("npx.ImageSpec(levels=10**30)", "ImageSpec: levels must be at most 2147483648, not 1" + "0" * 30),
+    ("npx.ClassLabel(3, names='abc')", "names must be 3 different ones, one a class, not 'abc'"),
+    ("npx.ClassLabel(2, names=(1, 2))", "names must be 2 different ones, one a class, not (1, 2)"),
+    ("npx.Latent(2, equalised=1)", "Latent: equalised must be True or False, not 1"),
+    ("npx.build('gated_pixelcnn', spec, coordinates='yes')", "coordinates must be True or False, not 'yes'"),
+    ("npx.build('gated_pixelcnn', spec, stacks=True)", "stacks must be a text or a number, not True"),
+    ("npx.build('gated_pixelcnn', spec, norm=['layer'])", "norm must be a text or a number, not ['layer']"),
+    ("npx.build('gated_pixelcnn', spec, dropout=False)", "dropout must be a number, not False"),
+    ("npx.build('gated_pixelcnn', spec, kernel=999999999)", "kernel must be at most 1048576, not 999999999"),
+    ("npx.build('pixelcnn', spec, context=npx.ClassLabel(10**30))", "features of its context; 1048576 is the limit"),
+    ("npx.build('pixelcnn', npx.ImageSpec(3, levels=10**9))", "3000000000 numbers for each pixel; 1048576 is the"),
     ("npx.load(None)", "must be a path, not None"),
 ]
+
+NUMPY = """
+spec = npx.ImageSpec(numpy.int64(1), numpy.int32(4), numpy.uint8(3), levels=numpy.int64(4))
+context = npx.ClassLabel(numpy.int64(3))
+npx.save(npx.build("gated_pixelcnn", spec, context=context, filters=numpy.int64(4), blocks=1), "{path}")
+model = npx.load("{path}")
+assert model.spec == npx.ImageSpec(1, 4, 3, levels=4)
+assert model.context == npx.ClassLabel(3)
+"""
 
 SCRIPT = """
 import numpy, torch
@@ -60,3 +84,8 @@ def sentences() -> list[str]:
 def test_a_wrong_type_is_one_sentence(sentences: list[str], number: int, sentence: str) -> None:
     assert len(sentences) == len(CASES)
     assert sentence in sentences[number]
+
+
+def test_numbers_of_numpy_are_as_good_as_pythons_and_can_be_saved(tmp_path: Path) -> None:
+    script = "import numpy\nimport nextpixel as npx\n" + NUMPY.format(path=tmp_path / "m.safetensors")
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -3,10 +3,13 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nextpixel.errors import BadInput
+
+SIDE, LARGEST = 2**16, 2**26  # rows, columns or channels, and sub-pixels, that an image can have
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class ImageSpec:
         ordinal: whether neighbouring levels are alike (brightness); False for names, such as codes of a VQ-VAE.
 
     Raises:
-        BadInput: a size below 1, or fewer than two levels.
+        BadInput: a size below 1, fewer than two levels, or more than any image has.
 
     Example:
         >>> ImageSpec(channels=3, height=32, width=32, levels=256).shape
@@ -35,10 +38,18 @@ class ImageSpec:
     ordinal: bool = True
 
     def __post_init__(self) -> None:
-        for name, least in (("channels", 1), ("height", 1), ("width", 1), ("levels", 2)):
+        for name, least, most in (("channels", 1, SIDE), ("height", 1, SIDE), ("width", 1, SIDE), ("levels", 2, 2**31)):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            if isinstance(value, np.integer):
+                object.__setattr__(self, name, value := int(value))  # what a file and a sentence can show
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value:
                 raise BadInput(f"ImageSpec: {name} must be a whole number of at least {least}, not {value!r}.")
+            if value > most:
+                raise BadInput(f"ImageSpec: {name} must be at most {most}, not {value}.")
+        if not isinstance(self.ordinal, bool):
+            raise BadInput(f"ImageSpec: ordinal must be True or False, not {self.ordinal!r}.")
+        if self.subpixels > LARGEST:
+            raise BadInput(f"ImageSpec: an image has at most {LARGEST} sub-pixels, not {self.subpixels}.")
 
     def __str__(self) -> str:
         return f"{self.channels}x{self.height}x{self.width} with {self.levels} levels"

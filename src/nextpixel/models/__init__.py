@@ -2,8 +2,13 @@
 
 import difflib
 import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Literal, overload
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nextpixel.autoregressive import Autoregressive, Backbone
 from nextpixel.errors import BadInput
@@ -29,6 +34,8 @@ MODELS: dict[str, type[Backbone | PixelVAE]] = {
     "pixelsnail": PixelSNAIL,
     "pixelvae": PixelVAE,
 }
+
+LARGEST = 2**20  # of any setting: what has more features, layers or numbers for a pixel fits into no memory
 
 
 @overload
@@ -79,17 +86,17 @@ def build(
     meaning = _named(likelihood, LIKELIHOODS, "likelihood")
     if context is not None and not isinstance(context, Context):
         raise BadInput(f"The context must be a Context such as ClassLabel(10), not {context!r}.")
-    own, its = settings_of(kind), settings_of(meaning)
-    for key in arguments:
-        if key not in own + its:
-            raise BadInput(f"{name} has no setting {key!r}; it has {', '.join(own + its)}.")
+    own, its = _settings(kind), _settings(meaning)
+    for key, value in arguments.items():
+        if key not in own | its:
+            raise BadInput(f"{name} has no setting {key!r}; it has {', '.join(own | its)}.")
+        arguments[key] = _plain(key, value, (own | its)[key])
     outputs = meaning(spec, **{key: value for key, value in arguments.items() if key in its})
-    made = kind(
-        spec,
-        outputs,
-        0 if context is None else context.features,
-        **{key: value for key, value in arguments.items() if key in own},
-    )
+    features = 0 if context is None else context.features
+    for size, what in ((outputs.parameters, "numbers for each pixel"), (features, "features of its context")):
+        if size > LARGEST:
+            raise BadInput(f"{name} would have {size} {what}; {LARGEST} is the limit.")
+    made = kind(spec, outputs, features, **{key: value for key, value in arguments.items() if key in own})
     recipe = {
         "name": name,
         "spec": asdict(spec),
@@ -103,10 +110,65 @@ def build(
     return made
 
 
+def outline(make: Callable[[], Model], *, numbers: int, calls: int) -> dict[str, torch.Tensor]:
+    """The tensors of a model that is only thought of: it is made without memory, up to a limit.
+
+    Args:
+        make: makes the model.
+        numbers: that its making may allocate, those that are thrown away again included.
+        calls: of torch that it may take.
+
+    Returns:
+        By name as in its state, on the "meta" device.
+
+    Raises:
+        BadInput: it takes more than that.
+    """
+    try:
+        with _Limited(numbers, calls), torch.device("meta"):
+            return make().state_dict()
+    except (RuntimeError, OverflowError, MemoryError) as error:  # sizes that torch cannot even think of
+        raise BadInput("it asks for more than any memory holds.") from error
+
+
+class _Limited(TorchDispatchMode):
+    """Counts what is made, and refuses more than a limit."""
+
+    def __init__(self, numbers: int, calls: int) -> None:
+        super().__init__()
+        self.numbers, self.calls = numbers, calls
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self.calls -= 1
+        self.numbers -= out.numel() if isinstance(out, torch.Tensor) else 0
+        if self.calls < 0 or self.numbers < 0:
+            raise BadInput("it asks for more than it may have.")
+        return out
+
+
 def settings_of(part: type[Backbone | PixelVAE | Likelihood]) -> list[str]:
     """The settings of a model or a likelihood: the keyword-only arguments of its constructor."""
+    return list(_settings(part))
+
+
+def _settings(part: type[Backbone | PixelVAE | Likelihood]) -> dict[str, Any]:
+    """The type of each setting."""
     parameters = inspect.signature(part.__init__).parameters.items()
-    return [key for key, parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
+    return {key: its.annotation for key, its in parameters if its.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _plain(key: str, value: Any, kind: Any) -> Any:
+    """A setting as Python's own value; its constructor checks the rest."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, bool) != (kind is bool) or not isinstance(value, int | float | str):
+        wanted = "True or False" if kind is bool else "a number" if kind in (int, float) else "a text or a number"
+        raise BadInput(f"{key} must be {wanted}, not {value!r}.")
+    if type(value) is int and value > LARGEST:
+        raise BadInput(f"{key} must be at most {LARGEST}, not {value}.")
+    return value
 
 
 def _named(name: str, table: dict[str, Any], what: str) -> Any:
