@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -46,15 +45,6 @@ CASES = [
     ("npx.load(None)", "must be a path, not None"),
 ]
 
-NUMPY = """
-spec = npx.ImageSpec(numpy.int64(1), numpy.int32(4), numpy.uint8(3), levels=numpy.int64(4))
-context = npx.ClassLabel(numpy.int64(3))
-npx.save(npx.build("gated_pixelcnn", spec, context=context, filters=numpy.int64(4), blocks=1), "{path}")
-model = npx.load("{path}")
-assert model.spec == npx.ImageSpec(1, 4, 3, levels=4)
-assert model.context == npx.ClassLabel(3)
-"""
-
 SCRIPT = """
 import numpy, torch
 import nextpixel as npx
@@ -84,8 +74,3 @@ def sentences() -> list[str]:
 def test_a_wrong_type_is_one_sentence(sentences: list[str], number: int, sentence: str) -> None:
     assert len(sentences) == len(CASES)
     assert sentence in sentences[number]
-
-
-def test_numbers_of_numpy_are_as_good_as_pythons_and_can_be_saved(tmp_path: Path) -> None:
-    script = "import numpy\nimport nextpixel as npx\n" + NUMPY.format(path=tmp_path / "m.safetensors")
-    subprocess.run([sys.executable, "-c", script], check=True)

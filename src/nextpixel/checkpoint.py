@@ -58,7 +58,7 @@ def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") ->
 def _rebuild(file: sealed.Sealed) -> Model:
     """The model of a file, with its data type and fresh weights."""
     recipe = file.about
-    if recipe["format"] != FORMAT or recipe["format"] is True:
+    if type(recipe["format"]) is not int or recipe["format"] != FORMAT:
         raise BadInput(f"it has format {recipe['format']!r:.80}; this nextpixel reads format {FORMAT}.")
     if recipe.keys() == {"format"}:
         raise BadInput("it has the weights of a model that nextpixel.build did not make, and so no recipe to make it.")

@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,16 +37,15 @@ class ImageSpec:
     ordinal: bool = True
 
     def __post_init__(self) -> None:
-        for name, least, most in (("channels", 1, SIDE), ("height", 1, SIDE), ("width", 1, SIDE), ("levels", 2, 2**31)):
+        for name, least in (("channels", 1), ("height", 1), ("width", 1), ("levels", 2)):
             value = getattr(self, name)
-            if isinstance(value, np.integer):
-                object.__setattr__(self, name, value := int(value))  # what a file and a sentence can show
-            if not isinstance(value, int) or isinstance(value, bool) or not least <= value:
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise BadInput(f"ImageSpec: {name} must be a whole number of at least {least}, not {value!r}.")
-            if value > most:
-                raise BadInput(f"ImageSpec: {name} must be at most {most}, not {value}.")
         if not isinstance(self.ordinal, bool):
             raise BadInput(f"ImageSpec: ordinal must be True or False, not {self.ordinal!r}.")
+        for name, most in (("channels", SIDE), ("height", SIDE), ("width", SIDE), ("levels", 2**31)):
+            if getattr(self, name) > most:
+                raise BadInput(f"ImageSpec: {name} must be at most {most}, not {getattr(self, name)}.")
         if self.subpixels > LARGEST:
             raise BadInput(f"ImageSpec: an image has at most {LARGEST} sub-pixels, not {self.subpixels}.")
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Literal, overload
 
-import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -90,7 +89,7 @@ def build(
     for key, value in arguments.items():
         if key not in own | its:
             raise BadInput(f"{name} has no setting {key!r}; it has {', '.join(own | its)}.")
-        arguments[key] = _plain(key, value, (own | its)[key])
+        _check_kind(key, value, (own | its)[key])
     outputs = meaning(spec, **{key: value for key, value in arguments.items() if key in its})
     features = 0 if context is None else context.features
     for size, what in ((outputs.parameters, "numbers for each pixel"), (features, "features of its context")):
@@ -160,15 +159,13 @@ def _settings(part: type[Backbone | PixelVAE | Likelihood]) -> dict[str, Any]:
     return {key: its.annotation for key, its in parameters if its.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
-def _plain(key: str, value: Any, kind: Any) -> Any:
-    """A setting as Python's own value; its constructor checks the rest."""
-    value = value.item() if isinstance(value, np.generic) else value
+def _check_kind(key: str, value: object, kind: Any) -> None:
+    """Refuse what no constructor asks about: another type, and numbers that are larger than any memory."""
     if isinstance(value, bool) != (kind is bool) or not isinstance(value, int | float | str):
         wanted = "True or False" if kind is bool else "a number" if kind in (int, float) else "a text or a number"
         raise BadInput(f"{key} must be {wanted}, not {value!r}.")
     if type(value) is int and value > LARGEST:
         raise BadInput(f"{key} must be at most {LARGEST}, not {value}.")
-    return value
 
 
 def _named(name: str, table: dict[str, Any], what: str) -> Any:

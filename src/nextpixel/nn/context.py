@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -342,8 +341,6 @@ def _enlarged(maps: Tensor, spec: ImageSpec) -> Tensor:
 
 
 def _check_size(context: Context, name: str, value: object, *, least: int = 1) -> None:
-    if isinstance(value, np.integer):
-        object.__setattr__(context, name, value := int(value))  # what a file can hold
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise BadInput(f"{type(context).__name__}: {name} must be a whole number of at least {least}, not {value!r}.")
 
