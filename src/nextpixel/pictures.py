@@ -68,8 +68,9 @@ def completions(
     first, others = _colours(given, levels, ordinal), _colours(completed, levels, ordinal)
     if len(others) % len(first) or others.shape[1:] != first.shape[1:]:
         raise BadInput(f"{len(others)} completions of {len(first)} images cannot be shown side by side.")
-    unknown = ~_array(known).all(axis=1)
-    first[np.tile(unknown, first.shape[-2] // unknown.shape[-1])] = UNKNOWN  # in each of the channels side by side
+    unknown = np.asarray(~_array(known).all(axis=1))[:, :, None]  # (B, H, 1, W)
+    beside = first.reshape(len(first), first.shape[1], -1, unknown.shape[3], 3)  # channels side by side, if they are
+    beside[np.broadcast_to(unknown, beside.shape[:4])] = UNKNOWN
     each = len(others) // len(first)
     rows = np.concatenate([first[:, None], others.reshape(len(first), each, *first.shape[1:])], axis=1)
     return _assemble(rows.reshape(-1, *first.shape[1:]), columns=1 + each, gap=2)

@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Literal, overload
 
@@ -110,15 +110,12 @@ def build(
 
 
 def outline(make: Callable[[], Model], *, numbers: int, calls: int) -> dict[str, torch.Tensor]:
-    """The tensors of a model that is only thought of: it is made without memory, up to a limit.
+    """The state of a model that is only thought of, without memory.
 
     Args:
         make: makes the model.
-        numbers: that its making may allocate, those that are thrown away again included.
+        numbers: that this may allocate, those that are thrown away again included.
         calls: of torch that it may take.
-
-    Returns:
-        By name as in its state, on the "meta" device.
 
     Raises:
         BadInput: it takes more than that.
@@ -131,18 +128,15 @@ def outline(make: Callable[[], Model], *, numbers: int, calls: int) -> dict[str,
 
 
 class _Limited(TorchDispatchMode):
-    """Counts what is made, and refuses more than a limit."""
+    """Refuses to make more than a limit."""
 
     def __init__(self, numbers: int, calls: int) -> None:
         super().__init__()
         self.numbers, self.calls = numbers, calls
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        self.calls -= 1
-        self.numbers -= out.numel() if isinstance(out, torch.Tensor) else 0
+        self.calls, self.numbers = self.calls - 1, self.numbers - getattr(out, "numel", int)()
         if self.calls < 0 or self.numbers < 0:
             raise BadInput("it asks for more than it may have.")
         return out

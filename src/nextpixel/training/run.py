@@ -39,7 +39,8 @@ class Metrics:
     images_per_second: float
 
 
-OURS = ("config.yaml", "metrics.csv", "events.*", "samples", ".*.part", ".lock")  # what a run makes before it saves
+# What a run makes before it saves.
+OURS = (".lock", "config.yaml", "metrics.csv", "events.*", ".*.part", "samples", "samples/*.png", "samples/.*.part")
 
 
 class RunFolder:
@@ -69,7 +70,7 @@ class RunFolder:
         self._metrics = path / "metrics.csv"
         self._board, self._from, self._lock = None, 0, None
         if resume and not self.state.is_file():
-            raise BadInput(f"{path} holds no run to resume: it has no {self.state.name}; start it, without resuming.")
+            raise BadInput(f"{path} holds no run to resume: it has no {self.state.name}; start it, here or elsewhere.")
         try:
             path.mkdir(parents=True, exist_ok=True)
             if not resume:
@@ -78,12 +79,11 @@ class RunFolder:
             for each in [*path.glob(".*.part"), *path.glob("samples/.*.part")] if resume else self._left():
                 each.unlink()
             (path / "samples").mkdir(exist_ok=True)
-        except OSError as error:
+        except (OSError, BadInput) as error:
             self.close()
-            raise BadInput(f"{path} cannot be written: {error.strerror}.") from error
-        except BadInput:
-            self.close()
-            raise
+            raise (
+                error if isinstance(error, BadInput) else BadInput(f"{path} cannot be written: {error.strerror}.")
+            ) from error
 
     def configure(self, config: Mapping[str, Any]) -> None:
         """Write config.yaml."""
@@ -94,7 +94,7 @@ class RunFolder:
         self._from = step + 1
         header, *lines = _lines(self._metrics) or [""]
         header = header if row is None else _line(*row)
-        kept = {number: line for line in lines if (number := _step_of(line, header)) <= step}
+        kept = {number: line for line in reversed(lines) if (number := _step_of(line, header)) <= step}
         if row is not None:
             kept[row["step"]] = _line(*row.values())
         if header:
@@ -142,14 +142,12 @@ class RunFolder:
         if (self.path / ".lock").exists() and len(_lines(self._metrics)) < 2:  # it was ended at its first validation
             ours = (*OURS, self.best.name, self.last.name)
         for each in self.path.rglob("*"):
-            first, *more = each.relative_to(self.path).parts
-            inside = not more or (first == "samples" and len(more) == 1 and each.suffix in (".png", ".part"))
-            if not inside or not any(fnmatch(first, pattern) for pattern in ours):
+            name = str(each.relative_to(self.path))
+            if not any(fnmatch(name, pattern) and name.count("/") == pattern.count("/") for pattern in ours):
                 raise BadInput(
-                    f"{self.path} is not empty, and {each.name} is not of a run that can be started again; give "
-                    "another folder."
+                    f"{self.path} is not empty, and {name} is not of a run to start again; give another folder."
                 )
-            if not each.is_dir() and first != ".lock":
+            if name not in ("samples", ".lock"):
                 files.append(each)
         return files
 
