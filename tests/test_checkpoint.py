@@ -222,13 +222,14 @@ def test_contexts_are_nested_as_deep_as_anybody_needs_and_no_deeper(depth: int, 
         npx.load(saved)
 
 
-def test_more_layers_than_the_file_holds_are_not_even_begun(saved: Path) -> None:
-    good = saved.read_bytes()
-    for changes in ({"blocks": 10**6}, {"filters": 2**20}, {"kernel": 2**20 - 1}):
-        saved.write_bytes(good)
-        _with_recipe(saved, arguments={"filters": 4, "blocks": 1, "head": 4} | changes)
+@pytest.mark.parametrize("changes", [{"blocks": 10**6}, {"filters": 2**20}, {"kernel": 2**20 - 1}])
+def test_more_than_the_file_holds_is_not_even_begun(changes: dict[str, int], saved: Path) -> None:
+    recipe = {"format": 1, **npx.load(saved).recipe}
+    recipe["arguments"] = {"filters": 1, "blocks": 1, "head": 1} | changes
+    for held in (1, 2**22):  # one large tensor does not pay for many layers
+        save_file({"weight": torch.zeros(held)}, saved, metadata={"nextpixel": json.dumps(recipe)})
         began = time.process_time()
-        with pytest.raises(npx.BadInput, match="cannot be read: it asks for more than"):
+        with pytest.raises(npx.BadInput, match=r"cannot be read: (it asks for more than|its weights do not fit)"):
             npx.load(saved)
         assert time.process_time() - began < 5
 

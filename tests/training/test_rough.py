@@ -132,6 +132,33 @@ def test_a_run_killed_later_goes_on_with_each_row_once(
     assert not list((tmp_path / "killed").rglob("*.part"))
 
 
+def test_a_run_killed_before_its_last_row_has_it_as_soon_as_it_is_looked_at(
+    data: DataSet, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        snapshot(patch, RunFolder, "record", call=2, to=tmp_path / "killed")
+        train(fresh(data), data, out=tmp_path / "a", settings=SETTINGS)
+    with pytest.raises(npx.BadInput, match="is finished, after 15 steps"):
+        train(fresh(data), data, out=tmp_path / "killed", settings=SETTINGS, resume=True)
+    assert same(tmp_path / "killed", whole)
+
+
+def test_a_full_disk_is_not_told_of_by_tensorboards_thread(
+    data: DataSet, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = SummaryWriter.add_scalar
+
+    def filled(*arguments: Any) -> None:
+        with full_disk(0):
+            usual(*arguments)
+            arguments[0].flush()
+
+    monkeypatch.setattr(SummaryWriter, "add_scalar", filled)
+    with pytest.raises(npx.BadInput, match=r"^The metrics in .* cannot be written: .* step 5, and .* resumed\.$"):
+        train(fresh(data), data, out=tmp_path / "a", settings=SETTINGS)
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["thesis.txt", "samples/cat.jpg", "events/a", "model.safetensors", "last.safetensors"])
 def test_only_what_a_run_left_is_removed(name: str, data: DataSet, tmp_path: Path) -> None:
     (tmp_path / "a" / name).parent.mkdir(parents=True)

@@ -115,6 +115,7 @@ class _Loop:
     def resume(self) -> None:
         """Go back to where the run in the folder was saved last."""
         self.state.load(self.folder.state)
+        self.folder.rewind(self.position.step, self.position.row)
         if self.progress() >= 1 and not self.due():
             raise BadInput(
                 f"The run in {self.folder.path} is finished, after {self.position.step} steps and "
@@ -122,7 +123,6 @@ class _Loop:
             )
         step = max(0, self.position.step - 1)
         self.rate = self.settings.rate(step, self.settings.progress(step, self.steps, self.position.minutes))
-        self.folder.rewind(self.position.step, self.position.row)
 
     def run(self) -> None:
         """Train until the last epoch or minute."""

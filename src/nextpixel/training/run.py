@@ -1,6 +1,7 @@
 """The run folder: what a training run leaves on disk."""
 
 import math
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -106,8 +107,9 @@ class RunFolder:
         Raises:
             BadInput: they cannot be written.
         """
-        row = asdict(metrics)
+        row, hook = asdict(metrics), threading.excepthook
         new = not self._metrics.exists() or self._metrics.stat().st_size == 0
+        threading.excepthook = lambda _: None  # TensorBoard's thread would print what is raised here as well
         try:
             with self._metrics.open("a") as file:
                 file.write(_line(*row) * new + _line(*row.values()))
@@ -121,6 +123,8 @@ class RunFolder:
             self._board.flush()
         except OSError as error:
             raise BadInput(f"The metrics in {self.path} cannot be written: {error.strerror or error}.") from error
+        finally:
+            threading.excepthook = hook
 
     def picture(self, step: int) -> Path:
         """Where the samples of a step go."""
