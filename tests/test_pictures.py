@@ -34,6 +34,20 @@ def test_colours_stay_in_their_order() -> None:
     assert pixels(pictures.grid(image, 4))[0, 0].tolist() == [255, 0, 85]
 
 
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_channels_that_are_no_colours_stand_side_by_side(channels: int) -> None:
+    images = torch.arange(channels).reshape(1, channels, 1, 1).expand(2, channels, 64, 64)
+    sheet = pixels(pictures.grid(images, 6, columns=2, gap=0))
+    expected = [51 * channel for channel in range(channels)]
+    assert sheet[0, ::64].tolist() == [[grey] * 3 for grey in expected * 2]
+    known = torch.ones(2, channels, 64, 64, dtype=torch.bool)
+    known[:, 1, :32] = False
+    beside = pixels(pictures.completions(images, known, images, 6))
+    width = 64 * channels
+    assert (beside[:32, :width] == pictures.UNKNOWN).all()
+    assert np.array_equal(beside[32:64, :width], beside[32:64, width + 2 :])
+
+
 def test_completions_stand_beside_what_was_given() -> None:
     given = torch.tensor([0, 1]).reshape(2, 1, 1, 1).expand(2, 1, 64, 64)
     known = torch.zeros(2, 1, 64, 64, dtype=torch.bool)
@@ -48,7 +62,8 @@ def test_completions_stand_beside_what_was_given() -> None:
 @pytest.mark.parametrize(
     ("images", "sentence"),
     [
-        (torch.zeros(1, 2, 4, 4, dtype=torch.long), r"not \(1, 2, 4, 4\)"),
+        (torch.zeros(1, 0, 4, 4, dtype=torch.long), r"not \(1, 0, 4, 4\)"),
+        (torch.zeros(2, 4, 4, dtype=torch.long), r"not \(2, 4, 4\)"),
         (torch.zeros(0, 1, 4, 4, dtype=torch.long), r"not \(0, 1, 4, 4\)"),
         (torch.zeros(1, 1, 4, 4), "not float32"),
         (torch.full((1, 1, 4, 4), 5), r"\[0, 4\).* 5"),

@@ -1,47 +1,38 @@
 """Models in files: safetensors with the recipe of the model as JSON in the metadata. No pickle is ever loaded."""
 
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
-import safetensors
 import torch
-from safetensors.torch import save as serialize
 
+from nextpixel import sealed
 from nextpixel.errors import BadInput
 from nextpixel.model import Model
-from nextpixel.models import build
+from nextpixel.models import build, outline
 from nextpixel.nn.context import restore
 from nextpixel.spec import ImageSpec
 
 FORMAT = 1
+KEY = "nextpixel"  # of the metadata
+RECIPE = {"format", "name", "spec", "likelihood", "context", "arguments"}
+FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:
     """Write a model's weights and recipe to a `.safetensors` file, whole or not at all.
 
     Raises:
-        BadInput: the file cannot be written there.
+        BadInput: the file cannot be written there, or some weights are not finite.
     """
-    path = _path(path)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    metadata = {"nextpixel": json.dumps({"format": FORMAT, **model.recipe, "learnt": model.learnt})}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.part")
-        try:
-            beside.write_bytes(serialize(tensors, metadata))  # not save_file, which lets nobody else read the file
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise BadInput(f"The model cannot be written to {path}: {_reason(error)}.") from error
+    about = {"format": FORMAT, **model.recipe, **({} if model.learnt is None else {"learnt": model.learnt})}
+    sealed.write(_path(path), model.state_dict(), key=KEY, about=about)
 
 
 def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Model:
     """Read a model that `save` wrote; it comes in evaluation mode.
+
+    A file may come from anywhere: nothing is made that is not as large as what the file holds.
 
     Args:
         path: a `.safetensors` file, or a run folder, whose `model.safetensors` is taken.
@@ -55,57 +46,57 @@ def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") ->
         path = path / "model.safetensors"
     if not path.is_file():
         raise BadInput(f"There is no model at {path}.")
+    file = sealed.Sealed(path, key=KEY)
     try:
-        with safetensors.safe_open(path, framework="pt", device=str(device)) as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise BadInput(_not_safetensors(path, error)) from error
-    if "nextpixel" not in metadata:
-        raise BadInput(f"{path} holds weights, but not a nextpixel model: its metadata names no recipe.")
-    model = _rebuild(path, metadata["nextpixel"]).to(device)
-    dtypes = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
-    if len(dtypes) == 1:
-        model.to(dtypes.pop())
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise BadInput(f"The weights in {path} do not fit its own recipe {metadata['nextpixel']}.") from error
-    return model.eval()
-
-
-def _rebuild(path: Path, text: str) -> Model:
-    try:
-        recipe: dict[str, Any] = json.loads(text)
-        if recipe["format"] != FORMAT:
-            raise BadInput(f"{path} has format {recipe['format']}; this nextpixel reads format {FORMAT}.")
-        context = restore(recipe["context"])
-        spec = ImageSpec(**recipe["spec"])
-        module, own, _ = recipe["name"].partition(":")
-        if own and module not in sys.modules:  # a file must not choose what is imported
-            raise BadInput(f"its network is {recipe['name']}, your own; import {module} first (--import {module}).")
-        model = build(recipe["name"], spec, recipe["likelihood"], context, **recipe["arguments"])
-        model.learnt = recipe.get("learnt")
-        return model
+        model = _rebuild(file)
     except BadInput as error:
         raise BadInput(f"{path} cannot be read: {error}") from error
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"{path} holds a damaged recipe: {text[:80]!r}.") from error
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        raise BadInput(f"{path} holds a damaged recipe: {file.text[:80]!r}.") from error
+    model.load_state_dict(file.tensors())
+    return model.to(device).eval()
+
+
+def _rebuild(file: sealed.Sealed) -> Model:
+    """The model of a file, with its data type and fresh weights."""
+    recipe, learnt = dict(file.about), file.about.get("learnt")
+    recipe.pop("learnt", None)
+    if type(recipe["format"]) is not int or recipe["format"] != FORMAT:
+        raise BadInput(f"it has format {recipe['format']!r:.80}; this nextpixel reads format {FORMAT}.")
+    if recipe.keys() == {"format"}:
+        raise BadInput("it has the weights of a model that nextpixel.build did not make, and so no recipe to make it.")
+    for key in recipe.keys() ^ RECIPE:
+        raise BadInput(f"its recipe {'has no' if key in RECIPE else 'has an unknown'} entry {key!r:.80}.")
+    module, own, _ = recipe["name"].partition(":")
+    if own and module not in sys.modules:  # a file must not choose what is imported
+        raise BadInput(f"its network is {recipe['name']}, your own; import {module} first (--import {module}).")
+    spec, context = ImageSpec(**recipe["spec"]), restore(recipe["context"])
+    if missing := {"channels", "height", "width", "levels"} - recipe["spec"].keys():
+        raise BadInput(f"its recipe does not say the images' {' and '.join(sorted(missing))}.")
+
+    def make() -> Model:
+        return build(recipe["name"], spec, recipe["likelihood"], context, **recipe["arguments"])
+
+    held = sum(torch.Size(shape).numel() for _, shape in file.outline.values())
+    room = 32 * (held + spec.height * spec.width) + 2**16  # what is made with weights, such as masks, is no larger
+    expected = outline(make, numbers=room, calls=100 * len(file.outline) + 1000)
+    floats = {FLOATS.get(kind) for name, (kind, _) in file.outline.items() if _is_float(expected.get(name))}
+    for name in sorted(expected.keys() | file.outline.keys()):
+        kind, shape = file.outline.get(name, ("", None))
+        wanted = expected.get(name)
+        fits = wanted is not None and shape == tuple(wanted.shape)
+        if not fits or (kind not in FLOATS if _is_float(wanted) else kind != "I64"):
+            raise BadInput(f"its weights do not fit its own recipe, {name!r:.80} for one.")
+    model = make()
+    model.learnt = learnt
+    return model.to(floats.pop()) if len(floats) == 1 else model
+
+
+def _is_float(tensor: torch.Tensor | None) -> bool:
+    return tensor is not None and tensor.is_floating_point()
 
 
 def _path(path: object) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise BadInput(f"A model's file must be a path, not {path!r}.")
     return Path(path)
-
-
-def _not_safetensors(path: Path, error: Exception) -> str:
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start.startswith((b"PK\x03\x04", b"\x80")):
-        return f"{path} is a pickle, which can run any code when it is loaded; nextpixel reads only safetensors."
-    return f"{path} is not a whole safetensors file: {_reason(error)}."
-
-
-def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error)).rstrip(".")

@@ -1,6 +1,5 @@
 """Pictures of images: grids in which a level has the same brightness, or a name the same colour, everywhere."""
 
-import io
 import math
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from nextpixel.errors import BadInput
+from nextpixel.files import whole_file
 
 READABLE = 64  # screen pixels that the longer side of an image gets at least, where a whole factor allows
 GAP = np.array([96, 96, 112], dtype=np.uint8)
@@ -28,15 +28,15 @@ def grid(images: Levels, levels: int, *, ordinal: bool = True, columns: int | No
     than two of them: the same for a level whatever their number. Small images are enlarged by a whole factor.
 
     Args:
-        images: integers in [0, levels), shape (B, C, H, W), with one channel (grey) or three (red, green, blue); of
-            names, with any number of channels, whose colours are mixed.
+        images: integers in [0, levels), shape (B, C, H, W). One channel is grey, three are red, green and blue; of any
+            other number each is grey, side by side. Of names, the colours of all channels are mixed.
         levels: values that a sub-pixel can take (L).
         ordinal: False where levels are names.
         columns: images in a row; None for a grid about as wide as high.
         gap: pixels between images.
 
     Raises:
-        BadInput: no images, another number of channels, or a level out of range.
+        BadInput: no images, or a level out of range.
 
     Example:
         >>> grid(np.zeros((10, 1, 8, 8), dtype=int), 17, columns=5).size
@@ -68,19 +68,22 @@ def completions(
     first, others = _colours(given, levels, ordinal), _colours(completed, levels, ordinal)
     if len(others) % len(first) or others.shape[1:] != first.shape[1:]:
         raise BadInput(f"{len(others)} completions of {len(first)} images cannot be shown side by side.")
-    first[~_array(known).all(axis=1)] = UNKNOWN
+    unknown = np.asarray(~_array(known).all(axis=1))[:, :, None]  # (B, H, 1, W)
+    beside = first.reshape(len(first), first.shape[1], -1, unknown.shape[3], 3)  # channels side by side, if they are
+    beside[np.broadcast_to(unknown, beside.shape[:4])] = UNKNOWN
     each = len(others) // len(first)
     rows = np.concatenate([first[:, None], others.reshape(len(first), each, *first.shape[1:])], axis=1)
     return _assemble(rows.reshape(-1, *first.shape[1:]), columns=1 + each, gap=2)
 
 
 def write(picture: Image.Image, path: Path) -> None:
-    """Write a picture as PNG, at once or not at all."""
-    stream = io.BytesIO()
-    picture.save(stream, format="PNG")
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(stream.getvalue())
-    beside.replace(path)
+    """Write a picture as PNG, at once or not at all.
+
+    Raises:
+        BadInput: the file cannot be written.
+    """
+    with whole_file(path) as beside:
+        picture.save(beside, format="PNG")
 
 
 def _assemble(images: NDArray[np.uint8], *, columns: int | None, gap: int) -> Image.Image:
@@ -99,16 +102,18 @@ def _assemble(images: NDArray[np.uint8], *, columns: int | None, gap: int) -> Im
 
 
 def _colours(images: Levels, levels: int, ordinal: bool) -> NDArray[np.uint8]:
-    """(B, H, W, 3) red, green and blue."""
+    """(B, H, W, 3) red, green and blue; (B, H, C·W, 3) where channels are side by side."""
     array = _array(images)
-    if array.ndim != 4 or (ordinal and array.shape[1] not in (1, 3)) or array.size == 0:
-        raise BadInput(f"A picture needs images of shape (B, 1 or 3, H, W), not {array.shape}.")
+    if array.ndim != 4 or array.size == 0:
+        raise BadInput(f"A picture needs images of shape (B, C, H, W), not {array.shape}.")
     if not np.issubdtype(array.dtype, np.integer) or array.min() < 0 or array.max() >= levels:
         raise BadInput(f"A picture needs integer levels in [0, {levels}), not {array.dtype} up to {array.max()}.")
     if not ordinal:
         return _palette(levels)[array].mean(axis=1).round().astype(np.uint8)
     scaled = (array.astype(np.int64) * 510 + (levels - 1)) // (2 * (levels - 1))  # round half up, exactly
-    return scaled.astype(np.uint8).repeat(3 // array.shape[1], axis=1).transpose(0, 2, 3, 1).copy()
+    if array.shape[1] not in (1, 3):
+        scaled = scaled.transpose(0, 2, 1, 3).reshape(len(array), 1, array.shape[2], -1)
+    return scaled.astype(np.uint8).repeat(3 // scaled.shape[1], axis=1).transpose(0, 2, 3, 1).copy()
 
 
 def _palette(levels: int) -> NDArray[np.floating]:

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from nextpixel.errors import BadInput
 
+SIDE, LARGEST = 2**16, 2**26  # rows, columns or channels, and sub-pixels, that an image can have
+
 
 @dataclass(frozen=True)
 class ImageSpec:
@@ -21,7 +23,7 @@ class ImageSpec:
         ordinal: whether neighbouring levels are alike (brightness); False for names, such as codes of a VQ-VAE.
 
     Raises:
-        BadInput: a size below 1, or fewer than two levels.
+        BadInput: a size below 1, fewer than two levels, or more than any image has.
 
     Example:
         >>> ImageSpec(channels=3, height=32, width=32, levels=256).shape
@@ -39,6 +41,13 @@ class ImageSpec:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise BadInput(f"ImageSpec: {name} must be a whole number of at least {least}, not {value!r}.")
+        if not isinstance(self.ordinal, bool):
+            raise BadInput(f"ImageSpec: ordinal must be True or False, not {self.ordinal!r}.")
+        for name, most in (("channels", SIDE), ("height", SIDE), ("width", SIDE), ("levels", 2**31)):
+            if getattr(self, name) > most:
+                raise BadInput(f"ImageSpec: {name} must be at most {most}, not {getattr(self, name)}.")
+        if self.subpixels > LARGEST:
+            raise BadInput(f"ImageSpec: an image has at most {LARGEST} sub-pixels, not {self.subpixels}.")
 
     def __str__(self) -> str:
         return f"{self.channels}x{self.height}x{self.width} with {self.levels} levels"

@@ -3,8 +3,12 @@
 import difflib
 import importlib
 import inspect
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Literal, overload
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nextpixel.autoregressive import Autoregressive, Backbone
 from nextpixel.errors import BadInput
@@ -30,6 +34,8 @@ MODELS: dict[str, type[Backbone | PixelVAE]] = {
     "pixelsnail": PixelSNAIL,
     "pixelvae": PixelVAE,
 }
+
+LARGEST = 2**20  # of any setting: what has more features, layers or numbers for a pixel fits into no memory
 
 
 @overload
@@ -80,17 +86,17 @@ def build(
     meaning = _named(likelihood, LIKELIHOODS, "likelihood")
     if context is not None and not isinstance(context, Context):
         raise BadInput(f"The context must be a Context such as ClassLabel(10), not {context!r}.")
-    own, its = settings_of(kind), settings_of(meaning)
-    for key in arguments:
-        if key not in own + its:
-            raise BadInput(f"{name} has no setting {key!r}; it has {', '.join(own + its)}.")
+    own, its = _settings(kind), _settings(meaning)
+    for key, value in arguments.items():
+        if key not in own | its:
+            raise BadInput(f"{name} has no setting {key!r}; it has {', '.join(own | its)}.")
+        _check_kind(key, value, (own | its)[key])
     outputs = meaning(spec, **{key: value for key, value in arguments.items() if key in its})
-    made = kind(
-        spec,
-        outputs,
-        0 if context is None else context.features,
-        **{key: value for key, value in arguments.items() if key in own},
-    )
+    features = 0 if context is None else context.features
+    for size, what in ((outputs.parameters, "numbers for each pixel"), (features, "features of its context")):
+        if size > LARGEST:
+            raise BadInput(f"{name} would have {size} {what}; {LARGEST} is the limit.")
+    made = kind(spec, outputs, features, **{key: value for key, value in arguments.items() if key in own})
     recipe = {
         "name": name if isinstance(name, str) else f"{kind.__module__}:{kind.__qualname__}",
         "spec": asdict(spec),
@@ -124,10 +130,57 @@ def kind_of(name: object) -> type[Backbone | PixelVAE]:
     return found
 
 
+def outline(make: Callable[[], Model], *, numbers: int, calls: int) -> dict[str, torch.Tensor]:
+    """The state of a model that is only thought of, without memory.
+
+    Args:
+        make: makes the model.
+        numbers: that this may allocate, those that are thrown away again included.
+        calls: of torch that it may take.
+
+    Raises:
+        BadInput: it takes more than that.
+    """
+    try:
+        with _Limited(numbers, calls), torch.device("meta"):
+            return make().state_dict()
+    except (RuntimeError, OverflowError, MemoryError) as error:  # sizes that torch cannot even think of
+        raise BadInput("it asks for more than any memory holds.") from error
+
+
+class _Limited(TorchDispatchMode):
+    """Refuses to make more than a limit."""
+
+    def __init__(self, numbers: int, calls: int) -> None:
+        super().__init__()
+        self.numbers, self.calls = numbers, calls
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self.calls, self.numbers = self.calls - 1, self.numbers - getattr(out, "numel", int)()
+        if self.calls < 0 or self.numbers < 0:
+            raise BadInput("it asks for more than it may have.")
+        return out
+
+
 def settings_of(part: type[Backbone | PixelVAE | Likelihood]) -> list[str]:
     """The settings of a model or a likelihood: the keyword-only arguments of its constructor."""
+    return list(_settings(part))
+
+
+def _settings(part: type[Backbone | PixelVAE | Likelihood]) -> dict[str, Any]:
+    """The type of each setting."""
     parameters = inspect.signature(part.__init__).parameters.items()
-    return [key for key, parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
+    return {key: its.annotation for key, its in parameters if its.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _check_kind(key: str, value: object, kind: Any) -> None:
+    """Refuse what no constructor asks about: another type, and numbers that are larger than any memory."""
+    if isinstance(value, bool) != (kind is bool) or not isinstance(value, int | float | str):
+        wanted = "True or False" if kind is bool else "a number" if kind in (int, float) else "a text or a number"
+        raise BadInput(f"{key} must be {wanted}, not {value!r}.")
+    if type(value) is int and value > LARGEST:
+        raise BadInput(f"{key} must be at most {LARGEST}, not {value}.")
 
 
 def _named(name: str, table: dict[str, Any], what: str) -> Any:

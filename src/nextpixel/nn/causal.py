@@ -1,6 +1,9 @@
 """Convolutions that are causal along one axis; `step` takes one slice along it, with the weights of `forward`."""
 
+import itertools
 import math
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -88,16 +91,17 @@ class PixelsLeft(nn.Module):
         # With one colour, the strict layer sees nothing of its own pixel: that tap is cropped away.
         self.own = not (strict and self.colours == 1)
         self._outputs = tuple(outputs)
-        self._inputs = [sum(i == colour for i in inputs) for colour in range(self.colours)]
-        self._seen = [sum(i < o or (i == o and not strict) for i in inputs) for o in range(self.colours)]
+        bounds = [bisect_left(inputs, colour) for colour in range(self.colours + 1)]
+        self._inputs = [end - begin for begin, end in itertools.pairwise(bounds)]
+        self._seen = bounds[:-1] if strict else bounds[1:]
         self.weight = nn.Parameter(torch.empty(len(outputs), len(inputs), 1, reach + self.own))
         start(self.weight, gain)
         self.bias = nn.Parameter(torch.zeros(len(outputs))) if bias else None
         mask = None
         if self.colours > 1:
             mask = torch.ones(len(outputs), len(inputs), 1, reach + 1)
-            for row, colour in enumerate(outputs):
-                mask[row, self._seen[colour] :, 0, reach] = 0
+            seen = torch.tensor([self._seen[colour] for colour in outputs])
+            mask[:, :, 0, reach] = (torch.arange(len(inputs)) < seen[:, None]).to(mask)
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
@@ -279,7 +283,8 @@ def split(features: int, colours: int) -> tuple[int, ...]:
 
 def sizes(features: Sequence[int]) -> list[int]:
     """How many features each colour has, given the colour of each: the other way round from `split`."""
-    return [sum(owner == colour for owner in features) for colour in range(max(features) + 1)]
+    counts = Counter(features)
+    return [counts[colour] for colour in range(max(features) + 1)]
 
 
 def one_by_one(inputs: int, outputs: int, *, bias: bool = True, gain: float = 1.0) -> PixelsLeft:

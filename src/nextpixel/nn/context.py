@@ -57,7 +57,12 @@ class ClassLabel(Context):
 
     def __post_init__(self) -> None:
         _check_size(self, "classes", self.classes)
-        if self.names is not None and not len(set(self.names) - {""}) == len(self.names) == self.classes:
+        names = self.names
+        if names is not None and (
+            not isinstance(names, tuple)
+            or not all(isinstance(name, str) and name for name in names)
+            or not len(set(names)) == len(names) == self.classes
+        ):
             raise BadInput(f"ClassLabel: names must be {self.classes} different ones, one a class, not {self.names!r}.")
 
     @property
@@ -155,6 +160,8 @@ class Latent(Context):
     def __post_init__(self) -> None:
         _check_size(self, "size", self.size)
         _check_size(self, "maps", self.maps)
+        if not isinstance(self.equalised, bool):
+            raise BadInput(f"Latent: equalised must be True or False, not {self.equalised!r}.")
 
     @property
     def features(self) -> int:
@@ -268,17 +275,20 @@ def describe(context: Context | None) -> dict[str, Any] | None:
     return {"kind": type(context).__name__, **parts}
 
 
-def restore(described: dict[str, Any] | None) -> Context | None:
-    """The context that `describe` described.
+def restore(described: dict[str, Any] | None, *, deepest: int = 16) -> Context | None:
+    """The context that `describe` described, nested no deeper than that.
 
     Raises:
-        KeyError, TypeError: it is not such a description.
+        BadInput, KeyError, TypeError: it is not such a description.
     """
     if described is None:
         return None
+    if deepest == 0:
+        raise BadInput("its contexts are nested too deep.")
     parts = {name: value for name, value in described.items() if name != "kind"}
     for name, value in parts.items():
-        parts[name] = restore(value) if isinstance(value, dict) else tuple(value) if isinstance(value, list) else value
+        nested = restore(value, deepest=deepest - 1) if isinstance(value, dict) else value
+        parts[name] = tuple(nested) if isinstance(nested, list) else nested
     return CONTEXTS[described["kind"]](**parts)
 
 

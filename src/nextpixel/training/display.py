@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 
 from rich.console import Console
@@ -39,7 +40,8 @@ class Display:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._console.is_terminal:
-            self._bar.stop()
+            with suppress(OSError):
+                self._bar.stop()
 
     def start_at(self, progress: float) -> None:
         """Count the time left from here, where `progress` of the run is behind us."""
@@ -60,10 +62,11 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print a line of its own."""
-        if self._console.is_terminal:
-            self._console.print(text, markup=False, highlight=False)
-        else:
-            print(text, file=sys.stderr, flush=True)
+        with suppress(OSError):  # nobody may be there any more: a closed terminal must not end a run
+            if self._console.is_terminal:
+                self._console.print(text, markup=False, highlight=False)
+            else:
+                print(text, file=sys.stderr, flush=True)
 
     def _left(self, progress: float) -> str:
         done = progress - self._began_at

@@ -5,15 +5,22 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
 
 @contextmanager
 def interruption() -> Generator[threading.Event]:
-    """Give an event that the first Ctrl-C or SIGTERM sets; a second one has its usual effect."""
+    """Give an event that the first Ctrl-C, SIGTERM or SIGHUP sets; a second one has its usual effect.
+
+    What whoever started the process had it ignore, as `nohup` does with SIGHUP, stays ignored.
+    """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
         yield event
         return
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    usual = {number: signal.getsignal(number) for number in numbers}
+    usual = {number: handler for number, handler in usual.items() if handler not in (signal.SIG_IGN, None)}
 
     def ask(number: int, frame: object) -> None:
         event.set()

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -44,8 +45,9 @@ def train(
 ) -> Path:
     """Train a model on a data set by its likelihood, or a bound of it, and leave a run folder (see `RunFolder`).
 
-    The model is changed in place and ends with the last weights, not the average ones. The first interruption
-    (Ctrl-C, or SIGTERM) lets the step finish and saves the state; a second one ends at once.
+    The model is changed in place and ends with the last weights, not the average ones. The first interruption (Ctrl-C,
+    SIGTERM or SIGHUP) lets the step or the validation finish and saves the state; a second one ends at once. What goes
+    wrong with an image or a picture does not lose what was learnt: the state is saved first.
 
     Args:
         model: with the data set's spec; with a `ClassLabel` context if it is to see the labels, a `Map` for the maps.
@@ -73,18 +75,19 @@ def train(
     check_all(model, data)
     model.learnt = learnt_from(data)
     folder = RunFolder(Path(out), resume=resume)
-    with torch.random.fork_rng(), Display(epochs=settings.epochs) as display:
+    with closing(folder), torch.random.fork_rng(), Display(epochs=settings.epochs) as display:
         torch.manual_seed(settings.seed)  # dropout
-        try:
-            loop = _Loop(model, data, settings, folder, display, device)
-            if resume:
-                loop.resume()
-            folder.configure(config or _plain(model, settings))
-            display.say("\n".join(describe(data)))
-            loop.run()
-        finally:
-            folder.close()
+        loop = _Loop(model, data, settings, folder, display, device)
+        if resume:
+            loop.resume()
+        folder.configure(config or _plain(model, settings))
+        display.say("\n".join(describe(data)))
+        loop.run()
     return folder.path
+
+
+class _Diverged(BadInput):
+    """Weights that are not worth keeping."""
 
 
 class _Loop:
@@ -114,22 +117,32 @@ class _Loop:
     def resume(self) -> None:
         """Go back to where the run in the folder was saved last."""
         self.state.load(self.folder.state)
-        if self.progress() >= 1:
+        self.folder.rewind(self.position.step, self.position.row)
+        if self.progress() >= 1 and not self.due():
             raise BadInput(
                 f"The run in {self.folder.path} is finished, after {self.position.step} steps and "
                 f"{self.position.minutes:.1f} minutes; to go on, raise training.epochs or training.max_minutes."
             )
+        step = max(0, self.position.step - 1)
+        self.rate = self.settings.rate(step, self.settings.progress(step, self.steps, self.position.minutes))
 
     def run(self) -> None:
         """Train until the last epoch or minute."""
         self.display.start_at(self.progress())
         self.clock = time.monotonic() - 60 * self.position.minutes
         with interruption() as interrupted:
-            while self.progress() < 1 and not interrupted.is_set():
-                self.step()
-                self.position.minutes = (time.monotonic() - self.clock) / 60
-                if self.position.step % self.interval == 0 or self.progress() >= 1:
+            try:
+                if self.due():  # the run was saved because this failed
                     self.validate()
+                while self.progress() < 1 and not interrupted.is_set():
+                    self.step()
+                    self.position.minutes = (time.monotonic() - self.clock) / 60
+                    if self.due():
+                        self.validate()
+            except _Diverged:
+                raise
+            except (BadInput, OSError) as error:
+                raise self.rescued(error) from error
         if interrupted.is_set() and self.progress() < 1:
             self.save()
             self.display.say(f"Stopped at step {self.position.step}; {self.folder.path} can be resumed.")
@@ -142,6 +155,21 @@ class _Loop:
     @property
     def position(self) -> Position:
         return self.state.position
+
+    def due(self) -> bool:
+        """Whether a validation comes next."""
+        return self.position.steps > 0 and (self.position.step % self.interval == 0 or self.progress() >= 1)
+
+    def rescued(self, error: Exception) -> BadInput:
+        """What to say of an error that has nothing to do with the weights, such as a damaged image; they are saved."""
+        if self.position.step == 0:
+            return BadInput(str(error))
+        try:
+            self.save()
+        except BadInput:  # on a full disk, for one, the last state is still there
+            return BadInput(str(error))
+        kept = f"the run is saved at step {self.position.step}, and {self.folder.path} can be resumed"
+        return BadInput(f"{str(error).rstrip('.')}; {kept}.")
 
     def progress(self) -> float:
         return self.settings.progress(self.position.step, self.steps, self.position.minutes)
@@ -159,7 +187,7 @@ class _Loop:
         loss = -self.log_prob(images, context).mean()
         nats = loss.item()
         if not math.isfinite(nats):
-            raise BadInput(
+            raise _Diverged(
                 f"The loss is {nats} at step {position.step + 1}, with a learning rate of {self.rate:.3g}; "
                 "lower training.learning_rate, or set training.gradient_clip."
             )
@@ -182,8 +210,7 @@ class _Loop:
         with self.state.average.in_place():
             nats = self.validation_nats()
             if not math.isfinite(nats):
-                raise BadInput(f"The validation loss is {nats} at step {position.step}; lower training.learning_rate.")
-            self.draw()
+                raise _Diverged(f"The validation loss is {nats} at step {position.step}; lower training.learning_rate.")
             if nats < position.best:
                 position.best = nats
                 save(self.model, self.folder.best)
@@ -200,9 +227,12 @@ class _Loop:
         )
         self.display.validated(metrics.validation_bits_per_dim)
         self.show(metrics.train_nats)
-        position.nats, position.steps, self.seconds = 0.0, 0, 0.0
-        self.save()
+        position.nats, position.steps, position.row, self.seconds = 0.0, 0, asdict(metrics), 0.0
+        self.save()  # before anything that could fail
         self.folder.record(metrics)
+        with self.state.average.in_place():
+            self.draw()
+        position.minutes = (time.monotonic() - self.clock) / 60
 
     def validation_nats(self) -> float:
         """Nats per image, in the precision of the training."""

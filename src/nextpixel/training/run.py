@@ -1,14 +1,18 @@
 """The run folder: what a training run leaves on disk."""
 
-import csv
+import math
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
 from nextpixel.errors import BadInput
+from nextpixel.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,10 @@ class Metrics:
     images_per_second: float
 
 
+# What a run makes before it saves.
+OURS = (".lock", "config.yaml", "metrics.csv", "events.*", ".*.part", "samples", "samples/*.png", "samples/.*.part")
+
+
 class RunFolder:
     """A folder with these files.
 
@@ -45,61 +53,143 @@ class RunFolder:
         last.safetensors     the last average weights
         state.safetensors    what `resume` needs
         samples/*.png        images drawn by the average weights, named by step
+        .lock                held by the process that trains here, for as long as it does
 
     Args:
         path: is made when it does not exist.
-        resume: whether to go on with what is there; otherwise the folder must be empty.
+        resume: whether to go on with what is there; otherwise the folder must be empty, or hold no more than a run
+            left that ended before it saved, which is removed.
 
     Raises:
-        BadInput: the folder cannot be written, or has files and `resume` is False, or has none and it is True.
+        BadInput: the folder cannot be written, another process trains there, it has files and `resume` is False, or
+            it has no state and `resume` is True.
     """
 
     def __init__(self, path: Path, *, resume: bool) -> None:
         self.path = path
         self.best, self.last, self.state = (path / f"{name}.safetensors" for name in ("model", "last", "state"))
         self._metrics = path / "metrics.csv"
-        self._board = None
+        self._board, self._from, self._lock = None, 0, None
         if resume and not self.state.is_file():
-            raise BadInput(f"{path} holds no run to resume: it has no {self.state.name}.")
+            raise BadInput(f"{path} holds no run to resume: it has no {self.state.name}; start it, here or elsewhere.")
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if not resume and any(path.iterdir()):
-                raise BadInput(f"{path} is not empty; give another folder, or resume the run that is there.")
+            if not resume:
+                self._left()  # before anything is written here; and again, as another process may be faster
+            self._lock = _locked(path)
+            for each in [*path.glob(".*.part"), *path.glob("samples/.*.part")] if resume else self._left():
+                each.unlink()
             (path / "samples").mkdir(exist_ok=True)
-        except OSError as error:
-            raise BadInput(f"{path} cannot be written: {error.strerror}.") from error
+        except (OSError, BadInput) as error:
+            self.close()
+            raise (
+                error if isinstance(error, BadInput) else BadInput(f"{path} cannot be written: {error.strerror}.")
+            ) from error
 
     def configure(self, config: Mapping[str, Any]) -> None:
         """Write config.yaml."""
         self._write(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
 
-    def record(self, metrics: Metrics) -> None:
-        """Add a row to metrics.csv and to TensorBoard."""
-        row = asdict(metrics)
-        new = not self._metrics.exists()
-        with self._metrics.open("a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row), lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-        if self._board is None:
-            from torch.utils.tensorboard import SummaryWriter  # imports much, and only training needs it
+    def rewind(self, step: int, row: Mapping[str, Any] | None) -> None:
+        """Go back to a step: metrics.csv keeps the rows up to it, each whole and once; the last one shall be `row`."""
+        self._from = step + 1
+        header, *lines = _lines(self._metrics) or [""]
+        header = header if row is None else _line(*row)
+        kept = {number: line for line in reversed(lines) if (number := _step_of(line, header)) <= step}
+        if row is not None:
+            kept[row["step"]] = _line(*row.values())
+        if header:
+            self._write(self._metrics, header + "".join(kept[number] for number in sorted(kept)))
 
-            self._board = SummaryWriter(str(self.path))
-        for name, value in row.items():
-            if name != "step":
-                self._board.add_scalar(name, value, metrics.step)
-        self._board.flush()
+    def record(self, metrics: Metrics) -> None:
+        """Add a row to metrics.csv and to TensorBoard.
+
+        Raises:
+            BadInput: they cannot be written.
+        """
+        row, hook = asdict(metrics), threading.excepthook
+        new = not self._metrics.exists() or self._metrics.stat().st_size == 0
+        threading.excepthook = lambda _: None  # TensorBoard's thread would print what is raised here as well
+        try:
+            with self._metrics.open("a") as file:
+                file.write(_line(*row) * new + _line(*row.values()))
+            if self._board is None:
+                from torch.utils.tensorboard import SummaryWriter  # imports much, and only training needs it
+
+                self._board = SummaryWriter(str(self.path), purge_step=self._from or None)
+            for name, value in row.items():
+                if name != "step":
+                    self._board.add_scalar(name, value, metrics.step)
+            self._board.flush()
+        except OSError as error:
+            raise BadInput(f"The metrics in {self.path} cannot be written: {error.strerror or error}.") from error
+        finally:
+            threading.excepthook = hook
 
     def picture(self, step: int) -> Path:
         """Where the samples of a step go."""
         return self.path / "samples" / f"{step:08d}.png"
 
     def close(self) -> None:
+        """Let other processes train here."""
         if self._board is not None:
-            self._board.close()
+            with suppress(OSError):  # a full disk has been told of
+                self._board.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    def _left(self) -> list[Path]:
+        """The files of a run that ended before it saved; the folder must have no others."""
+        if self.state.exists():
+            raise BadInput(f"{self.path} is not empty; give another folder, or resume the run that is there.")
+        ours, files = OURS, []
+        if (self.path / ".lock").exists() and len(_lines(self._metrics)) < 2:  # it was ended at its first validation
+            ours = (*OURS, self.best.name, self.last.name)
+        for each in self.path.rglob("*"):
+            name = str(each.relative_to(self.path))
+            if not any(fnmatch(name, pattern) and name.count("/") == pattern.count("/") for pattern in ours):
+                raise BadInput(
+                    f"{self.path} is not empty, and {name} is not of a run to start again; give another folder."
+                )
+            if name not in ("samples", ".lock"):
+                files.append(each)
+        return files
 
     def _write(self, path: Path, text: str) -> None:
-        beside = path.with_name(f".{path.name}.part")
-        beside.write_text(text)
-        beside.replace(path)
+        with whole_file(path) as beside:
+            beside.write_text(text, encoding="utf-8")
+
+
+def _locked(path: Path) -> IO[str] | None:
+    """The open file .lock, which no other process holds; it lets go of it however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # another kind of system
+        return None
+    file = (path / ".lock").open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise BadInput(f"Another process is training in {path}; wait for it, or give another folder.") from error
+    except OSError:  # a file system that has no locks
+        pass
+    return file
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(errors="replace").splitlines(keepends=True) if path.is_file() else []
+
+
+def _line(*values: object) -> str:
+    return ",".join(f"{value:.6g}" if isinstance(value, float) else str(value) for value in values) + "\n"
+
+
+def _step_of(line: str, header: str) -> float:
+    """The step of a row of metrics.csv; infinity for a line that is no whole row."""
+    try:
+        numbers = [float(value) for value in line.split(",")]
+    except ValueError:
+        return math.inf
+    whole = line.endswith("\n") and len(numbers) == len(header.split(","))
+    return numbers[0] if whole else math.inf

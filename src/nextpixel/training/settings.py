@@ -1,11 +1,16 @@
 """What can be set about a training run, and what follows from it."""
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from nextpixel.errors import BadInput
+
+LARGEST = {"samples": 2**16, "seed": 2**63 - 1, "warmup": 2**53}  # 2^31 − 1 of other whole numbers
 
 
 @dataclass(frozen=True)
@@ -69,22 +74,43 @@ class Training:
             if getattr(self, name) not in choices:
                 raise BadInput(f"training.{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")
         for name in ("epochs", "batch", "validation_images"):
-            self._check(name, getattr(self, name), "at least 1", lambda value: value >= 1)
+            self._check(name, int, "at least 1", lambda value: value >= 1)
         for name in ("max_minutes", "learning_rate", "epsilon", "gradient_clip", "validate_every"):
-            self._check(name, getattr(self, name), "above 0", lambda value: 0 < value < math.inf)
-        for name in ("weight_decay", "warmup", "samples", "seed"):
-            self._check(name, getattr(self, name), "at least 0", lambda value: 0 <= value < math.inf)
-        self._check("decay", self.decay, "above 0 and at most 1", lambda value: 0 < value <= 1)
+            self._check(name, float, "above 0", lambda value: value > 0)
+        for name in ("warmup", "samples", "seed"):
+            self._check(name, int, "at least 0", lambda value: value >= 0)
+        self._check("weight_decay", float, "at least 0", lambda value: value >= 0)
+        self._check("decay", float, "above 0 and at most 1", lambda value: 0 < value <= 1)
+        self._check("ema", float, "at least 0 and below 1", lambda value: 0 <= value < 1)
+        if not isinstance(self.compile, bool):
+            raise BadInput(f"training.compile must be true or false, not {self.compile!r}.")
         if self.decay != 1 and self.schedule != "exponential":
             raise BadInput(
                 f"training.decay is for the exponential schedule, but {self.decay} is given for {self.schedule}."
             )
-        for name, value in (("ema", self.ema), ("betas", self.betas[0]), ("betas", self.betas[1])):
-            self._check(name, value, "at least 0 and below 1", lambda value: 0 <= value < 1)
+        if not isinstance(self.betas, tuple | list) or len(self.betas) != 2:
+            raise BadInput(f"training.betas must be two numbers, not {self.betas!r}.")
+        object.__setattr__(self, "betas", tuple(b.item() if isinstance(b, np.generic) else b for b in self.betas))
+        for value in self.betas:
+            self._check("betas", float, "at least 0 and below 1", lambda value: 0 <= value < 1, value)
 
-    def _check(self, name: str, value: int | float | None, rule: str, holds: Callable[[float], bool]) -> None:
-        if value is not None and not holds(value):
-            raise BadInput(f"training.{name} must be {rule}, not {value}.")
+    def _check(
+        self, name: str, kind: type, rule: str, holds: Callable[[float], bool], value: object | None = None
+    ) -> None:
+        """Refuse a value of another type or out of range, and take one of numpy's as Python's, which YAML knows."""
+        given = getattr(self, name) if value is None else value
+        if isinstance(given, np.generic):
+            given = given.item()
+            object.__setattr__(self, name, given)
+        if given is None and name in ("max_minutes", "gradient_clip", "validation_images"):
+            return
+        if isinstance(given, bool) or not isinstance(given, int if kind is int else int | float):
+            wanted = "a whole number" if kind is int else "a number"
+            raise BadInput(f"training.{name} must be {wanted}, not {given!r}.")
+        most = LARGEST.get(name, 2**31 - 1 if kind is int else sys.float_info.max)
+        if not holds(given) or not given <= most:
+            limit = f" and at most {most}" if given > most and given != math.inf else ""
+            raise BadInput(f"training.{name} must be {rule}{limit}, not {given}.")
 
     def progress(self, step: int, steps: int, minutes: float) -> float:
         """Tell the part of the run that is behind us, in [0, 1]: of its steps or minutes, whichever is more."""

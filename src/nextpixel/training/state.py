@@ -1,17 +1,16 @@
 """All that a run needs to go on: a safetensors file of tensors, with the rest as JSON in its metadata."""
 
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Optimizer, RMSprop
 
+from nextpixel import sealed
 from nextpixel.errors import BadInput
 from nextpixel.training.ema import MovingAverage
 
@@ -27,6 +26,10 @@ class Position:
         best: the lowest validation loss so far, in nats per image.
         nats: the training loss summed over the steps since the last validation.
         steps: how many steps these are.
+        row: the last one of metrics.csv.
+
+    Raises:
+        TypeError: what a file says is something else.
     """
 
     step: int
@@ -35,6 +38,17 @@ class Position:
     best: float = float("inf")
     nats: float = 0.0
     steps: int = 0
+    row: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        counts, amounts = (self.step, self.per_epoch, self.steps), (self.minutes, self.nats)
+        if (
+            not all(type(count) is int and count >= 0 for count in counts)
+            or not all(isinstance(amount, int | float) and math.isfinite(amount) for amount in (*amounts, self.step))
+            or not isinstance(self.best, int | float)
+            or not (self.row is None or "step" in self.row)
+        ):
+            raise TypeError(f"no position of a run: {self}")
 
     @property
     def epoch(self) -> float:
@@ -58,37 +72,38 @@ class State:
         for number, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in moments.items()}
         tensors["generator"] = torch.get_rng_state()
-        plain = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
         about = {**asdict(self.position), "updates": self.average.updates}
-        beside = path.with_name(f".{path.name}.part")
-        save_file(plain, beside, metadata={"training": json.dumps(about)})
-        beside.replace(path)
+        sealed.write(path, tensors, key="training", about=about)
 
     def load(self, path: Path) -> None:
         """Take everything from a file that `save` wrote for the same model, optimizer and batch.
 
         Raises:
-            BadInput: no such file, not one of ours, or of another model or batch.
+            BadInput: no such file, a damaged one, not one of ours, or of another model, optimizer or batch.
         """
-        tensors, about = _read(path)
+        if not path.is_file():
+            raise BadInput(f"{path} does not exist, so there is no run to resume.")
+        file = sealed.Sealed(path, key="training")
         per_epoch = self.position.per_epoch
         try:
-            updates, position = about.pop("updates"), Position(**about)
+            updates, position = file.about.pop("updates"), Position(**file.about)
             if position.per_epoch != per_epoch:
                 raise BadInput(
                     f"{path} is of a run with {position.per_epoch} steps in an epoch, not {per_epoch}: "
                     "a run goes on with the data and the batch that it began with."
                 )
-            generator = tensors.pop("generator")
+            tensors = file.tensors()
             self.model.load_state_dict(_under("model", tensors))
             averages = _under("average", tensors)
             for name, average in self.average.average.items():
                 average.copy_(averages[name])
             self.optimizer.load_state_dict(self._moments(_under("optimizer", tensors)))
-        except (KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
-            raise BadInput(f"{path} is not the training state of this model.") from error
+            torch.set_rng_state(tensors["generator"])
+        except BadInput:
+            raise
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise BadInput(f"{path} is not the training state of this model with this optimizer.") from error
         self.average.updates, self.position = updates, position
-        torch.set_rng_state(generator)
 
     def _moments(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         """Make the optimizer's state dictionary, with every moment in its parameter's memory format."""
@@ -97,21 +112,15 @@ class State:
         for name, tensor in tensors.items():
             number, _, key = name.partition(".")
             parameter = parameters[int(number)]
+            if tensor.shape not in (parameter.shape, ()):
+                raise ValueError(f"{name} is of another parameter")
             alike = torch.empty_like(parameter) if tensor.shape == parameter.shape else torch.empty_like(tensor)
             state.setdefault(int(number), {})[key] = alike.copy_(tensor)
+        kept = {"step", "square_avg"} if isinstance(self.optimizer, RMSprop) else {"step", "exp_avg", "exp_avg_sq"}
+        if any(moments.keys() != kept for moments in state.values()):
+            raise ValueError("the moments are of another optimizer")
         return {**self.optimizer.state_dict(), "state": state}
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(f"{prefix}."): t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    if not path.is_file():
-        raise BadInput(f"{path} does not exist, so there is no run to resume.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["training"])
-            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118 - not a mapping
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise BadInput(f"{path} is not a training state that nextpixel wrote.") from error

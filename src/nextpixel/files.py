@@ -1,0 +1,41 @@
+"""Files that are written whole or not at all."""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from nextpixel.errors import BadInput
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Generator[Path]:
+    """Give the path of a file beside `path`, which takes its place, on the disk for good, when all went well.
+
+    Otherwise what was at `path` stays as it was. Missing folders are made; a link is followed, not replaced.
+
+    Raises:
+        BadInput: the file cannot be written, such as on a full disk.
+    """
+    target = Path(os.path.realpath(path))
+    beside = target.with_name(f".{target.name}.part")
+    try:
+        if target.exists() and not target.is_file():  # a device would be replaced, by whoever may
+            raise BadInput(f"{path} cannot be written: it is there, and is not a file.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield beside
+            with beside.open("rb+") as file:
+                os.fsync(file.fileno())
+            beside.replace(target)
+        finally:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror or error}.") from error
+    with suppress(OSError):  # not every system can open a folder
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
