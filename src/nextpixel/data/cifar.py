@@ -7,7 +7,7 @@ counts only under its exact name, as a plain file of the right size.
 import gzip
 import tarfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,7 +20,8 @@ from nextpixel.data.transforms import desaturate
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
-CLASSES = 10
+NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CLASSES = len(NAMES)
 TRAIN_FILES, TEST_FILE = tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"
 FOLDER, PYTHON_FOLDER = "cifar-10-batches-bin", "cifar-10-batches-py"  # below the data root as in the archives
 _RECORD = 1 + 3 * 32 * 32
@@ -73,7 +74,8 @@ def load_cifar(source: CifarSource, root: str | Path | None) -> Parts:
         place = locate(source.file, folder="", sha256=source.sha256, mirrors=source.mirrors, root=root)
         contents = _read_archive(place, source)
     train = _split([contents[file] for file in TRAIN_FILES], place)
-    return Parts(ImageSpec(3, 32, 32, levels=256), CLASSES, train, test=_split([contents[TEST_FILE]], place))
+    test = _split([contents[TEST_FILE]], place)
+    return Parts(ImageSpec(3, 32, 32, levels=256), CLASSES, train, test=test, class_names=NAMES)
 
 
 def load_grey_cifar(source: CifarSource, root: str | Path | None) -> Parts:
@@ -81,7 +83,7 @@ def load_grey_cifar(source: CifarSource, root: str | Path | None) -> Parts:
     parts = load_cifar(source, root)
     assert parts.test is not None
     train, test = (Split(desaturate(split.images), split.labels) for split in (parts.train, parts.test))
-    return Parts(ImageSpec(1, 32, 32, levels=256), CLASSES, train, test=test)
+    return replace(parts, spec=ImageSpec(1, 32, 32, levels=256), train=train, test=test)
 
 
 def find_cifar(source: CifarSource, root: str | Path | None) -> str:

@@ -1,6 +1,6 @@
 """MNIST and Fashion-MNIST: four IDX files each, on this machine or downloaded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +24,13 @@ class IdxSource:
         folder: in torchvision's layout, below a data root or the cache.
         mirrors: addresses, tried in turn.
         hashes: SHA-256 of each file as it was first published, compressed.
+        class_names: in the order of their labels; None where they are digits.
     """
 
     folder: str
     mirrors: tuple[str, ...]
     hashes: dict[str, str]
+    class_names: tuple[str, ...] | None = None
 
 
 MNIST = IdxSource(
@@ -53,13 +55,14 @@ FASHION_MNIST = IdxSource(
         "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
         "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
     },
+    ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
 
 
 def load_mnist(source: IdxSource, root: str | Path | None) -> Parts:
     """Read the 60,000 training and 10,000 test images, 256 levels."""
     train, test = (_load_split(source, root, which) for which in ("train", "t10k"))
-    return Parts(ImageSpec(1, 28, 28, levels=256), CLASSES, train, test=test)
+    return Parts(ImageSpec(1, 28, 28, levels=256), CLASSES, train, test=test, class_names=source.class_names)
 
 
 def load_coloured_mnist(source: IdxSource, root: str | Path | None) -> Parts:
@@ -73,7 +76,7 @@ def load_coloured_mnist(source: IdxSource, root: str | Path | None) -> Parts:
         Split(paint(threshold(split.images), np.random.default_rng(seed), levels=4), split.labels)
         for split, seed in ((grey.train, TRAIN_COLOUR_SEED), (grey.test, TEST_COLOUR_SEED))
     )
-    return Parts(ImageSpec(3, 28, 28, levels=4), CLASSES, train, test=test)
+    return replace(grey, spec=ImageSpec(3, 28, 28, levels=4), train=train, test=test)
 
 
 def find_mnist(source: IdxSource, root: str | Path | None) -> str:

@@ -4,6 +4,7 @@ import gzip
 import os
 import pickle
 import struct
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -589,7 +590,8 @@ def test_a_header_that_lies(
             archive.writestr("images.npy", content)
     else:
         path.write_bytes(content)
-    with pytest.raises(BadInput, match=rf"own\{suffix}"):
+    sentence = "no array has the shape" if b"True" in content or b"-1" in content else ""
+    with pytest.raises(BadInput, match=rf"own\{suffix} .*{sentence}"):
         read_path(path, Options())
 
 
@@ -613,8 +615,11 @@ def test_a_damaged_byte_in_any_compression(tmp_path: Path, method: int) -> None:
 def test_gzip_that_unpacks_to_more_than_its_header_says(tmp_path: Path) -> None:
     path = tmp_path / "bomb-images-idx3-ubyte.gz"
     path.write_bytes(gzip.compress(b"\0\0\x08\x03" + struct.pack(">3I", 1, 2, 2) + bytes(30_000_000)))
+    tracemalloc.start()
     with pytest.raises(BadInput, match=r"is cut off or too long: more values for the shape \(1, 2, 2\)"):
         read_path(path, Options())
+    assert tracemalloc.get_traced_memory()[1] < 3_000_000
+    tracemalloc.stop()
     path.write_bytes(gzip.compress(b"\0\0\x08\x03" + struct.pack(">3I", 2**20, 2**20, 2**20)))
     with pytest.raises(BadInput, match="says that it holds 1152921504606846976 values, more than are read"):
         read_path(path, Options())
