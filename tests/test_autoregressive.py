@@ -62,7 +62,7 @@ def test_a_label_for_an_unconditional_model_is_refused(model: npx.Autoregressive
 @pytest.mark.parametrize(
     ("count", "settings", "sentence"),
     [
-        (0, {}, "number of samples must be at least 1, not 0"),
+        (0, {}, "number of samples must be a whole number of at least 1, not 0"),
         (1, {"temperature": 0.0}, "temperature must be above 0 and finite, not 0.0"),
         (1, {"temperature": -1.0}, "not -1.0"),
         (1, {"temperature": float("nan")}, "not nan"),

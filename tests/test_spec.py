@@ -29,7 +29,7 @@ def test_impossible_sizes_are_refused(sizes: dict, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("images", "sentence"),
     [
-        (torch.zeros(2, 3, 4, 5), r"integer levels in \[0, 4\), not float32 values\.$"),
+        (torch.zeros(2, 3, 4, 5), r"integer levels in \[0, 4\), not float32 values; where they are whole, \.long\(\) makes levels of them\.$"),
         (torch.full((2, 3, 4, 5), torch.nan), "not float32 values with NaN among them"),
         (torch.zeros(2, 3, 4, 5, dtype=torch.bool), "not bool values"),
         (torch.zeros(3, 4, 5, dtype=torch.long), r"shape \(B, 3, 4, 5\), not \(3, 4, 5\)"),

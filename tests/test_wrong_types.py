@@ -21,7 +21,7 @@ CASES = [
     ("npx.build('gated_pixelcnn', spec, filters=1.5)", "filters must be a whole number of at least 1, not 1.5"),
     ("npx.build('gated_pixelcnn', spec, kernel='3')", "kernel must be odd and at least 1, not '3'"),
     ("npx.build('gated_pixelcnn', spec, dropout='half')", "dropout must be in [0, 1), not 'half'"),
-    ("model.sample(2.0)", "must be at least 1, not 2.0"),
+    ("model.sample(2.0)", "must be a whole number of at least 1, not 2.0"),
     ("model.sample(1, seed=1.5)", "not 1.5"),
     ("model.sample(1, temperature='hot')", "above 0 and finite, not 'hot'"),
     ("model.log_prob([[1]])", "must be a tensor of integer levels, not a list"),

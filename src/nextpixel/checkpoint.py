@@ -8,6 +8,7 @@ from typing import Any
 import safetensors
 import torch
 from safetensors.torch import save as serialize
+from torch import nn
 
 from nextpixel.errors import BadInput
 from nextpixel.model import Model
@@ -18,13 +19,22 @@ from nextpixel.spec import ImageSpec
 FORMAT = 1
 
 
-def save(model: Model, path: str | os.PathLike[str]) -> None:
+def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """Write a model's weights and recipe to a `.safetensors` file, whole or not at all.
 
+    Args:
+        model: as `build` made it, or wrapped by torch.compile, DataParallel or the like.
+        path: of the file.
+
     Raises:
-        BadInput: the file cannot be written there.
+        BadInput: the file cannot be written there, or that is no model of images.
     """
     path = _path(path)
+    given = model
+    while not isinstance(model, Model):
+        model = getattr(model, "_orig_mod", getattr(model, "module", None))
+        if model is None:
+            raise BadInput(f"Only a model of nextpixel can be saved, not a {type(given).__name__}.")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     metadata = {"nextpixel": json.dumps({"format": FORMAT, **model.recipe})}
     try:

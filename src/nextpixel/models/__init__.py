@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, Literal, overload
 
 from nextpixel.autoregressive import Autoregressive, Backbone
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, plain
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
 from nextpixel.model import Model
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
@@ -80,6 +80,7 @@ def build(
     if context is not None and not isinstance(context, Context):
         raise BadInput(f"The context must be a Context such as ClassLabel(10), not {context!r}.")
     own, its = settings_of(kind), settings_of(meaning)
+    arguments = {key: plain(value) for key, value in arguments.items()}
     for key in arguments:
         if key not in own + its:
             raise BadInput(f"{name} has no setting {key!r}; it has {', '.join(own + its)}.")
