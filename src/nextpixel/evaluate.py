@@ -152,6 +152,6 @@ def summarise(nats: Tensor, spec: ImageSpec) -> Evaluation:
 
 def _count(split: Split, images: int | None) -> int:
     count = len(split) if images is None else min(images, len(split))
-    if count == 0:
+    if count < 1:
         raise BadInput("There are no images to evaluate on.")
     return count

@@ -81,9 +81,12 @@ def build(
         raise BadInput(f"The context must be a Context such as ClassLabel(10), not {context!r}.")
     own, its = settings_of(kind), settings_of(meaning)
     arguments = {key: plain(value) for key, value in arguments.items()}
-    for key in arguments:
+    for key, value in arguments.items():
         if key not in own + its:
             raise BadInput(f"{name} has no setting {key!r}; it has {', '.join(own + its)}.")
+        default = inspect.signature(kind if key in own else meaning).parameters[key].default
+        if isinstance(default, bool) and not isinstance(value, bool):
+            raise BadInput(f"{key} must be True or False, not {value!r}.")
     outputs = meaning(spec, **{key: value for key, value in arguments.items() if key in its})
     made = kind(
         spec,

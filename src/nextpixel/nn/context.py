@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nextpixel.errors import BadInput, whole
+from nextpixel.errors import BadInput, plain, whole
 from nextpixel.nn.embedding import Named
 from nextpixel.nn.latent import SpreadOut
 from nextpixel.spec import ImageSpec, within
@@ -87,7 +87,7 @@ class ClassLabel(Context):
         if value is None:
             raise BadInput(f"This model needs a class label in [0, {self.classes}) for each image; none was given.")
         try:
-            labels = torch.as_tensor(value)
+            labels = torch.as_tensor(plain(value))
         except (TypeError, ValueError, RuntimeError) as error:
             raise BadInput(f"Class labels must be integers in [0, {self.classes}), not {value!r}.") from error
         if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-
 STILL = 1e-3  # of a layer's largest output: a deviation below is that of a feature that does not vary
 
 
