@@ -148,3 +148,21 @@ def test_nothing_but_a_model_is_saved(tmp_path: Path) -> None:
         with pytest.raises(npx.BadInput, match=f"not a {type(other).__name__}"):
             npx.save(other, tmp_path / "m.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+def _nats(model: Any, x: torch.Tensor, queue: Any) -> None:
+    torch.set_num_threads(1)
+    queue.put(model.log_prob(x, 1).tolist())
+
+
+def test_a_model_can_be_sent_to_another_process() -> None:
+    spec = npx.ImageSpec(1, 2, 2, levels=4)
+    model = npx.build("gated_pixelcnn", spec, "categorical", npx.ClassLabel(3), filters=4, blocks=1, head=4)
+    x = images(spec, 2)
+    spawn = torch.multiprocessing.get_context("spawn")
+    queue = spawn.SimpleQueue()
+    process = spawn.Process(target=_nats, args=(model, x, queue))
+    process.start()
+    nats = queue.get()
+    process.join()
+    assert nats == pytest.approx(model.log_prob(x, 1).tolist())

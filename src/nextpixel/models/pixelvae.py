@@ -210,11 +210,11 @@ class PixelVAE(Model):
         samples = whole(samples, "samples", least=1)
         posterior, x = self.posterior(x), self.spec.check(x).to(self.device)
         decoder = evaluating(self.decoder)
-        prior = Normal(0.0, 1.0)
+        prior, each = Normal(0.0, 1.0), posterior.base_dist
         weights = []
         for sample in range(samples):
             z = _moved(posterior, self._numbers(len(x), seed=seed, first=first, number=sample))
-            weights.append(decoder(x, z) + prior.log_prob(z).sum(1) - posterior.log_prob(z))
+            weights.append(decoder(x, z) + (prior.log_prob(z) - each.log_prob(z)).sum(1))
         return torch.stack(weights).logsumexp(0) - math.log(samples)
 
     def log_prob(self, x: Tensor, context: object = None) -> PerImage:
