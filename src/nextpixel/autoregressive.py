@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from typing import Any, Literal, final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -297,8 +296,8 @@ class Autoregressive(Model):
         if not isinstance(x, Tensor) or x.is_floating_point() or x.ndim != 4:
             self.spec.check(x)  # which refuses it
         if not isinstance(known, Tensor):
-            kind, way = type(known).__name__, "from_numpy" if isinstance(known, np.ndarray) else "tensor"
-            raise BadInput(f"The mask of known pixels must be a bool tensor, not a {kind}; torch.{way} makes one.")
+            kind = type(known).__name__
+            raise BadInput(f"The mask of known pixels must be a bool tensor, not a {kind}; torch.as_tensor makes one.")
         if known.dtype != torch.bool:
             kind = str(known.dtype).removeprefix("torch.")
             raise BadInput(f"The mask of known pixels must be bool, not {kind}; known.bool() takes all but 0 as known.")

@@ -20,23 +20,21 @@ FORMAT = 1
 
 
 def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Write a model's weights and recipe to a `.safetensors` file, whole or not at all.
+    """Write the weights and the recipe of a model, wrapped (by torch.compile, …) or not, to a `.safetensors` file.
 
-    Args:
-        model: as `build` made it, or wrapped by torch.compile, DataParallel or the like.
-        path: of the file.
+    It is written whole or not at all.
 
     Raises:
         BadInput: the file cannot be written there, or that is no model of images.
     """
     path = _path(path)
-    given = model
-    while not isinstance(model, Model):
-        model = getattr(model, "_orig_mod", getattr(model, "module", None))
-        if model is None:
-            raise BadInput(f"Only a model of nextpixel can be saved, not a {type(given).__name__}.")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    metadata = {"nextpixel": json.dumps({"format": FORMAT, **model.recipe})}
+    inner: Any = model
+    while not isinstance(inner, Model):
+        inner = getattr(inner, "_orig_mod", getattr(inner, "module", None))
+        if inner is None:
+            raise BadInput(f"Only a model of nextpixel can be saved, not a {type(model).__name__}.")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in inner.state_dict().items()}
+    metadata = {"nextpixel": json.dumps({"format": FORMAT, **inner.recipe})}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.part")

@@ -17,17 +17,7 @@ def plain(value: Any) -> Any:
 
 
 def whole(value: object, name: str, *, least: int, bits: int | None = None, why: str = "") -> int:
-    """The setting, as Python's own number, if it is a whole one of at least `least`.
-
-    Args:
-        value: of the setting; a whole number of numpy's or torch's will do.
-        name: how the sentence calls it.
-        least: the limit below; `why` says what sets it.
-        bits: if given, it must be below 2^bits.
-
-    Raises:
-        BadInput: it is something else, such as a bool.
-    """
+    """A setting as Python's own number, if it is whole, at least `least` (`why` says what sets it) and below 2^bits."""
     number = plain(value)
     if isinstance(number, bool) or not isinstance(number, int) or number < least or (bits and number >= 2**bits):
         limits = f"at least {least}" + (f" and below 2^{bits}" if bits else "") + (f", {why}" if why else "")

@@ -54,8 +54,7 @@ class Likelihood(ABC):
     def given(self, parameters: Tensor) -> Conditional:
         """`distribution` of these parameters, for several calls: what no level changes is computed once.
 
-        In float32 at least, whatever the network computes in: 8 bits are too few to tell sums of hundreds of
-        probabilities, or of sub-pixels' logarithms, from each other.
+        In float32 at least, whatever the network computes in: sums of hundreds of probabilities need more than 8 bits.
         """
         return self.meaning(parameters.to(torch.promote_types(parameters.dtype, torch.float32)))
 

@@ -78,6 +78,6 @@ def evaluating(model: Module) -> Module:
         return model
     twins = {module: object.__new__(type(module)) for module in model.modules()}
     for module, twin in twins.items():
-        parts = {name: part if part is None else twins[part] for name, part in module._modules.items()}
+        parts = {name: part if part is None else twins[part] for name, part in module.__dict__["_modules"].items()}
         twin.__dict__.update({**module.__dict__, "training": False, "_modules": parts, "_compiled_call_impl": None})
     return cast(Module, twins[model])

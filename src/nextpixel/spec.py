@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,8 +67,8 @@ class ImageSpec:
             BadInput: wrong shape, wrong dtype, or a level out of range.
         """
         if not isinstance(images, Tensor):
-            kind, way = type(images).__name__, "from_numpy" if isinstance(images, np.ndarray) else "tensor"
-            raise BadInput(f"{what} must be a tensor of integer levels, not a {kind}; torch.{way} makes one.")
+            kind = type(images).__name__
+            raise BadInput(f"{what} must be a tensor of integer levels, not a {kind}; torch.as_tensor makes one.")
         if images.is_floating_point() or images.is_complex() or images.dtype == torch.bool:
             detail = " with NaN among them" if images.is_floating_point() and bool(images.isnan().any()) else ""
             kind = str(images.dtype).removeprefix("torch.")
@@ -82,16 +81,7 @@ class ImageSpec:
 
 
 def within(values: Tensor, count: int, what: str) -> Tensor:
-    """Integers in a dtype that torch computes with, if all are in [0, count).
-
-    Args:
-        values: any integer dtype.
-        count: what they must be below.
-        what: the beginning of the sentence.
-
-    Raises:
-        BadInput: one is not.
-    """
+    """Integers of any dtype in one that torch computes with, if all are in [0, count); `what` begins the sentence."""
     if values.numel():
         # Of wide unsigned integers, torch knows no order; and a conversion would make another number of a large one.
         numbers = values.cpu().numpy() if values.dtype in WIDE else values

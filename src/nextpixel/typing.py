@@ -14,4 +14,5 @@ from jaxtyping import Float
 from torch import Tensor
 
 PerImage = Float[Tensor, " B"]
-Whole, Number = SupportsIndex, SupportsFloat  # numbers of users, numpy's and torch's among them
+Whole = SupportsIndex  # a number of a user, numpy's and torch's among them
+Number = SupportsFloat

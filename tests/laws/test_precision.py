@@ -125,7 +125,7 @@ COPIES: dict[str, Callable[[npx.Autoregressive, Path], Any]] = {
     "torch.save": _torch_saved,
     "npx.save": _reopened,
     "npx.save of torch.compile": lambda model, folder: _reopened(torch.compile(model, backend="eager"), folder),
-    "npx.save of DataParallel": lambda model, folder: _reopened(nn.DataParallel(model), folder),  # pyright: ignore[reportArgumentType]
+    "npx.save of DataParallel": lambda model, folder: _reopened(nn.DataParallel(model), folder),
 }
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -66,7 +67,9 @@ def test_features_that_do_not_vary_are_not_blown_up(
     elif kind == "almost black":
         x = (x == x.max()).long()
     torch.manual_seed(0)
-    sizes = {"filters": 4, "blocks": 1} | ({"layers": 1, "keys": 4, "values": 4} if name == "pixelsnail" else {})
+    sizes: dict[str, Any] = {"filters": 4, "blocks": 1} | (
+        {"layers": 1, "keys": 4, "values": 4} if name == "pixelsnail" else {}
+    )
     model = npx.build(name, spec, likelihood, **sizes)
     uniform = spec.subpixels * math.log(spec.levels)
     nats = []

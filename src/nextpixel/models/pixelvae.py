@@ -234,7 +234,7 @@ class PixelVAE(Model):
         raise BadInput("A pixelvae predicts pixels given z only: take decoder.predict(x, z), or elbo and iw_bound.")
 
     def sample(
-        self, count: int, context: object = None, *, seed: Whole = 0, temperature: Number = 1.0, first: Whole = 0
+        self, count: Whole, context: object = None, *, seed: Whole = 0, temperature: Number = 1.0, first: Whole = 0
     ) -> Tensor:
         """Draw images: z from the prior, then pixels given z, whose temperature it is.
 
@@ -344,7 +344,7 @@ class PixelVAE(Model):
         kl = kl_divergence(posterior.base_dist, Normal(0.0, 1.0)).sum(1)
         return Elbo(self.decoder(x, _moved(posterior, numbers)), kl)
 
-    def _numbers(self, count: int, *, seed: int, first: Whole = 0, number: int = 0) -> Tensor:
+    def _numbers(self, count: int, *, seed: Whole, first: Whole = 0, number: int = 0) -> Tensor:
         """Standard normal numbers (B, z), each image's its own; independent of the noise of its pixels."""
         each = generators(count, seed=seed, first=first, stream=1 + number)
         vectors = np.array([generator.standard_normal(self.latent) for generator in each]).reshape(-1, self.latent)

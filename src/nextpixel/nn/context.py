@@ -100,7 +100,7 @@ class ClassLabel(Context):
         return within(labels, self.classes, "Class labels must be").long()
 
     def encoder(self, spec: ImageSpec) -> nn.Module:
-        return _Fixed(partial(_spread_out_labels, classes=self.classes))
+        return _Fixed(partial(F.one_hot, num_classes=self.classes))
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Vector(Context):
         return _vectors(value, batch, self.size)
 
     def encoder(self, spec: ImageSpec) -> nn.Module:
-        return _Fixed(_spread_out)
+        return _Fixed(nn.Identity())
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,7 @@ class _Fixed(nn.Module):
     """An encoder without weights.
 
     Args:
-        encode: from values on the device of the weights to the map, in any dtype; it can be pickled, so no lambda.
+        encode: from values to vectors or maps, in any dtype and on any device; no lambda, so that it can be pickled.
     """
 
     _unit: Tensor
@@ -295,7 +295,8 @@ class _Fixed(nn.Module):
         self.register_buffer("_unit", torch.ones(()), persistent=False)  # has the dtype and device of the weights
 
     def forward(self, value: Any) -> Tensor:
-        return self.encode(value.to(self._unit.device)).to(self._unit.dtype)
+        maps = self.encode(value).to(self._unit)
+        return maps if maps.ndim == 4 else maps[:, :, None, None]
 
 
 class _Codes(nn.Module):
@@ -320,16 +321,6 @@ class _Pair(nn.Module):
         maps = [self.first(value[0]), self.second(value[1])]
         height, width = (max(part.shape[axis] for part in maps) for axis in (2, 3))
         return torch.cat([part.expand(-1, -1, height, width) for part in maps], 1)
-
-
-def _spread_out(vectors: Tensor) -> Tensor:
-    """Vectors (B, d) as maps of one place, (B, d, 1, 1)."""
-    return vectors[:, :, None, None]
-
-
-def _spread_out_labels(labels: Tensor, classes: int) -> Tensor:
-    """Labels (B,) as maps of one place that name the class: (B, classes, 1, 1)."""
-    return _spread_out(F.one_hot(labels, classes))
 
 
 def _enlarged(maps: Tensor, spec: ImageSpec) -> Tensor:
