@@ -85,9 +85,8 @@ def within(values: Tensor, count: int, what: str) -> Tensor:
     if values.numel():
         # Of wide unsigned integers, torch knows no order; and a conversion would make another number of a large one.
         numbers = values.cpu().numpy() if values.dtype in WIDE else values
-        low, high = int(numbers.min()), int(numbers.max())
-        if low < 0 or high >= count:
-            raise BadInput(f"{what} in [0, {count}); one is {low if low < 0 else high}.")
+        if int(numbers.min()) < 0 or int(numbers.max()) >= count:
+            raise BadInput(f"{what} in [0, {count}); one is {int(numbers[(numbers < 0) | (numbers >= count)][0])}.")
     return values.long() if values.dtype in WIDE else values
 
 

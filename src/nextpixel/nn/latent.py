@@ -149,9 +149,9 @@ class Whitened(nn.Module):
         """(B, z) to the same shape."""
         if self.training:
             self._see(x.detach())
-        covariance = self.covariance.to(x)  # which is float32 at least: no root is taken of less
-        least = LEAST * covariance.diagonal().mean() + 1e-6  # vectors that are all alike have no variance
-        root = torch.linalg.cholesky(covariance + least * torch.eye(len(covariance)).to(x))
+        least = LEAST * self.covariance.diagonal().mean() + 1e-6  # vectors that are all alike have no variance
+        # In the dtype of x, which is float32 at least: no root is taken of less.
+        root = torch.linalg.cholesky(self.covariance + least * torch.eye(len(self.mean)).to(x))
         return torch.linalg.solve_triangular(root, (x - self.mean).T, upper=False).T
 
     def _see(self, x: Tensor) -> None:
