@@ -7,6 +7,18 @@ import pytest
 
 CASES = [
     ("npx.ImageSpec(width=2.5)", "width must be a whole number of at least 1, not 2.5"),
+    ("npx.ImageSpec(True)", "channels must be a whole number of at least 1, not True"),
+    ("npx.ImageSpec(numpy.True_)", "channels must be a whole number of at least 1, not np.True_"),
+    ("npx.ImageSpec(numpy.float64(2))", "channels must be a whole number of at least 1, not np.float64(2.0)"),
+    ("npx.ImageSpec(ordinal='yes')", "ordinal must be True or False, not 'yes'"),
+    ("npx.ClassLabel(numpy.float32(2))", "classes must be a whole number of at least 1, not np.float32(2.0)"),
+    (
+        "npx.build('gated_pixelcnn', spec, filters=numpy.True_)",
+        "filters must be a number, not True",
+    ),
+    ("npx.build('gated_pixelcnn', spec, filters=numpy.float64(6))", "a whole number of at least 1, not 6.0"),
+    ("npx.build('gated_pixelcnn', spec, coordinates='yes')", "coordinates must be True or False, not 'yes'"),
+    ("npx.build('pixelvae', spec, equalised=1)", "equalised must be True or False, not 1"),
     ("npx.build('gated_pixelcnn', spec, activation='tanh')", "activation must be gate or relu, not 'tanh'"),
     ("npx.build('gated_pixelcnn', spec, stacks=3)", "stacks must be 1 or 2, not 3"),
     ("npx.build('pixelcnn', spec, norm='group')", "norm must be none, layer, positional or batch, not 'group'"),
@@ -21,12 +33,15 @@ CASES = [
     ("npx.build('gated_pixelcnn', spec, filters=1.5)", "filters must be a whole number of at least 1, not 1.5"),
     ("npx.build('gated_pixelcnn', spec, kernel='3')", "kernel must be odd and at least 1, not '3'"),
     ("npx.build('gated_pixelcnn', spec, dropout='half')", "dropout must be in [0, 1), not 'half'"),
-    ("model.sample(2.0)", "must be at least 1, not 2.0"),
+    ("model.sample(2.0)", "must be a whole number of at least 1, not 2.0"),
     ("model.sample(1, seed=1.5)", "not 1.5"),
     ("model.sample(1, temperature='hot')", "above 0 and finite, not 'hot'"),
-    ("model.log_prob([[1]])", "must be a tensor of integer levels, not a list"),
-    ("model.log_prob(numpy.zeros((1, 1, 3, 3), int))", "must be a tensor of integer levels, not a ndarray"),
-    ("model.complete(zeros, [True])", "must be a bool tensor, not a list"),
+    ("model.log_prob([[1]])", "must be a tensor of integer levels, not a list; torch.as_tensor makes one"),
+    ("model.log_prob(numpy.zeros((1, 1, 3, 3), int))", "of integer levels, not a ndarray; torch.as_tensor makes one"),
+    ("model.complete(zeros, [True])", "must be a bool tensor, not a list; torch.as_tensor makes one"),
+    ("model.complete(zeros, zeros.numpy() > 0)", "must be a bool tensor, not a ndarray; torch.as_tensor makes one"),
+    ("model.complete(zeros, zeros.byte())", "must be bool, not uint8; known.bool() takes all but 0 as known"),
+    ("model.sample(numpy.float64(2))", "must be a whole number of at least 1, not np.float64(2.0)"),
     ("npx.save(model, 3)", "must be a path, not 3"),
     ("npx.ImageSpec(ordinal='yes')", "ImageSpec: ordinal must be True or False, not 'yes'"),
     ("npx.ImageSpec(height=10**6)", "ImageSpec: height must be at most 65536, not 1000000"),
@@ -43,6 +58,22 @@ CASES = [
     ("npx.build('pixelcnn', spec, context=npx.ClassLabel(10**30))", "features of its context; 1048576 is the limit"),
     ("npx.build('pixelcnn', npx.ImageSpec(3, levels=10**9))", "3000000000 numbers for each pixel; 1048576 is the"),
     ("npx.load(None)", "must be a path, not None"),
+]
+
+SAME = [  # numbers of numpy and torch, and what they become
+    (made, f"{kind}({number})", number)
+    for kind in ("numpy.int64", "numpy.uint8", "numpy.int32", "torch.tensor")
+    for made, number in (
+        ("npx.ImageSpec({0}, {0}, {0}, levels={0}, ordinal=numpy.True_)", 3),
+        ("npx.ClassLabel({0})", 3),
+        ("npx.Vector({0})", 3),
+        ("npx.Latent({0}, {0})", 3),
+        ("npx.Map({0}, {0})", 3),
+        ("npx.build('gated_pixelcnn', npx.ImageSpec({0}, 3, 3), filters={0}, blocks={0}, kernel={0}).recipe", 3),
+        ("npx.build('gated_pixelcnn', spec, 'categorical', npx.ClassLabel({0}), dropout=numpy.float32(0.5)).recipe", 3),
+        ("npx.build('row_lstm', spec, layers={0}, kernel={0}, head={0}).recipe", 3),
+        ("npx.build('pixelvae', spec, latent={0}, depth={0}, encoder={0}, free_bits=numpy.float64(1)).recipe", 3),
+    )
 ]
 
 SCRIPT = """
@@ -62,6 +93,17 @@ for case in {cases!r}:
         print("nothing was raised by", case)
 """
 
+NUMBERS = """
+import json, dataclasses, numpy, torch
+import nextpixel as npx
+spec = npx.ImageSpec(1, 3, 3)
+for made, given, number in {cases!r}:
+    ours = eval(made.format(number))
+    theirs = eval(made.format(given))
+    assert ours == theirs, (ours, theirs)
+    assert json.dumps(ours, default=dataclasses.asdict) == json.dumps(theirs, default=dataclasses.asdict)
+"""
+
 
 @pytest.fixture(scope="module")
 def sentences() -> list[str]:
@@ -74,3 +116,7 @@ def sentences() -> list[str]:
 def test_a_wrong_type_is_one_sentence(sentences: list[str], number: int, sentence: str) -> None:
     assert len(sentences) == len(CASES)
     assert sentence in sentences[number]
+
+
+def test_numbers_of_numpy_and_torch_become_pythons_own() -> None:
+    subprocess.run([sys.executable, "-W", "error", "-c", NUMBERS.format(cases=SAME)], check=True)

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from nextpixel.distributions import Finite
 from nextpixel.errors import BadInput, one_of, whole
 from nextpixel.likelihoods import Likelihood
-from nextpixel.model import Model, check_count, evaluating
+from nextpixel.model import Model, evaluating
 from nextpixel.nn.causal import split
 from nextpixel.nn.context import Context
 from nextpixel.nn.embedding import entry
 from nextpixel.nn.weightnorm import WeightNorm, initialising
 from nextpixel.spec import ImageSpec
-from nextpixel.typing import PerImage
+from nextpixel.typing import Number, PerImage, Whole
 from nextpixel.unroll import Choose, Site, draw, noise, unroll
 
 
@@ -150,7 +150,7 @@ class Autoregressive(Model):
 
     def forward(self, x: Tensor, context: Any = None) -> Tensor:
         """`log_prob` without checks: what training wraps. Levels (B, C, H, W) to nats (B,)."""
-        return self._distribution(x, self._encode(context)).log_prob(x).flatten(1).sum(1)
+        return self._distribution(x, context).log_prob(x).flatten(1).sum(1)
 
     def initialise(self, x: Tensor, context: Any = None) -> None:
         """Let the layers that have a start from data (see `initialising`) take it from these images; once, when fresh.
@@ -160,11 +160,12 @@ class Autoregressive(Model):
             context: labels or the like; not needed by a model without context.
         """
         if any(isinstance(layer, WeightNorm) for layer in self.modules()):
-            with evaluating(self), initialising(self), torch.no_grad():
-                self(x.to(self.device), None if self.context is None else context)
+            network = evaluating(self)
+            with initialising(network), torch.no_grad():
+                network(x.to(self.device), None if self.context is None else context)
 
     def log_prob(self, x: Tensor, context: object = None) -> PerImage:
-        """Log-likelihood of images.
+        """Log-likelihood of images, in evaluation mode, whatever the model's own is: to train it, there is `forward`.
 
         Args:
             x: levels, any integer dtype, shape (B, C, H, W).
@@ -177,10 +178,10 @@ class Autoregressive(Model):
             BadInput: images or context are not what the model is about.
         """
         x, context = self._check(x, context)
-        return self(x, context)
+        return evaluating(self)(x, context)
 
     def predict(self, x: Tensor, context: object = None) -> Finite:
-        """The distribution of every sub-pixel of `x`, given the earlier ones of `x`; from one parallel pass.
+        """The distribution of every sub-pixel of `x`, given the earlier ones of `x`; from one pass in evaluation mode.
 
         Returns:
             A torch Distribution with batch shape (B, C, H, W); its `log_prob(x)` is in nats and sums to `log_prob`.
@@ -189,10 +190,10 @@ class Autoregressive(Model):
             BadInput: images or context are not what the model is about.
         """
         x, context = self._check(x, context)
-        return self._distribution(x, self._encode(context))
+        return evaluating(self)._distribution(x, context)
 
     def sample(
-        self, count: int, context: object = None, *, seed: int = 0, temperature: float = 1.0, first: int = 0
+        self, count: Whole, context: object = None, *, seed: Whole = 0, temperature: Number = 1.0, first: Whole = 0
     ) -> Tensor:
         """Draw images. Image i depends on the seed, on first + i and on its context, not on `count`.
 
@@ -209,7 +210,7 @@ class Autoregressive(Model):
         Raises:
             BadInput: a count below 1, a temperature not above 0, a context that does not fit.
         """
-        check_count(count)
+        count = whole(count, "The number of samples", least=1)
         numbers = noise(self.spec, count, seed=seed, first=first).to(self.device)
         return self.unroll(draw(numbers, temperature), count, context)
 
@@ -219,9 +220,9 @@ class Autoregressive(Model):
         known: Tensor,
         context: object = None,
         *,
-        seed: int = 0,
-        temperature: float = 1.0,
-        first: int = 0,
+        seed: Whole = 0,
+        temperature: Number = 1.0,
+        first: Whole = 0,
     ) -> Tensor:
         """Draw the unknown sub-pixels, each given all *earlier* ones in raster order; the known ones stay.
 
@@ -259,6 +260,9 @@ class Autoregressive(Model):
     ) -> Tensor:
         """Visit the sub-pixels of `count` images in raster order; `choose` names their levels.
 
+        The network computes in the dtype of its weights, under `torch.autocast` too: its steps write into buffers of
+        that dtype, and products of single places gain nothing from another.
+
         Args:
             choose: gets a `Site` and the distribution of its sub-pixels, gives their levels (B, S).
             count: how many images (B).
@@ -270,12 +274,13 @@ class Autoregressive(Model):
             Levels, int64, shape (B, C, H, W).
         """
         context = self._check_context(context, count)
-        with evaluating(self), torch.inference_mode():
-            encoded = self._encode(context)
+        network = evaluating(self)
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+            encoded = network._encode(context)
             shape = (count, *self.spec.shape)
             images = torch.zeros(shape, dtype=torch.long, device=self.device) if given is None else given.long()
             made = unroll(
-                self.backbone,
+                network.backbone,
                 self.likelihood,
                 choose,
                 images=images,
@@ -284,18 +289,18 @@ class Autoregressive(Model):
             )
         return made.clone()  # outside of inference mode, so that it may take part in a gradient
 
-    def _distribution(self, x: Tensor, context: Tensor | None) -> Finite:
-        parameters = self.backbone(x, context)
-        # Sums over hundreds of sub-pixels need more than the 8 bits of a bfloat16.
-        return self.likelihood.distribution(parameters.to(torch.promote_types(parameters.dtype, torch.float32)), x)
+    def _distribution(self, x: Tensor, context: Any) -> Finite:
+        return self.likelihood.distribution(self.backbone(x, self._encode(context)), x)
 
     def _mask(self, x: Tensor, known: Tensor) -> Tensor:
         if not isinstance(x, Tensor) or x.is_floating_point() or x.ndim != 4:
             self.spec.check(x)  # which refuses it
         if not isinstance(known, Tensor):
-            raise BadInput(f"The mask of known pixels must be a bool tensor, not a {type(known).__name__}.")
+            kind = type(known).__name__
+            raise BadInput(f"The mask of known pixels must be a bool tensor, not a {kind}; torch.as_tensor makes one.")
         if known.dtype != torch.bool:
-            raise BadInput(f"The mask of known pixels must be bool, not {str(known.dtype).removeprefix('torch.')}.")
+            kind = str(known.dtype).removeprefix("torch.")
+            raise BadInput(f"The mask of known pixels must be bool, not {kind}; known.bool() takes all but 0 as known.")
         batch, channels, *grid = x.shape
         if known.shape not in ((batch, 1, *grid), (batch, channels, *grid)):
             raise BadInput(
@@ -305,8 +310,8 @@ class Autoregressive(Model):
         return known.expand(x.shape).to(self.device)
 
     def _check(self, x: Tensor, context: object) -> tuple[Tensor, Any]:
-        self.spec.check(x)
-        return x.to(self.device), self._check_context(context, len(x))
+        x = self.spec.check(x).to(self.device)
+        return x, self._check_context(context, len(x))
 
     def _check_context(self, context: object, batch: int) -> Any:
         if self.context is not None:

@@ -3,8 +3,10 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from nextpixel import sealed
 from nextpixel.errors import BadInput
@@ -19,14 +21,21 @@ RECIPE = {"format", "name", "spec", "likelihood", "context", "arguments"}
 FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 
 
-def save(model: Model, path: str | os.PathLike[str]) -> None:
-    """Write a model's weights and recipe to a `.safetensors` file, whole or not at all.
+def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Write the weights and the recipe of a model, wrapped (by torch.compile, …) or not, to a `.safetensors` file.
+
+    It is written whole or not at all.
 
     Raises:
-        BadInput: the file cannot be written there, or some weights are not finite.
+        BadInput: the file cannot be written there, some weights are not finite, or that is no model of images.
     """
-    about = {"format": FORMAT, **model.recipe, **({} if model.learnt is None else {"learnt": model.learnt})}
-    sealed.write(_path(path), model.state_dict(), key=KEY, about=about)
+    inner: Any = model
+    while not isinstance(inner, Model):
+        inner = getattr(inner, "_orig_mod", getattr(inner, "module", None))
+        if inner is None:
+            raise BadInput(f"Only a model of nextpixel can be saved, not a {type(model).__name__}.")
+    about = {"format": FORMAT, **inner.recipe, **({} if inner.learnt is None else {"learnt": inner.learnt})}
+    sealed.write(_path(path), inner.state_dict(), key=KEY, about=about)
 
 
 def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Model:

@@ -27,9 +27,9 @@ def stepwise_log_prob(model: Autoregressive, x: Tensor, context: object = None) 
     Returns:
         Nats, shape (B, C, H, W).
     """
-    model.spec.check(x)
-    x = x.to(model.device)
-    nats = torch.zeros(x.shape, dtype=next(model.parameters()).dtype, device=model.device)
+    x = model.spec.check(x).to(model.device)
+    dtype = torch.promote_types(next(model.parameters()).dtype, torch.float32)  # of the likelihoods
+    nats = torch.zeros(x.shape, dtype=dtype, device=model.device)
 
     def choose(site: Site, distribution: Finite) -> Tensor:
         here = (slice(None), site.channels, site.row, site.column)

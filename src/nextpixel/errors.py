@@ -1,6 +1,7 @@
 """The one exception for input that a user can mend, and the checks of settings that raise it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class BadInput(ValueError):
@@ -10,11 +11,18 @@ class BadInput(ValueError):
     """
 
 
-def whole(value: object, name: str, *, least: int, why: str = "") -> None:
-    """Refuse a setting that is not a whole number of at least `least`; `why` says what sets that limit."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        reason = f", {why}" if why else ""
-        raise BadInput(f"{name} must be a whole number of at least {least}{reason}, not {value!r}.")
+def plain(value: Any) -> Any:
+    """A number of numpy's or torch's as Python's own, which JSON knows; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def whole(value: object, name: str, *, least: int, bits: int | None = None, why: str = "") -> int:
+    """A setting as Python's own number, if it is whole, at least `least` (`why` says what sets it) and below 2^bits."""
+    number = plain(value)
+    if isinstance(number, bool) or not isinstance(number, int) or number < least or (bits and number >= 2**bits):
+        limits = f"at least {least}" + (f" and below 2^{bits}" if bits else "") + (f", {why}" if why else "")
+        raise BadInput(f"{name} must be a whole number of {limits}, not {value!r}.")
+    return number
 
 
 def odd(value: object, name: str, *, least: int = 1) -> None:

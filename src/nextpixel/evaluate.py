@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from nextpixel.data import Split
-from nextpixel.errors import BadInput
-from nextpixel.model import Model, evaluating
+from nextpixel.errors import BadInput, whole
+from nextpixel.model import Model
 from nextpixel.models.pixelvae import PixelVAE
 from nextpixel.pairing import given
 from nextpixel.spec import ImageSpec
@@ -66,7 +66,7 @@ def evaluate(
     """Measure a model on a split of a data set, image by image, in evaluation mode and the precision of its weights.
 
     Args:
-        model: with the split's spec; it is left in the mode that it was in.
+        model: with the split's spec; it stays in the mode that it is in.
         split: its labels or maps are given to a model that has a context.
         images: only the first so many; None for all.
         batch: images at once.
@@ -79,8 +79,8 @@ def evaluate(
     count = _count(split, images)
     noise = np.random.default_rng(seed)
     nats = []
-    with evaluating(model), torch.no_grad():
-        for start in watch(range(0, count, batch)):
+    with torch.no_grad():
+        for start in watch(range(0, count, whole(batch, "batch", least=1))):
             indices = np.arange(start, min(count, start + batch))
             x, _ = split.batch(indices, noise)
             nats.append(-model.log_prob(x, given(model.context, split, indices)).double().cpu())
@@ -119,7 +119,7 @@ def evaluate_bounds(
     """Measure the bounds of a model on a split of a data set, in evaluation mode and the precision of its weights.
 
     Args:
-        model: with the split's spec; it is left in the mode that it was in.
+        model: with the split's spec; it stays in the mode that it is in.
         split: its labels mean nothing here.
         images: only the first so many; None for all.
         samples: of the latent vector, for the importance-weighted bound; 0 to leave that out.
@@ -133,8 +133,8 @@ def evaluate_bounds(
     count = _count(split, images)
     noise = np.random.default_rng(seed)
     costs: list[list[Tensor]] = []
-    with evaluating(model), torch.no_grad():
-        for start in watch(range(0, count, batch)):
+    with torch.no_grad():
+        for start in watch(range(0, count, whole(batch, "batch", least=1))):
             x, _ = split.batch(np.arange(start, min(count, start + batch)), noise)
             elbo = model.elbo(x, seed=seed, first=start)
             tighter = [model.iw_bound(x, samples=samples, seed=seed, first=start)] if samples else []
@@ -152,6 +152,6 @@ def summarise(nats: Tensor, spec: ImageSpec) -> Evaluation:
 
 def _count(split: Split, images: int | None) -> int:
     count = len(split) if images is None else min(images, len(split))
-    if count == 0:
+    if count < 1:
         raise BadInput("There are no images to evaluate on.")
     return count

@@ -1,5 +1,6 @@
 """Likelihoods: how many numbers the network gives for a pixel, and the distributions they mean."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -50,9 +51,16 @@ class Likelihood(ABC):
         """
         return self.given(parameters)(levels, channels)
 
-    @abstractmethod
     def given(self, parameters: Tensor) -> Conditional:
-        """`distribution` of these parameters, for several calls: what no level changes is computed once."""
+        """`distribution` of these parameters, for several calls: what no level changes is computed once.
+
+        In float32 at least, whatever the network computes in: sums of hundreds of probabilities need more than 8 bits.
+        """
+        return self.meaning(parameters.to(torch.promote_types(parameters.dtype, torch.float32)))
+
+    @abstractmethod
+    def meaning(self, parameters: Tensor) -> Conditional:
+        """What a likelihood says for `given`: of numbers in float32 or float64."""
 
 
 class Bernoulli(Likelihood):
@@ -71,7 +79,7 @@ class Bernoulli(Likelihood):
     def couples(self) -> bool:
         return False
 
-    def given(self, parameters: Tensor) -> Conditional:
+    def meaning(self, parameters: Tensor) -> Conditional:
         return lambda levels, channels: distributions.Bernoulli(parameters[:, channels], validate_args=False)
 
 
@@ -89,7 +97,7 @@ class Categorical(Likelihood):
     def couples(self) -> bool:
         return False
 
-    def given(self, parameters: Tensor) -> Conditional:
+    def meaning(self, parameters: Tensor) -> Conditional:
         logits = parameters.unflatten(1, (-1, self._levels)).movedim(2, -1)  # (B, S, *, L)
         return lambda levels, channels: distributions.Categorical(logits[:, channels], validate_args=False)
 
@@ -109,7 +117,7 @@ class LogisticMixture(Likelihood):
         mixtures: components (K).
     """
 
-    LEAST_LOG_SCALE = -7.0  # as the paper's authors have it
+    LEAST_LOG_SCALE = -7.0  # as the paper's authors have it, for 256 levels; of more, each is as much narrower
 
     def __init__(self, spec: ImageSpec, *, mixtures: int = 10) -> None:
         whole(mixtures, "mixtures", least=1)
@@ -118,6 +126,7 @@ class LogisticMixture(Likelihood):
                 "The logistic_mixture likelihood needs levels that are ordered, not names; take categorical."
             )
         self._channels, self._levels, self._mixtures = spec.channels, spec.levels, mixtures
+        self._least = self.LEAST_LOG_SCALE - math.log(max(1.0, (spec.levels - 1) / 255))
 
     @property
     def parameters(self) -> int:
@@ -128,11 +137,11 @@ class LogisticMixture(Likelihood):
     def couples(self) -> bool:
         return self._channels > 1
 
-    def given(self, parameters: Tensor) -> Conditional:
+    def meaning(self, parameters: Tensor) -> Conditional:
         numbers = parameters.unflatten(1, (-1, self._mixtures)).movedim(2, -1)  # (B, P / K, *, K)
         sizes = (1, self._channels, self._channels, self._channels * (self._channels - 1) // 2)
         weights, means, log_scales, coefficients = numbers.split(sizes, 1)
-        weights, log_scales = weights.log_softmax(-1), log_scales.clamp(min=self.LEAST_LOG_SCALE)
+        weights, log_scales = weights.log_softmax(-1), log_scales.clamp(min=self._least)
         coefficients = coefficients.tanh()
 
         def conditional(levels: Tensor, channels: slice) -> distributions.LogisticMixture:

@@ -1,18 +1,17 @@
 """What every model of images can do, and what all of them need to do it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from nextpixel.distributions import Finite
-from nextpixel.errors import BadInput
 from nextpixel.nn.context import Context
 from nextpixel.spec import ImageSpec
-from nextpixel.typing import PerImage
+from nextpixel.typing import Number, PerImage, Whole
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class Model(nn.Module, ABC):
@@ -48,7 +47,7 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def sample(
-        self, count: int, context: object = None, *, seed: int = 0, temperature: float = 1.0, first: int = 0
+        self, count: Whole, context: object = None, *, seed: Whole = 0, temperature: Number = 1.0, first: Whole = 0
     ) -> Tensor:
         """Draw images, int64, shape (B, C, H, W)."""
 
@@ -59,9 +58,9 @@ class Model(nn.Module, ABC):
         known: Tensor,
         context: object = None,
         *,
-        seed: int = 0,
-        temperature: float = 1.0,
-        first: int = 0,
+        seed: Whole = 0,
+        temperature: Number = 1.0,
+        first: Whole = 0,
     ) -> Tensor:
         """Draw the unknown sub-pixels of images, int64, shape (B, C, H, W)."""
 
@@ -71,19 +70,16 @@ class Model(nn.Module, ABC):
         return next(self.parameters()).device
 
 
-def check_count(count: object) -> None:
-    """Refuse a number of samples that is not a whole one of at least 1."""
-    if not isinstance(count, int) or count < 1:
-        raise BadInput(f"The number of samples must be at least 1, not {count!r}.")
+def evaluating(model: Module) -> Module:
+    """The model in evaluation mode: no dropout, and batch norm neither uses nor learns a batch's statistics.
 
-
-@contextmanager
-def evaluating(model: nn.Module) -> Generator[None]:
-    """Evaluation mode for a while: no dropout, and batch norm neither uses nor learns a batch's statistics."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    Of a model in training mode this is a second one, made of the same weights and buffers: the first is left alone, so
+    that threads may measure it at the same time, and train it.
+    """
+    if not any(module.training for module in model.modules()):
+        return model
+    twins = {module: object.__new__(type(module)) for module in model.modules()}
+    for module, twin in twins.items():
+        parts = {name: part if part is None else twins[part] for name, part in module.__dict__["_modules"].items()}
+        twin.__dict__.update({**module.__dict__, "training": False, "_modules": parts, "_compiled_call_impl": None})
+    return cast(Module, twins[model])

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, plain, whole
+
+WIDE = (torch.uint16, torch.uint32, torch.uint64)
 
 SIDE, LARGEST = 2**16, 2**26  # rows, columns or channels, and sub-pixels, that an image can have
 
@@ -38,9 +40,8 @@ class ImageSpec:
 
     def __post_init__(self) -> None:
         for name, least in (("channels", 1), ("height", 1), ("width", 1), ("levels", 2)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise BadInput(f"ImageSpec: {name} must be a whole number of at least {least}, not {value!r}.")
+            object.__setattr__(self, name, whole(getattr(self, name), f"ImageSpec: {name}", least=least))
+        object.__setattr__(self, "ordinal", plain(self.ordinal))
         if not isinstance(self.ordinal, bool):
             raise BadInput(f"ImageSpec: ordinal must be True or False, not {self.ordinal!r}.")
         for name, most in (("channels", SIDE), ("height", SIDE), ("width", SIDE), ("levels", 2**31)):
@@ -62,8 +63,8 @@ class ImageSpec:
         """Dimensions of an image: C·H·W."""
         return math.prod(self.shape)
 
-    def check(self, images: Tensor, *, what: str = "images") -> None:
-        """Refuse a tensor that is not a batch of such images.
+    def check(self, images: Tensor, *, what: str = "images") -> Tensor:
+        """The images in a dtype that torch computes with, if the tensor is a batch of such images.
 
         Args:
             images: should be integers in [0, levels), shape (B, C, H, W).
@@ -73,20 +74,27 @@ class ImageSpec:
             BadInput: wrong shape, wrong dtype, or a level out of range.
         """
         if not isinstance(images, Tensor):
-            raise BadInput(f"{what} must be a tensor of integer levels, not a {type(images).__name__}.")
+            kind = type(images).__name__
+            raise BadInput(f"{what} must be a tensor of integer levels, not a {kind}; torch.as_tensor makes one.")
         if images.is_floating_point() or images.is_complex() or images.dtype == torch.bool:
             detail = " with NaN among them" if images.is_floating_point() and bool(images.isnan().any()) else ""
             kind = str(images.dtype).removeprefix("torch.")
-            raise BadInput(f"{what} must be integer levels in [0, {self.levels}), not {kind} values{detail}.")
+            way = "" if detail else "; where they are whole, .long() makes levels of them"
+            raise BadInput(f"{what} must be integer levels in [0, {self.levels}), not {kind} values{detail}{way}.")
         if images.ndim != 4 or tuple(images.shape[1:]) != self.shape:
             expected = "(B, {}, {}, {})".format(*self.shape)
             raise BadInput(f"{what} must have shape {expected}, not {tuple(images.shape)}.")
-        if images.numel() == 0:
-            return
-        low, high = int(images.min()), int(images.max())
-        if low < 0 or high >= self.levels:
-            bad = low if low < 0 else high
-            raise BadInput(f"{what} must hold levels in [0, {self.levels}); one is {bad}.")
+        return within(images, self.levels, f"{what} must hold levels")
+
+
+def within(values: Tensor, count: int, what: str) -> Tensor:
+    """Integers of any dtype in one that torch computes with, if all are in [0, count); `what` begins the sentence."""
+    if values.numel():
+        # Of wide unsigned integers, torch knows no order; and a conversion would make another number of a large one.
+        numbers = values.cpu().numpy() if values.dtype in WIDE else values
+        if int(numbers.min()) < 0 or int(numbers.max()) >= count:
+            raise BadInput(f"{what} in [0, {count}); one is {int(numbers[(numbers < 0) | (numbers >= count)][0])}.")
+    return values.long() if values.dtype in WIDE else values
 
 
 def centres(levels: Tensor, count: int) -> Tensor:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from nextpixel.distributions import Finite
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, plain, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.spec import ImageSpec
+from nextpixel.typing import Number, Whole
 
 
 class Site(NamedTuple):
@@ -94,18 +95,20 @@ def unroll(
     return images
 
 
-def noise(spec: ImageSpec, count: int, *, seed: int, first: int = 0) -> Tensor:
+def noise(spec: ImageSpec, count: int, *, seed: Whole, first: Whole = 0) -> Tensor:
     """A number in [0, 1) for every sub-pixel of every image, float32, shape (B, C, H, W).
 
     24 bits a number keep it below 1 in every dtype. The arguments are those of `generators`, which see.
     """
     channels, height, width = spec.shape
     each = generators(count, seed=seed, first=first)
-    images = [generator.random((height, width, channels), dtype=np.float32) for generator in each]
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    images = np.zeros((len(each), height, width, channels), dtype=np.float32)  # of which there may be none
+    for image, generator in zip(images, each, strict=True):
+        generator.random(out=image, dtype=np.float32)
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
-def generators(count: int, *, seed: int, first: int = 0, stream: int = 0) -> list[np.random.Generator]:
+def generators(count: int, *, seed: Whole, first: Whole = 0, stream: int = 0) -> list[np.random.Generator]:
     """A source of noise for every image: counter-based and keyed by seed and image, so each is its own in any batch.
 
     Args:
@@ -117,25 +120,25 @@ def generators(count: int, *, seed: int, first: int = 0, stream: int = 0) -> lis
     Raises:
         BadInput: a seed or a first image that is not a whole number of at least 0.
     """
-    for name, value in (("seed", seed), ("number of the first image", first)):
-        if not isinstance(value, int) or not 0 <= value < 2**63:
-            raise BadInput(f"The {name} must be a whole number of at least 0 and below 2^63, not {value!r}.")
+    seed = whole(seed, "The seed", least=0, bits=63)
+    first = whole(first, "The number of the first image", least=0, bits=63)
     keys = [np.array([seed, image], dtype=np.uint64) for image in range(first, first + count)]
     counter = np.array([0, 0, 0, stream], dtype=np.uint64)  # a stream has room for 2^192 blocks
     return [np.random.Generator(np.random.Philox(key=key, counter=counter)) for key in keys]
 
 
-def draw(numbers: Tensor, temperature: float = 1.0) -> Choose:
+def draw(numbers: Tensor, temperature: Number = 1.0) -> Choose:
     """Choose by the inverse cumulative distribution at the given numbers, (B, C, H, W).
 
     Raises:
         BadInput: a temperature that is not above 0 and finite.
     """
-    if not isinstance(temperature, int | float) or not 0 < temperature < float("inf"):
+    power = plain(temperature)
+    if isinstance(power, bool) or not isinstance(power, int | float) or not 0 < power < float("inf"):
         raise BadInput(f"The temperature must be above 0 and finite, not {temperature!r}.")
 
     def choose(site: Site, distribution: Finite) -> Tensor:
-        tempered = distribution if temperature == 1 else distribution.temper(temperature)
+        tempered = distribution if power == 1 else distribution.temper(power)
         return tempered.icdf(numbers[:, site.channels, site.row, site.column])
 
     return choose

@@ -38,6 +38,23 @@ def test_the_figures_are_told_in_words_too(call: Callable[..., Any], plain: Path
     assert "bits per dimension" in said.out
 
 
+def test_one_image_has_no_standard_error(call: Callable[..., Any], plain: Path, data: Path) -> None:
+    one = ("evaluate", plain, "--data", data, "--images", 1)
+    said = call(*one, "--json")
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    figures = json.loads(said.out, parse_constant=refuse)
+    assert figures["nats_error"] is None
+    assert figures["bits_per_dim_error"] is None
+    assert figures["nats"] > 0
+    words = call(*one).out
+    assert "nan" not in words
+    assert "±" not in words
+    assert f"{figures['nats']:.4f} nats per image" in words
+
+
 def test_models_that_cannot_be_loaded(refused: Callable[..., Any], plain: Path, tmp_path: Path) -> None:
     assert "no model at nowhere" in refused("evaluate", "nowhere")
     foreign = tmp_path / "foreign.safetensors"

@@ -1,6 +1,7 @@
 """Discretised logistics: exact against many digits, finite however extreme the parameters."""
 
 import itertools
+import math
 from typing import Any
 
 import mpmath
@@ -38,17 +39,43 @@ def test_log_probabilities_are_those_of_many_digits(count: int, mean: float, log
             assert abs(found - exact) <= 1e-12 * max(1, abs(exact))
 
 
-@pytest.mark.parametrize("levels", [2, 3, 256])
-def test_probabilities_sum_to_one(levels: int) -> None:
+def _least(levels: int) -> float:
+    """The least logarithm of a scale: that of the paper's 256 levels, and of more in proportion."""
+    return -7 - math.log(max(1.0, (levels - 1) / 255))
+
+
+@pytest.mark.parametrize("levels", [2, 3, 256, 4096, 65536])
+def test_probabilities_sum_to_one_and_are_those_that_are_drawn(levels: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    parts = torch.randn(3, 50, 5, generator=generator)
+    parts = torch.randn(3, 16, 5, generator=generator)
     parts[1] *= 2
-    parts[2] = (parts[2] * 3 - 3).clamp(min=likelihoods.LogisticMixture.LEAST_LOG_SCALE)
-    # Thousands of scales from the mean, an edge is rounded differently for the levels on its two sides.
-    for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
+    parts[2] = (parts[2] * 3 - 3).clamp(min=_least(levels))
+    parts[2, :4] = _least(levels)
+    for dtype, tolerance, apart in ((torch.float32, 3e-6, 2e-3), (torch.float64, 1e-9, 1e-8)):
         weights, means, log_scales = parts.to(dtype)
-        total = LogisticMixture(weights, means, log_scales, levels).pmf().sum(-1)
-        assert (total - 1).abs().max() < tolerance
+        mixture = LogisticMixture(weights, means, log_scales, levels)
+        pmf, cumulative = mixture.pmf(), mixture.cumulative()
+        assert (pmf.sum(-1) - 1).abs().max() < tolerance
+        drawn = cumulative.diff(dim=-1, prepend=torch.zeros_like(cumulative[..., :1]))
+        assert (drawn >= 0).all()
+        # The sums of 65,536 levels have the last digits of a number near 1 each.
+        assert ((drawn - pmf).abs().sum(-1) / 2).max() < apart
+        middle = cumulative.double() - drawn.double() / 2
+        level = pmf.argmax(-1, keepdim=True)
+        assert mixture.icdf(middle.gather(-1, level).squeeze(-1)).equal(level.squeeze(-1))
+
+
+@pytest.mark.parametrize("levels", [2, 100, 256, 257, 4096, 65536])
+def test_the_sharpest_distribution_is_as_sharp_for_any_number_of_levels(levels: int) -> None:
+    likelihood = likelihoods.LogisticMixture(ImageSpec(1, 1, 1, levels=levels), mixtures=1)
+    x = torch.tensor([levels // 3]).view(1, 1, 1, 1)
+    parameters = torch.tensor([0.0, 2 * (levels // 3) / (levels - 1) - 1, -100.0]).view(1, 3, 1, 1)
+    distribution = likelihood.distribution(parameters, x)
+    bits = -float(distribution.log_prob(x)) / math.log(2)
+    assert bits < 0.04  # as of 256 levels, which is what the paper's authors have
+    assert isinstance(distribution, LogisticMixture)
+    assert float(distribution.log_scales) == pytest.approx(_least(levels))
+    assert levels > 256 or float(distribution.log_scales) == -7.0
 
 
 def test_cumulative_probabilities_ascend_to_one_for_extreme_parameters() -> None:

@@ -1,6 +1,8 @@
 """PixelVAE: its bounds are bounds, their parts add up, and its decoder given z is an exact model like any other."""
 
+import copy
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +245,7 @@ def test_spread_is_the_deviation_of_posteriors_means_over_images_each_of_which_h
     model = build(VAES[3], 5, 4).train()
     x = images(model.spec, 64)
     for _ in range(1000):  # until the running statistics are those of these images
-        model.posterior(x)
+        model._posterior(x)  # as training does; a posterior that is asked for leaves the statistics alone
     mean = model.posterior(x).mean.detach()
     assert mean.mean(0).abs().max() < 1e-6
     assert 0.6 < mean.std(0).max() < 0.72
@@ -371,3 +373,53 @@ def test_what_does_not_fit_is_refused() -> None:
         model.sample(1, seed=-1)
     with pytest.raises(npx.BadInput, match="ordered, not names; take categorical"):
         npx.build("pixelvae", npx.ImageSpec(1, 4, 4, levels=8, ordinal=False), "logistic_mixture", **_TINY)
+
+
+BOUNDS: dict[str, Callable[[npx.PixelVAE, torch.Tensor], torch.Tensor]] = {
+    "posterior": lambda model, x: model.posterior(x).mean,
+    "elbo": lambda model, x: model.elbo(x).nats,
+    "iw_bound": lambda model, x: model.iw_bound(x, samples=2),
+    "sample": lambda model, x: model.sample(len(x)),
+    "reconstruct": lambda model, x: model.reconstruct(x),
+    "interpolate": lambda model, x: model.interpolate(x, x.flip(0), 3),
+    "complete": lambda model, x: model.complete(x, x == 0, rounds=1),
+    "decoder.log_prob": lambda model, x: model.decoder.log_prob(x, torch.zeros(len(x), model.latent)),
+}
+
+
+@pytest.mark.parametrize("verb", BOUNDS)
+def test_measuring_neither_asks_nor_changes_the_mode_of_training(verb: str) -> None:
+    model = build(VAES[3], 3, 2, dropout=0.5, warmup=3).train()
+    x = images(model.spec, 6)
+    model(x)
+    evaluated = copy.deepcopy(model).eval()
+    before = copy.deepcopy(model.state_dict())
+    for _ in range(2):
+        assert BOUNDS[verb](model, x).equal(BOUNDS[verb](evaluated, x))
+    assert all(module.training for module in model.modules())
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16", "autocast"])
+@pytest.mark.parametrize("verb", BOUNDS)
+@every_vae
+def test_every_verb_works_in_lower_precision(case: Case, verb: str, precision: str) -> None:
+    model = build(case, 3, 2)
+    x = images(model.spec, 4)
+    exact = BOUNDS[verb](model, x)
+    model = model.float() if precision == "autocast" else model.to(getattr(torch, precision))
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "autocast"):
+        found = BOUNDS[verb](model, x)
+        model.train()(x).sum().backward()
+    if found.is_floating_point():
+        assert found.dtype == torch.float32
+        assert (found - exact).abs().max() < 0.1 * (1 + exact.abs().max())
+    else:
+        model.spec.check(found.flatten(0, -4))
+    assert BOUNDS[verb](model, x[:1]).shape[1:] == found.shape[1:]
+
+
+def test_of_no_images_there_are_no_bounds() -> None:
+    model, x = build(VAES[0], 3, 2), torch.zeros(0, 1, 3, 2, dtype=torch.long)
+    for verb in ("posterior", "elbo", "iw_bound", "complete"):
+        assert len(BOUNDS[verb](model, x)) == 0

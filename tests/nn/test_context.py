@@ -1,5 +1,7 @@
 import json
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,6 +20,18 @@ def test_a_label_becomes_a_one_hot_map() -> None:
     assert encoded.flatten(1).tolist() == [[0, 0, 1, 0], [1, 0, 0, 0]]
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int32, np.uint32, np.int64, np.uint64])
+def test_labels_and_codes_may_have_any_integer_dtype(dtype: Any) -> None:
+    labels = np.array([1, 3], dtype=dtype)
+    for given in (labels, torch.from_numpy(labels)):
+        assert npx.ClassLabel(4).check(given, 2, SPEC).tolist() == [1, 3]
+    assert npx.ClassLabel(4).check(labels[0], 2, SPEC).tolist() == [1, 1]
+    codes = npx.Map(1, levels=4).check(torch.from_numpy(labels).view(2, 1, 1, 1), 2, SPEC)
+    assert (codes.dtype, codes.flatten().tolist()) == (torch.int64, [1, 3])
+    with pytest.raises(BadInput, match=r"codes of the maps must be in \[0, 3\); one is 3"):
+        npx.Map(1, levels=3).check(torch.from_numpy(labels).view(2, 1, 1, 1), 2, SPEC)
+
+
 def test_one_label_stands_for_the_batch() -> None:
     assert npx.ClassLabel(4).check(3, 2, SPEC).tolist() == [3, 3]
 
@@ -33,6 +47,9 @@ def test_one_label_stands_for_the_batch() -> None:
         ([0.5, 1.0], r"not float32 values"),
         ([True, False], r"not bool values"),
         ("three", r"not 'three'"),
+        ([2**70], r"not \[1180591620717411303424\]"),
+        (np.array([0, 9], dtype=np.uint16), "one is 9"),
+        (np.array([0, 2**63 + 1], dtype=np.uint64), "one is 9223372036854775809"),
     ],
 )
 def test_other_labels_are_refused(labels: object, sentence: str) -> None:

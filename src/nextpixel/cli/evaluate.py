@@ -1,7 +1,7 @@
 """`nextpixel evaluate`: the likelihood of a data set's images."""
 
 import json
-import sys
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -88,8 +88,8 @@ def main(arguments: list[str]) -> int:
     if options.json:
         about = {"model": str(options.model), "data": name, "split": options.split}
         slow = {} if stepwise is None else {"stepwise": asdict(stepwise)}
-        json.dump({**about, **asdict(result), "seconds": round(seconds, 2), **slow}, sys.stdout, indent=2)
-        print()
+        said = json.dumps({**about, **asdict(result), "seconds": round(seconds, 2), **slow})
+        print(json.dumps(json.loads(said, parse_constant=lambda name: None), indent=2))  # JSON has no NaN
     else:
         images = (result.elbo if isinstance(result, Bounds) else result).images
         print(f"{name}, {options.split}, {images} images in {seconds:.1f} s")
@@ -107,19 +107,24 @@ def _lines(result: Evaluation | Bounds) -> list[str]:
     """What was measured, in words."""
     if isinstance(result, Evaluation):
         return [
-            f"  {result.nats:10.4f} ± {result.nats_error:.4f} nats per image",
-            f"  {result.bits_per_dim:10.4f} ± {result.bits_per_dim_error:.4f} bits per dimension",
+            f"  {result.nats:10.4f}{_error(result.nats_error)} nats per image",
+            f"  {result.bits_per_dim:10.4f}{_error(result.bits_per_dim_error)} bits per dimension",
         ]
     rows = {"ELBO": result.elbo, "  reconstruction": result.reconstruction, "  KL": result.kl}
     if result.importance is not None:
         rows[f"importance-weighted, k = {result.samples}"] = result.importance
     share = 100 * result.kl.nats / result.elbo.nats
     lines = [
-        f"  {name:<30}{its.nats:10.4f} ± {its.nats_error:.4f} nats per image,"
-        f"{its.bits_per_dim:8.4f} ± {its.bits_per_dim_error:.4f} bits per dimension"
+        f"  {name:<30}{its.nats:10.4f}{_error(its.nats_error)} nats per image,"
+        f"{its.bits_per_dim:8.4f}{_error(its.bits_per_dim_error)} bits per dimension"
         for name, its in rows.items()
     ]
     return ["  upper bounds of the cost −log p(x):", *lines, f"  The KL is {share:.1f} % of the ELBO."]
+
+
+def _error(error: float) -> str:
+    """A standard error behind its mean; a single image has none."""
+    return "" if math.isnan(error) else f" ± {error:.4f}"
 
 
 def _stepwise(model: npx.Model, split: Split, images: int, *, seed: int) -> Stepwise:

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from nextpixel.distributions.finite import Categorical, Finite
-from nextpixel.spec import centres
 
 FARTHEST = 1e30  # in scales: what is farther has no gradient, so that logarithms and their sums are still numbers
 SMALLEST = -80.0  # logarithm of a scale whose inverse is still a number
@@ -31,14 +30,23 @@ def log_prob(levels: Tensor, means: Tensor, log_scales: Tensor, count: int) -> T
     Returns:
         Nats, of the broadcast shape.
     """
-    half = 1 / (count - 1)
     log_scales = log_scales.clamp(SMALLEST, FARTHEST)
-    inverse = torch.exp(-log_scales)
-    distance = centres(levels.to(means.dtype), count) - means
-    below_upper = F.logsigmoid(((distance + half) * inverse).clamp(-FARTHEST, FARTHEST))
-    above_lower = F.logsigmoid(((half - distance) * inverse).clamp(-FARTHEST, FARTHEST))
-    inside = below_upper + above_lower + _log_one_minus_exp(math.log(2 * half) - log_scales)
+    places, inverse = _in_levels(means, log_scales, count)
+    distance = levels.to(means.dtype) - places
+    below_upper = F.logsigmoid(((distance + 0.5) * inverse).clamp(-FARTHEST, FARTHEST))
+    above_lower = F.logsigmoid(((0.5 - distance) * inverse).clamp(-FARTHEST, FARTHEST))
+    inside = below_upper + above_lower + _log_one_minus_exp(math.log(2 / (count - 1)) - log_scales)
     return torch.where(levels == 0, below_upper, torch.where(levels == count - 1, above_lower, inside))
+
+
+def _in_levels(means: Tensor, log_scales: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Where the means are among the levels 0 … L − 1, and the inverse of the scales, in levels.
+
+    There the edges between levels are numbers without rounding, the same for the levels on both sides: probabilities of
+    65,536 levels, each narrower than the digits of a float32 around 1 tell apart, still sum to one.
+    """
+    unit = (count - 1) / 2
+    return (means.clamp(-FARTHEST, FARTHEST) + 1) * unit, torch.exp(-log_scales) / unit
 
 
 def _log_one_minus_exp(log_width: Tensor) -> Tensor:
@@ -94,12 +102,11 @@ class LogisticMixture(Finite):
 
     def cumulative(self) -> Tensor:
         # That of a logistic is its value at the level's upper edge: no sum over levels, and no logarithms.
-        half, dtype = 1 / (self.levels - 1), self.means.dtype
-        edges = torch.linspace(half - 1, 1 - half, self.levels - 1, dtype=dtype, device=self.means.device)
+        edges = torch.arange(self.levels - 1, dtype=self.means.dtype, device=self.means.device) + 0.5
         edges = F.pad(edges, (0, 1), value=torch.inf)
-        inverse = torch.exp(-self.log_scales.clamp(SMALLEST, -SMALLEST)).unsqueeze(-1)
+        places, inverse = _in_levels(self.means, self.log_scales.clamp(SMALLEST, -SMALLEST), self.levels)
         # In place: fresh memory for (*batch_shape, K, L) numbers would take longer than the arithmetic.
-        below = (edges - self.means.unsqueeze(-1)).mul_(inverse).sigmoid_()
+        below = (edges - places.unsqueeze(-1)).mul_(inverse.unsqueeze(-1)).sigmoid_()
         return (self.log_weights.softmax(-1).unsqueeze(-2) @ below).squeeze(-2)
 
     def temper(self, temperature: float) -> Categorical:

@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nextpixel.autoregressive import Autoregressive, Backbone
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, plain
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
 from nextpixel.model import Model
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
@@ -87,6 +87,7 @@ def build(
     if context is not None and not isinstance(context, Context):
         raise BadInput(f"The context must be a Context such as ClassLabel(10), not {context!r}.")
     own, its = _settings(kind), _settings(meaning)
+    arguments = {key: plain(value) for key, value in arguments.items()}
     for key, value in arguments.items():
         if key not in own | its:
             raise BadInput(f"{name} has no setting {key!r}; it has {', '.join(own | its)}.")

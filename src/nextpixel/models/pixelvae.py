@@ -11,13 +11,13 @@ from torch.distributions import Independent, Normal, kl_divergence
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.errors import BadInput, one_of, whole
 from nextpixel.likelihoods import Likelihood
-from nextpixel.model import Model, check_count, evaluating
+from nextpixel.model import Model, evaluating
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
 from nextpixel.nn.context import Latent, Vector
 from nextpixel.nn.embedding import entry
 from nextpixel.nn.latent import Summary, Whitened
 from nextpixel.spec import ImageSpec
-from nextpixel.typing import PerImage
+from nextpixel.typing import Number, PerImage, Whole
 from nextpixel.unroll import draw, generators, noise
 
 NARROWEST, WIDEST = -8.0, 2.0  # logarithms of a posterior's standard deviation, beyond which it changes slowly
@@ -166,7 +166,7 @@ class PixelVAE(Model):
         """Nothing here starts from data."""
 
     def posterior(self, x: Tensor) -> "Independent[Normal]":
-        """q(z|x), the encoder's guess: a torch Distribution of vectors (z,) with batch shape (B,).
+        """q(z|x), the encoder's guess in evaluation mode: a torch Distribution of vectors (z,), batch shape (B,).
 
         Args:
             x: levels, shape (B, C, H, W).
@@ -174,10 +174,9 @@ class PixelVAE(Model):
         Raises:
             BadInput: images that the model is not about.
         """
-        self.spec.check(x)
-        return self._posterior(x.to(self.device))
+        return evaluating(self)._posterior(self.spec.check(x).to(self.device))
 
-    def elbo(self, x: Tensor, *, seed: int = 0, first: int = 0) -> Elbo:
+    def elbo(self, x: Tensor, *, seed: Whole = 0, first: Whole = 0) -> Elbo:
         """The evidence lower bound of log p(x), from one z an image.
 
         Args:
@@ -191,10 +190,10 @@ class PixelVAE(Model):
         Raises:
             BadInput: images that the model is not about.
         """
-        posterior = self.posterior(x)
-        return self._elbo(x.to(self.device), posterior, self._numbers(len(x), seed=seed, first=first))
+        posterior, x = self.posterior(x), self.spec.check(x).to(self.device)
+        return evaluating(self)._elbo(x, posterior, self._numbers(len(x), seed=seed, first=first))
 
-    def iw_bound(self, x: Tensor, *, samples: int = 64, seed: int = 0, first: int = 0) -> PerImage:
+    def iw_bound(self, x: Tensor, *, samples: Whole = 64, seed: Whole = 0, first: Whole = 0) -> PerImage:
         """The importance-weighted bound of log p(x) [4]: at least `elbo` in the mean, and tighter with more samples.
 
         Args:
@@ -208,13 +207,14 @@ class PixelVAE(Model):
         Raises:
             BadInput: images that the model is not about, or fewer than one sample.
         """
-        whole(samples, "samples", least=1)
-        posterior, x = self.posterior(x), x.to(self.device)
-        prior = Normal(0.0, 1.0)
+        samples = whole(samples, "samples", least=1)
+        posterior, x = self.posterior(x), self.spec.check(x).to(self.device)
+        decoder = evaluating(self.decoder)
+        prior, each = Normal(0.0, 1.0), posterior.base_dist
         weights = []
         for sample in range(samples):
             z = _moved(posterior, self._numbers(len(x), seed=seed, first=first, number=sample))
-            weights.append(self.decoder(x, z) + prior.log_prob(z).sum(1) - posterior.log_prob(z))
+            weights.append(decoder(x, z) + (prior.log_prob(z) - each.log_prob(z)).sum(1))
         return torch.stack(weights).logsumexp(0) - math.log(samples)
 
     def log_prob(self, x: Tensor, context: object = None) -> PerImage:
@@ -234,18 +234,18 @@ class PixelVAE(Model):
         raise BadInput("A pixelvae predicts pixels given z only: take decoder.predict(x, z), or elbo and iw_bound.")
 
     def sample(
-        self, count: int, context: object = None, *, seed: int = 0, temperature: float = 1.0, first: int = 0
+        self, count: Whole, context: object = None, *, seed: Whole = 0, temperature: Number = 1.0, first: Whole = 0
     ) -> Tensor:
         """Draw images: z from the prior, then pixels given z, whose temperature it is.
 
         Arguments, result and errors are those of `Autoregressive.sample`.
         """
         self._refuse(context)
-        check_count(count)
+        count = whole(count, "The number of samples", least=1)
         z = self._numbers(count, seed=seed, first=first)
         return self.decode(z, seed=seed, temperature=temperature, first=first)
 
-    def decode(self, z: Tensor, *, seed: int = 0, temperature: float = 1.0, first: int = 0) -> Tensor:
+    def decode(self, z: Tensor, *, seed: Whole = 0, temperature: Number = 1.0, first: Whole = 0) -> Tensor:
         """Draw an image for each latent vector.
 
         Args:
@@ -260,13 +260,13 @@ class PixelVAE(Model):
         """
         return self.decoder.sample(len(z), z, seed=seed, temperature=temperature, first=first)
 
-    def reconstruct(self, x: Tensor, *, seed: int = 0, temperature: float = 1.0, first: int = 0) -> Tensor:
+    def reconstruct(self, x: Tensor, *, seed: Whole = 0, temperature: Number = 1.0, first: Whole = 0) -> Tensor:
         """Draw each image anew from a z of its posterior; same shape as `x`."""
-        with evaluating(self), torch.no_grad():
+        with torch.no_grad():
             z = _moved(self.posterior(x), self._numbers(len(x), seed=seed, first=first))
         return self.decode(z, seed=seed, temperature=temperature, first=first)
 
-    def interpolate(self, x: Tensor, y: Tensor, steps: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
+    def interpolate(self, x: Tensor, y: Tensor, steps: Whole, *, seed: Whole = 0, temperature: Number = 1.0) -> Tensor:
         """Draw images on the way from each of `x` to that of `y`, all steps of a pair from the same noise.
 
         The way goes along a great circle, with a length that changes evenly, as vectors in between two of a Gaussian
@@ -283,10 +283,10 @@ class PixelVAE(Model):
         Raises:
             BadInput: images that the model is not about, of different number, or fewer than two steps.
         """
-        whole(steps, "steps", least=2)
+        steps = whole(steps, "steps", least=2)
         if len(x) != len(y):
             raise BadInput(f"There must be as many ends as beginnings, not {len(y)} for {len(x)}.")
-        with evaluating(self), torch.no_grad():
+        with torch.no_grad():
             z = _way(self.posterior(x).mean, self.posterior(y).mean, steps).flatten(0, 1)
         numbers = noise(self.spec, len(x), seed=seed).repeat_interleave(steps, 0).to(self.device)
         return self.decoder.unroll(draw(numbers, temperature), len(z), z).unflatten(0, (len(x), steps))
@@ -298,10 +298,10 @@ class PixelVAE(Model):
         context: object = None,
         *,
         z: Tensor | None = None,
-        rounds: int = 4,
-        seed: int = 0,
-        temperature: float = 1.0,
-        first: int = 0,
+        rounds: Whole = 4,
+        seed: Whole = 0,
+        temperature: Number = 1.0,
+        first: Whole = 0,
     ) -> Tensor:
         """Draw the unknown sub-pixels given z and the earlier ones; the known ones stay.
 
@@ -321,14 +321,14 @@ class PixelVAE(Model):
             BadInput: images, mask or z are not what the model is about.
         """
         self._refuse(context)
-        whole(rounds, "rounds", least=0)
+        rounds = whole(rounds, "rounds", least=0)
         settings = {"seed": seed, "temperature": temperature, "first": first}
         if z is not None:
             return self.decoder.complete(x, known, z, **settings)
         made = self.decoder.complete(x, known, self._numbers(len(x), seed=seed, first=first), **settings)
         for number in range(1, rounds + 1):
-            with evaluating(self), torch.no_grad():
-                z = _moved(self._posterior(made), self._numbers(len(x), seed=seed, first=first, number=number))
+            with torch.no_grad():
+                z = _moved(self.posterior(made), self._numbers(len(x), seed=seed, first=first, number=number))
             made = self.decoder.complete(x, known, z, **settings)
         return made
 
@@ -344,11 +344,12 @@ class PixelVAE(Model):
         kl = kl_divergence(posterior.base_dist, Normal(0.0, 1.0)).sum(1)
         return Elbo(self.decoder(x, _moved(posterior, numbers)), kl)
 
-    def _numbers(self, count: int, *, seed: int, first: int = 0, number: int = 0) -> Tensor:
+    def _numbers(self, count: int, *, seed: Whole, first: Whole = 0, number: int = 0) -> Tensor:
         """Standard normal numbers (B, z), each image's its own; independent of the noise of its pixels."""
         each = generators(count, seed=seed, first=first, stream=1 + number)
-        vectors = np.stack([generator.standard_normal(self.latent) for generator in each])
-        return torch.from_numpy(vectors).to(next(self.parameters()))
+        vectors = np.array([generator.standard_normal(self.latent) for generator in each]).reshape(-1, self.latent)
+        weight = next(self.parameters())
+        return torch.from_numpy(vectors).to(weight.device, torch.promote_types(weight.dtype, torch.float32))
 
     def _refuse(self, context: object) -> None:
         if context is not None:

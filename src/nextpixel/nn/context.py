@@ -3,16 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, plain, whole
 from nextpixel.nn.embedding import Named
 from nextpixel.nn.latent import SpreadOut
-from nextpixel.spec import ImageSpec
+from nextpixel.spec import ImageSpec, within
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class ClassLabel(Context):
         if value is None:
             raise BadInput(f"This model needs a class label in [0, {self.classes}) for each image; none was given.")
         try:
-            labels = torch.as_tensor(value)
+            labels = torch.as_tensor(plain(value))
         except (TypeError, ValueError, RuntimeError) as error:
             raise BadInput(f"Class labels must be integers in [0, {self.classes}), not {value!r}.") from error
         if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
@@ -101,13 +102,10 @@ class ClassLabel(Context):
             labels = labels.expand(batch)
         if labels.shape != (batch,):
             raise BadInput(f"Class labels must have shape ({batch},), one for each image, not {tuple(labels.shape)}.")
-        outside = labels[(labels < 0) | (labels >= self.classes)]
-        if outside.numel():
-            raise BadInput(f"Class labels must be in [0, {self.classes}); one is {int(outside[0])}.")
-        return labels.long()
+        return within(labels, self.classes, "Class labels must be").long()
 
     def encoder(self, spec: ImageSpec) -> nn.Module:
-        return _Fixed(lambda value, like: F.one_hot(value.to(like.device), self.classes)[:, :, None, None].to(like))
+        return _Fixed(partial(F.one_hot, num_classes=self.classes))
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ class Vector(Context):
         return _vectors(value, batch, self.size)
 
     def encoder(self, spec: ImageSpec) -> nn.Module:
-        return _Fixed(lambda value, like: value.to(like)[:, :, None, None])
+        return _Fixed(nn.Identity())
 
 
 @dataclass(frozen=True)
@@ -223,7 +221,7 @@ class Map(Context):
 
     def encoder(self, spec: ImageSpec) -> nn.Module:
         if self.levels is None:
-            return _Fixed(lambda value, like: _enlarged(value.to(like), spec))
+            return _Fixed(partial(_enlarged, spec=spec))
         return _Codes(Named(self.size, self.levels), spec)
 
 
@@ -296,18 +294,19 @@ class _Fixed(nn.Module):
     """An encoder without weights.
 
     Args:
-        encode: from values and a tensor, whose dtype and device the map shall have, to the map.
+        encode: from values to vectors or maps, in any dtype and on any device; no lambda, so that it can be pickled.
     """
 
     _unit: Tensor
 
-    def __init__(self, encode: Callable[[Any, Tensor], Tensor]) -> None:
+    def __init__(self, encode: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.encode = encode
         self.register_buffer("_unit", torch.ones(()), persistent=False)  # has the dtype and device of the weights
 
     def forward(self, value: Any) -> Tensor:
-        return self.encode(value, self._unit)
+        maps = self.encode(value).to(self._unit)
+        return maps if maps.ndim == 4 else maps[:, :, None, None]
 
 
 class _Codes(nn.Module):
@@ -341,8 +340,7 @@ def _enlarged(maps: Tensor, spec: ImageSpec) -> Tensor:
 
 
 def _check_size(context: Context, name: str, value: object, *, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise BadInput(f"{type(context).__name__}: {name} must be a whole number of at least {least}, not {value!r}.")
+    object.__setattr__(context, name, whole(value, f"{type(context).__name__}: {name}", least=least))
 
 
 def _vectors(value: object, batch: int, size: int) -> Tensor:
@@ -359,10 +357,7 @@ def _codes(value: object, levels: int) -> Tensor:
     if not isinstance(value, Tensor) or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
         kind = str(value.dtype).removeprefix("torch.") if isinstance(value, Tensor) else type(value).__name__
         raise BadInput(f"This model needs {wanted}, as a tensor of integers, not {kind}.")
-    outside = value[(value < 0) | (value >= levels)]
-    if outside.numel():
-        raise BadInput(f"The codes of the maps must be in [0, {levels}); one is {int(outside[0])}.")
-    return value.long()
+    return within(value, levels, "The codes of the maps must be").long()
 
 
 def _numbers(value: object, wanted: str) -> Tensor:

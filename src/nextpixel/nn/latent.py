@@ -150,10 +150,12 @@ class Whitened(nn.Module):
         if self.training:
             self._see(x.detach())
         least = LEAST * self.covariance.diagonal().mean() + 1e-6  # vectors that are all alike have no variance
-        root = torch.linalg.cholesky(self.covariance + least * torch.eye(len(self.mean)).to(self.mean))
+        # In the dtype of x, which is float32 at least: no root is taken of less.
+        root = torch.linalg.cholesky(self.covariance + least * torch.eye(len(self.mean)).to(x))
         return torch.linalg.solve_triangular(root, (x - self.mean).T, upper=False).T
 
     def _see(self, x: Tensor) -> None:
+        x = x.to(self.mean)
         self.mean.lerp_(x.mean(0), MOMENTUM)
         off = x - self.mean
         self.covariance.lerp_((off.unsqueeze(2) * off.unsqueeze(1)).mean(0), MOMENTUM)  # no product in bfloat16

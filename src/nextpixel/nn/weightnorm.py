@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+STILL = 1e-3  # of a layer's largest output: a deviation below is that of a feature that does not vary
+
 
 class WeightNorm(nn.Module, ABC):
     """A convolution whose kernels are directions v, each with a length g of its own: w = g · v / ‖v‖.
@@ -41,7 +43,7 @@ def initialising(network: nn.Module) -> Generator[None]:
     """While this lasts, a forward pass gives each weight-normed layer the length and bias that suit what it gets.
 
     Each output then has mean 0 and the layer's own standard deviation over the batch; layers behind it already get the
-    output so normalised. To be used once, on fresh weights, without gradients.
+    output so normalised. Features that do not vary keep their length. To be used once, on fresh weights.
     """
     hooks = [
         layer.register_forward_hook(_normalise_output) for layer in network.modules() if isinstance(layer, WeightNorm)
@@ -55,7 +57,9 @@ def initialising(network: nn.Module) -> Generator[None]:
 
 def _normalise_output(layer: WeightNorm, inputs: Any, output: Tensor) -> Tensor:
     deviation, mean = torch.std_mean(output, (0, 2, 3), correction=0)
-    factor = layer.scale / (deviation**2 + 1e-10).sqrt()
+    # On small or plain images some features hardly vary: what little there is, or rounding, is not to be amplified.
+    varies = deviation > max(STILL, 4 * torch.finfo(output.dtype).eps) * output.abs().max()
+    factor = torch.where(varies, layer.scale / (deviation**2 + 1e-10).sqrt(), 1)
     layer.length.mul_(factor)
     layer.bias.sub_(mean).mul_(factor)
     return (output - mean[:, None, None]) * factor[:, None, None]
