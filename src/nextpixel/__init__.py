@@ -1,14 +1,22 @@
-"""Deep autoregressive image models: exact likelihoods, samples, completions."""
+"""Deep autoregressive image models: exact likelihoods, samples, completions.
 
-from nextpixel.autoregressive import Autoregressive, Backbone
-from nextpixel.checkpoint import load, save
-from nextpixel.errors import BadInput
-from nextpixel.evaluate import bits_per_dim
-from nextpixel.model import Model
-from nextpixel.models import MODELS, build
-from nextpixel.models.pixelvae import PixelVAE
-from nextpixel.nn.context import Both, ClassLabel, Latent, Map, Vector
-from nextpixel.spec import ImageSpec
+Names, and the modules below, are loaded at their first use, so that what needs no torch does not wait for it.
+"""
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nextpixel.autoregressive import Autoregressive, Backbone
+    from nextpixel.checkpoint import load, save
+    from nextpixel.errors import BadInput
+    from nextpixel.evaluate import bits_per_dim
+    from nextpixel.model import Model
+    from nextpixel.models import MODELS, build
+    from nextpixel.models.pixelvae import PixelVAE
+    from nextpixel.nn.context import Both, ClassLabel, Latent, Map, Vector
+    from nextpixel.spec import ImageSpec
 
 __version__ = "0.1.0"
 
@@ -30,3 +38,29 @@ __all__ = [
     "load",
     "save",
 ]
+
+_NAMES = {
+    "autoregressive": "Autoregressive Backbone",
+    "checkpoint": "load save",
+    "errors": "BadInput",
+    "evaluate": "bits_per_dim",
+    "model": "Model",
+    "models": "MODELS build",
+    "models.pixelvae": "PixelVAE",
+    "nn.context": "Both ClassLabel Latent Map Vector",
+    "spec": "ImageSpec",
+}
+_HOMES = {name: f"nextpixel.{module}" for module, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        globals()[name] = value = getattr(importlib.import_module(_HOMES[name]), name)
+        return value
+    if not name.startswith("_") and importlib.util.find_spec(f"nextpixel.{name}") is not None:
+        return importlib.import_module(f"nextpixel.{name}")
+    raise AttributeError(f"module 'nextpixel' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,12 +10,12 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import torch
-import yaml
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
 import nextpixel as npx
+from nextpixel.cli.recipes import check_data, read
 from nextpixel.data import DataSet, open_data
 from nextpixel.errors import BadInput
 from nextpixel.nn.context import Context
@@ -209,8 +209,7 @@ def _config(model: Path) -> dict[str, Any]:
     path = (model if model.is_dir() else model.parent) / "config.yaml"
     if not path.is_file():
         return {}
-    try:
-        found = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is not YAML.") from error
-    return found if isinstance(found, dict) and isinstance(found.get("data", {}), dict) else {}
+    recipe = read(path)
+    if recipe["data"]:
+        check_data(recipe["data"], path)
+    return recipe

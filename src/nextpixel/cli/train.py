@@ -5,17 +5,16 @@ Constructors are the schema: a recipe's `model` has the arguments of the model's
 """
 
 import difflib
-import re
-from argparse import ArgumentError, RawDescriptionHelpFormatter
+from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Literal
 
 import torch
-import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 import nextpixel as npx
 from nextpixel.cli.common import device
+from nextpixel.cli.recipes import SECTIONS, Parser, override, parse, read
 from nextpixel.data import open_data
 from nextpixel.errors import BadInput
 from nextpixel.likelihoods import LIKELIHOODS, Categorical
@@ -24,21 +23,12 @@ from nextpixel.pairing import context_of
 from nextpixel.training.loop import train
 from nextpixel.training.settings import Training
 
-SECTIONS = ("model", "data", "training")
 EXAMPLES = """examples:
   nextpixel train recipes/digits.yaml
   nextpixel train recipes/mnist-binary.yaml --out runs/small --model.filters 32 --training.max_minutes 10
   nextpixel train runs/digits --resume --training.epochs 40
   nextpixel train recipes/digits.yaml --help    (with the settings of that recipe's model)
 """
-
-KINDS = {
-    "<class 'int'>": "a whole number",
-    "<class 'float'>": "a number",
-    "<class 'bool'>": "true or false",
-    "<class 'str'>": "a text",
-    "<class 'NoneType'>": "null",
-}
 
 
 def main(arguments: list[str]) -> None:
@@ -70,11 +60,6 @@ def main(arguments: list[str]) -> None:
     print(f"The run is in {out}; its best model is {out / 'model.safetensors'}.")
 
 
-class _Parser(ArgumentParser):
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise ArgumentError(None, message)
-
-
 class _Format(RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Keeps the lines of the examples."""
 
@@ -84,7 +69,7 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
     if name not in npx.MODELS:
         close = difflib.get_close_matches(str(name), npx.MODELS, n=1)
         raise BadInput(f"There is no model {name!r}; there is {close[0] if close else ', '.join(npx.MODELS)}.")
-    parser = _Parser(
+    parser = Parser(
         prog="nextpixel train",
         usage="nextpixel train RECIPE [options]",
         description="Train a model from a recipe, or go on with a run.",
@@ -118,82 +103,18 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
 def _settings(source: Path, arguments: list[str]) -> Namespace:
     """The recipe with the overrides of the command line."""
     wants_help = "-h" in arguments or "--help" in arguments
-    recipe = _read(source / "config.yaml" if source.is_dir() else source)
-    name = _override(arguments, "--model.name") or recipe["model"].get("name")
+    recipe = read(source / "config.yaml" if source.is_dir() else source)
+    name = override(arguments, "--model.name") or recipe["model"].get("name")
     if name is None:
         raise BadInput(f"{source} does not say model.name; there is {', '.join(npx.MODELS)}.")
-    likelihood = _override(arguments, "--model.likelihood") or recipe["model"].get("likelihood", "categorical")
+    likelihood = override(arguments, "--model.likelihood") or recipe["model"].get("likelihood", "categorical")
     parser = _parser(name, likelihood)
     if wants_help:
         parser.print_help()
         raise SystemExit(0)
-    try:
-        settings = parser.parse_object({**recipe, "recipe": str(source)})
-        settings = parser.parse_args(arguments, namespace=settings)
-    except ArgumentError as error:
-        raise BadInput(_sentence(error.message, parser)) from error
+    settings = parse(parser, {**recipe, "recipe": str(source)}, arguments)
     if settings.data_root is not None:
         settings.data.root = settings.data_root
     if settings.seed is not None:
         settings.training.seed = settings.seed
     return settings
-
-
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """The three sections of a recipe."""
-    if not path.is_file():
-        raise BadInput(f"There is no recipe {path}.")
-    try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        raise BadInput(f"{path} is not YAML{'' if line is None else f', see line {line + 1}'}.") from error
-    if not isinstance(recipe, dict):
-        raise BadInput(f"{path} is not a recipe: it has no sections {', '.join(SECTIONS)}.")
-    for name, section in recipe.items():
-        if name not in SECTIONS:
-            raise BadInput(f"{path} has a section {name!r}; a recipe has {', '.join(SECTIONS)}.")
-        if not isinstance(section, dict | None):
-            raise BadInput(f"The section {name} of {path} must have settings, not {section!r}.")
-    return {name: recipe.get(name) or {} for name in SECTIONS}
-
-
-def _override(arguments: list[str], option: str) -> str | None:
-    """What the command line says after an option that must be known before the parser is made."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if argument == option:
-            return following
-        if argument.startswith(f"{option}="):
-            return argument.partition("=")[2]
-    return None
-
-
-def _sentence(message: str, parser: ArgumentParser) -> str:
-    """Say in one sentence what jsonargparse says in several lines."""
-    text = " ".join(message.split())
-    if wrong := re.match(r'Parser key "([\w.]+)".*(?:Got value|Given value): (.*)', text):
-        kinds = (str(kind) for kind in re.findall(r"Expected (?:an? )?(.+?)(?: -|\. Got| Given|$)", text))
-        wanted = dict.fromkeys(_called(kind) for kind in kinds)
-        return f"{wrong[1]} must be {' or '.join(wanted)}, not {wrong[2]}."
-    if unknown := re.match(r"Group '(\w+)' does not accept option '([\w.-]+)'", text):
-        return f"There is no setting {unknown[1]}.{unknown[2]}{_hint(f'{unknown[1]}.{unknown[2]}', parser)}"
-    if unknown := re.match(r"unrecognized arguments: --([\w.-]+)", text):
-        return f"There is no setting {unknown[1]}{_hint(unknown[1], parser)}"
-    if missing := re.match(r"the following arguments are required: (.*)", text):
-        return f"The recipe does not say {missing[1]}."
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}; see nextpixel train --help."
-
-
-def _called(kind: str) -> str:
-    """How jsonargparse's name of a type is called in a sentence."""
-    if choices := re.fullmatch(r"typing\.Literal\[(.*)\]", kind):
-        return "one of " + choices[1].replace("'", "")
-    return KINDS.get(kind, f"a {kind}")
-
-
-def _hint(unknown: str, parser: ArgumentParser) -> str:
-    known = [key for key in parser.get_defaults().keys() if "." in key]  # noqa: SIM118 (not a dict)
-    close = [key for key in known if key.endswith(f".{unknown}")] or difflib.get_close_matches(
-        unknown, known, cutoff=0.8
-    )
-    return f"; did you mean {close[0]}?" if close else "."
