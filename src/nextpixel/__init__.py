@@ -39,24 +39,14 @@ __all__ = [
     "save",
 ]
 
-_NAMES = {
-    "autoregressive": "Autoregressive Backbone",
-    "checkpoint": "load save",
-    "errors": "BadInput",
-    "evaluate": "bits_per_dim",
-    "model": "Model",
-    "models": "MODELS build",
-    "models.pixelvae": "PixelVAE",
-    "nn.context": "Both ClassLabel Latent Map Vector",
-    "spec": "ImageSpec",
-}
-_HOMES = {name: f"nextpixel.{module}" for module, names in _NAMES.items() for name in names.split()}
+_MODULES = "errors spec nn.context model autoregressive models models.pixelvae checkpoint evaluate"
 
 
 def __getattr__(name: str) -> object:
-    if name in _HOMES:
-        globals()[name] = value = getattr(importlib.import_module(_HOMES[name]), name)
-        return value
+    for module in _MODULES.split() if name in __all__ else ():
+        found = vars(importlib.import_module(f"nextpixel.{module}"))
+        if name in found:
+            return found[name]
     if not name.startswith("_") and importlib.util.find_spec(f"nextpixel.{name}") is not None:
         return importlib.import_module(f"nextpixel.{name}")
     raise AttributeError(f"module 'nextpixel' has no attribute {name!r}")

@@ -1,17 +1,31 @@
 """`nextpixel evaluate`: the likelihood of a data set's images."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 import nextpixel as npx
 from nextpixel.checks import stepwise_log_prob
-from nextpixel.cli.common import BATCH, Parser, check_spec, data_of, device, exact, pieces, whole, with_bar
+from nextpixel.cli.common import (
+    BATCH,
+    Parser,
+    check_spec,
+    data_of,
+    device,
+    exact,
+    pieces,
+    place,
+    whole,
+    with_bar,
+    write_arrays,
+)
 from nextpixel.data import Split
 from nextpixel.evaluate import Bounds, Evaluation, evaluate, evaluate_bounds
 from nextpixel.pairing import given
@@ -68,9 +82,11 @@ def main(arguments: list[str]) -> int:
         metavar="K",
         help=f"of z, for a pixelvae's importance-weighted bound; 0 leaves it out (default: {SAMPLES})",
     )
+    parser.add_argument("--per-image", metavar="FILE", help="write the nats and bits of each image, .csv or .npz")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
 
+    table = None if options.per_image is None else place(options.per_image, ".csv", ".npz")
     model = npx.load(options.model, device=device(options.device))
     data = data_of(options.model, options)
     check_spec(model, data.spec, what=data.name)
@@ -86,10 +102,16 @@ def main(arguments: list[str]) -> int:
         result = evaluate(model, split, **settings)
     seconds = time.monotonic() - began
     stepwise = _stepwise(model, split, options.images or SLOW_IMAGES, seed=options.seed) if options.slow else None
+    if table is not None:
+        write_arrays(table, **_columns(result, split, model.spec))
     if options.json:
         about = {"model": str(options.model), "data": data.name, "split": options.split}
         slow = {} if stepwise is None else {"stepwise": asdict(stepwise)}
-        json.dump({**about, **asdict(result), "seconds": round(seconds, 2), **slow}, sys.stdout, indent=2)
+        json.dump(
+            {**about, **asdict(result, dict_factory=_figures), "seconds": round(seconds, 2), **slow},
+            sys.stdout,
+            indent=2,
+        )
         print()
     else:
         images = (result.elbo if isinstance(result, Bounds) else result).images
@@ -102,6 +124,23 @@ def main(arguments: list[str]) -> int:
 
 def _watch(work: Sequence[int]) -> Iterable[int]:
     return with_bar(work, "evaluating")
+
+
+def _figures(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dictionary of what was measured, without the single images."""
+    return {name: value for name, value in items if name != "each"}
+
+
+def _columns(result: Evaluation | Bounds, split: Split, spec: npx.ImageSpec) -> dict[str, np.ndarray | None]:
+    """What was measured of each image: costs like −log p(x)."""
+    parts = vars(result).items()
+    named = {"": result} if isinstance(result, Evaluation) else {f"{name}_": part for name, part in parts}
+        {"": result} if isinstance(result, Evaluation) else {f"{name}_": part for name, part in vars(result).items()}
+    )
+    nats = {f"{name}nats": part.each.numpy() for name, part in named.items() if isinstance(part, Evaluation)}
+    bits = {name.replace("nats", "bits_per_dim"): each / (spec.subpixels * math.log(2)) for name, each in nats.items()}
+    index = np.arange(len(next(iter(nats.values()))))
+    return {"index": index, "label": None if split.labels is None else split.labels[index], **nats, **bits}
 
 
 def _lines(result: Evaluation | Bounds) -> list[str]:

@@ -6,14 +6,17 @@ Constructors are the schema: a recipe's `model` has the arguments of the model's
 
 import difflib
 from argparse import RawDescriptionHelpFormatter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import torch
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 import nextpixel as npx
-from nextpixel.cli.common import device
+from nextpixel.cli.common import afford, device, require
 from nextpixel.cli.recipes import SECTIONS, Parser, override, parse, read
 from nextpixel.data import open_data
 from nextpixel.errors import BadInput
@@ -23,6 +26,8 @@ from nextpixel.pairing import context_of
 from nextpixel.training.loop import train
 from nextpixel.training.settings import Training
 
+LOWER = "model.filters, model.kernel or how many layers model has"
+MOST_TENSORS = 2**14
 EXAMPLES = """examples:
   nextpixel train recipes/digits.yaml
   nextpixel train recipes/mnist-binary.yaml --out runs/small --model.filters 32 --training.max_minutes 10
@@ -50,14 +55,38 @@ def main(arguments: list[str]) -> None:
     chosen, training = settings.model.as_dict(), Training(**settings.training.as_dict())
     where = device(settings.device)
     data = open_data(**settings.data.as_dict())
+    context = context_of(chosen.pop("context"), data)
+    make = partial(npx.build, chosen.pop("name"), data.spec, chosen.pop("likelihood"), context, **chosen)
+    _count(make)
+    afford(training.samples, data.spec, [out / "a.png"], lower="training.samples")
     torch.manual_seed(training.seed)  # the first weights
-    model = npx.build(
-        chosen.pop("name"), data.spec, chosen.pop("likelihood"), context_of(chosen.pop("context"), data), **chosen
-    )
+    model = make()
     config = {name: settings[name].as_dict() for name in SECTIONS}
     config["training"]["betas"] = list(training.betas)  # YAML has no tuples
     train(model, data, out=out, settings=training, resume=settings.resume, config=config, device=where.type)
     print(f"The run is in {out}; its best model is {out / 'model.safetensors'}.")
+
+
+def _count(make: Callable[[], npx.Model]) -> None:
+    """Refuse a model that memory cannot hold: it is made without memory, and counted as it grows."""
+    weights, tensors = 0, 0
+
+    def count(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter | None) -> None:
+        nonlocal weights, tensors
+        if parameter is not None:
+            weights, tensors = weights + parameter.numel(), tensors + 1
+        require(16 * weights, f"{weights:,} weights of a model, their gradients and moments", LOWER)  # all in float32
+        if tensors > MOST_TENSORS:
+            raise BadInput(f"The model would have more than {MOST_TENSORS:,} tensors of weights; lower {LOWER}.")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        with torch.device("meta"):
+            make()
+    except RuntimeError as error:  # more than torch can think of
+        raise BadInput(f"The weights of the model cannot even be counted; lower {LOWER}.") from error
+    finally:
+        hook.remove()
 
 
 class _Format(RawDescriptionHelpFormatter, DefaultHelpFormatter):
