@@ -135,8 +135,6 @@ def _columns(result: Evaluation | Bounds, split: Split, spec: npx.ImageSpec) -> 
     """What was measured of each image: costs like −log p(x)."""
     parts = vars(result).items()
     named = {"": result} if isinstance(result, Evaluation) else {f"{name}_": part for name, part in parts}
-        {"": result} if isinstance(result, Evaluation) else {f"{name}_": part for name, part in vars(result).items()}
-    )
     nats = {f"{name}nats": part.each.numpy() for name, part in named.items() if isinstance(part, Evaluation)}
     bits = {name.replace("nats", "bits_per_dim"): each / (spec.subpixels * math.log(2)) for name, each in nats.items()}
     index = np.arange(len(next(iter(nats.values()))))

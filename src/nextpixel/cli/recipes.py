@@ -20,7 +20,7 @@ from nextpixel.errors import BadInput
 
 SECTIONS = ("model", "data", "training")
 MOST_BYTES = 2**18  # of a file; the reader of YAML takes a second for so many
-MOST_OF_A_MODEL = 2**20  # filters, blocks and the like: beyond it, to name the layers takes all memory
+MOST_OF_A_MODEL = 2**16  # filters, blocks and the like: a layer of more has more weights than memory
 
 KINDS = {
     "<class 'int'>": "a whole number",

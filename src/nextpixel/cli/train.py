@@ -27,7 +27,7 @@ from nextpixel.training.loop import train
 from nextpixel.training.settings import Training
 
 LOWER = "model.filters, model.kernel or how many layers model has"
-MOST_TENSORS = 2**14
+MOST_TENSORS = 2**13
 EXAMPLES = """examples:
   nextpixel train recipes/digits.yaml
   nextpixel train recipes/mnist-binary.yaml --out runs/small --model.filters 32 --training.max_minutes 10
