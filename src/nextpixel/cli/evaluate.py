@@ -15,6 +15,7 @@ import nextpixel as npx
 from nextpixel.checks import stepwise_log_prob
 from nextpixel.cli.common import (
     BATCH,
+    SEED,
     Parser,
     check_spec,
     data_of,
@@ -74,7 +75,7 @@ def main(arguments: list[str]) -> int:
         help="predict the first images (N, or 16) once more, sub-pixel by sub-pixel, and compare: a leak check",
     )
     parser.add_argument(
-        "--seed", type=whole(0), default=0, help="of images that are drawn: the train split's, if binarised"
+        "--seed", type=whole(0, SEED), default=0, help="of images that are drawn: the train split's, if binarised"
     )
     parser.add_argument(
         "--samples",

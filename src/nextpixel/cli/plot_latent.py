@@ -10,7 +10,7 @@ from torch import Tensor
 
 import nextpixel as npx
 from nextpixel import pictures
-from nextpixel.cli.common import Parser, check_spec, data_of, device, pieces, place, whole, with_bar
+from nextpixel.cli.common import Parser, afford, check_spec, data_of, device, pieces, place, whole, with_bar
 
 ROWS, COLUMNS = 12, 6  # of `latents`
 
@@ -53,6 +53,7 @@ def interpolations(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     model, out = _model(options), place(options.out, ".png")
     given = _given(model, options, 2 * options.pairs)
+    afford(options.pairs * (options.steps + 2), model.spec, [out], lower="--steps or --pairs")
     x, y = given[::2], given[1::2]
     drawn = model.interpolate(x, y, options.steps, seed=options.seed, temperature=options.temperature).cpu()
     rows = torch.cat([x.unsqueeze(1), drawn, y.unsqueeze(1)], 1)

@@ -24,9 +24,10 @@ def data_root(root: str | Path | None) -> Path | None:
     named = root if root is not None else os.environ.get(ROOT_VARIABLE) or None
     if named is None:
         return None
-    if not Path(named).expanduser().is_dir():
+    path = Path(os.path.expanduser(named))  # noqa: PTH111 (Path's raises where there is no such user)
+    if not path.is_dir():
         raise BadInput(f"The data root {named} is not a folder.")
-    return Path(named).expanduser()
+    return path
 
 
 def cache_folder() -> Path:
@@ -80,7 +81,7 @@ def fetch(file: str, *, folder: str, sha256: str, mirrors: Sequence[str]) -> Pat
                 bar: Any = _Bar(progress, file)  # pooch takes any such bar, and says that it is a boolean
                 downloader: Any = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16)
                 found = pooch.retrieve(mirror + file, f"sha256:{sha256}", file, place, downloader=downloader)
-            return Path(found)
+            return path
         except requests.RequestException as error:
             reasons.append(f"{mirror} {_reason(error)}")
         except OSError as error:
