@@ -81,7 +81,7 @@ def fetch(file: str, *, folder: str, sha256: str, mirrors: Sequence[str]) -> Pat
                 bar: Any = _Bar(progress, file)  # pooch takes any such bar, and says that it is a boolean
                 downloader: Any = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16)
                 found = pooch.retrieve(mirror + file, f"sha256:{sha256}", file, place, downloader=downloader)
-            return path
+            return Path(found)
         except requests.RequestException as error:
             reasons.append(f"{mirror} {_reason(error)}")
         except OSError as error:
