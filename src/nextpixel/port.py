@@ -150,6 +150,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251 (runs nothing but these)
     except (*_DAMAGE, RuntimeError, struct.error, safetensors.SafetensorError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0].rstrip(".:") if str(error) else "it is cut"
+        if isinstance(error, pickle.UnpicklingError):  # torch's reason is a way to run it all the same
+            reason = "it holds something else, which could run any code, or is damaged"
         raise BadInput(f"{path} is not a state dict of tensors alone: {reason}.") from error
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(state[name], Tensor) for name in state

@@ -42,6 +42,9 @@ LINES: list[tuple[str, str]] = [
     ("evaluate RUN --images 1e3", "is not a whole number"),
     ("evaluate RUN --per-image a.txt", "must end in .csv or .npz, not a.txt."),
     ("evaluate RUN --per-image nowhere/a.csv", "There is no folder nowhere"),
+    ("evaluate RUN --data FIFO", "There is no file or folder"),
+    ("data show FIFO", "There is no file or folder"),
+    ("data convert FIFO -o a.npz", "There is no file"),
     ("evaluate RUN --data ~nouser", "There is no file or folder ~nouser."),
     ("evaluate RUN --data mnist --data-root ~nouser", "~nouser"),
     (f"evaluate RUN --data {LONG}", "cannot be used: File name too long."),
@@ -99,6 +102,7 @@ def test_hostile_weights(kind: str, suffix: str, refused: Callable[..., Any], tm
     path = tmp_path / f"weights.{suffix}"
     path.write_bytes(PICKLES[kind])
     said = refused("import", "pixelcnnpp", path, "-o", "m.safetensors")
+    assert "weights_only" not in said  # torch's hint is how to run the pickle
     assert "is not a state dict of tensors alone" in said or "not the state dict of a model" in said
 
 

@@ -163,6 +163,7 @@ def test_options_that_cannot_be_used(
         *[("training.optimizer", value, "must be one of") for value in ("1", "[adam]", "Adam")],
         *[("data.name", value, "must be") for value in ("5", "true", '""', "[digits]")],
         *[("training.epochs", value, "must be at most") for value in ("9223372036854775808", "-99999999999999999999")],
+        *[("training.validate_every", value, "must be at most") for value in ("1e19", "1e308")],
         *[("model.filters", value, "must be at most 65536") for value in ("65537", "1000000000")],
     ],
 )

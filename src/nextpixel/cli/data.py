@@ -9,6 +9,7 @@ from nextpixel import pictures
 from nextpixel.cli.common import Parser, place, whole
 from nextpixel.data import CATALOGUE, Split, open_data
 from nextpixel.data.readers.pickled import convert_pickle
+from nextpixel.errors import BadInput
 
 MOST_CLASSES = 20  # rows of a picture
 _PAPER, _INK = "white", "black"
@@ -103,6 +104,8 @@ def _convert(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     out = place(options.out, ".npz")
+    if not options.file.is_file():
+        raise BadInput(f"There is no file {options.file}.")
     for name, array in convert_pickle(options.file, out).items():
         print(f"{name}: {array.dtype} values of shape {array.shape}")
     print(out)

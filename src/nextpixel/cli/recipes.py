@@ -83,7 +83,7 @@ def parse(parser: ArgumentParser, recipe: Mapping[str, Any], arguments: Sequence
                 raise BadInput(
                     f"{name} must be {'a finite number' if part else 'left out or not empty'}, not {part!r}."
                 )
-            if isinstance(part, int) and not -most <= part <= most:
+            if isinstance(part, int | float) and not -most <= part <= most:
                 raise BadInput(f"{name} must be at most {most}, not {part}.")
     return settings
 
