@@ -56,6 +56,8 @@ KINDS: dict[str, tuple[str, Draw]] = {
     "16 bits": ("png", grey(0, 65535, "uint16")),
     "16 bits of 0 and 1": ("png", grey(0, 1, "uint16")),
     "16 bits TIFF": ("tiff", grey(0, 4095, "uint16")),
+    "16 bits of bright greys": ("png", grey(1000, 60000, "uint16")),
+    "floats below one": ("tiff", lambda mask: Image.fromarray(np.where(mask, 0.8, 0.2).astype("float32"))),
     "floats": ("tiff", grey(0, 1, "float32")),
     "palette": ("png", palette),
     "GIF": ("gif", grey(0, 255)),

@@ -163,10 +163,13 @@ except AttributeError as error:
 HOOK = """
 import os, signal, sys
 class Interrupt:
+    def __del__(self):  # where Python would print what is raised, and go on
+        os.kill(os.getpid(), signal.SIGINT)
+class Finder:
     def find_spec(self, name, *rest):
         if name == {module!r}:
-            os.kill(os.getpid(), signal.SIGINT)
-sys.meta_path.insert(0, Interrupt())
+            Interrupt()
+sys.meta_path.insert(0, Finder())
 from nextpixel.cli import main
 sys.exit(main(["sample", "nowhere"]))
 """
