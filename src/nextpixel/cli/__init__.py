@@ -79,11 +79,10 @@ def _run(arguments: list[str]) -> int:
 
             print(f"nextpixel {__version__}")
         case [verb, *rest] if verb in VERBS:
+            module = f"{verb}_" if keyword.iskeyword(verb) else verb
             with _interruptible():
-                module = importlib.import_module(
-                    f"nextpixel.cli.{verb}_" if keyword.iskeyword(verb) else f"nextpixel.cli.{verb}"
-                )
-            return module.main(rest) or 0
+                command = importlib.import_module(f"nextpixel.cli.{module}")
+            return command.main(rest) or 0
         case [verb, *_]:
             import difflib
 
@@ -96,17 +95,15 @@ def _run(arguments: list[str]) -> int:
 @contextmanager
 def _interruptible() -> Generator[None]:
     """End at once if interrupted: libraries that are being imported catch a KeyboardInterrupt or print it."""
-    own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if (
-        not own or threading.current_thread() is not threading.main_thread()
-    ):  # ignored by our parent, or not ours to set
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else our parent's, such as ignored
+    if ours and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+    else:
         yield
-        return
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

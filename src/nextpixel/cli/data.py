@@ -104,8 +104,8 @@ def _convert(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     out = place(options.out, ".npz")
-    if not options.file.is_file():
-        raise BadInput(f"There is no file {options.file}.")
+    if options.file.exists() and not options.file.is_file():  # a pipe would be waited for
+        raise BadInput(f"{options.file} is not a file.")
     for name, array in convert_pickle(options.file, out).items():
         print(f"{name}: {array.dtype} values of shape {array.shape}")
     print(out)
