@@ -1,16 +1,24 @@
-"""Deep autoregressive image models: exact likelihoods, samples, completions."""
+"""Deep autoregressive image models: exact likelihoods, samples, completions.
 
-from nextpixel.autoregressive import Autoregressive, Backbone
-from nextpixel.checkpoint import load, save
-from nextpixel.checks import check
-from nextpixel.errors import BadInput
-from nextpixel.evaluate import bits_per_dim
-from nextpixel.model import Model
-from nextpixel.models import MODELS, build
-from nextpixel.models.network import Network
-from nextpixel.models.pixelvae import PixelVAE
-from nextpixel.nn.context import Both, ClassLabel, Latent, Map, Vector
-from nextpixel.spec import ImageSpec
+Names, and the modules below, are loaded at their first use, so that what needs no torch does not wait for it.
+"""
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nextpixel.autoregressive import Autoregressive, Backbone
+    from nextpixel.checkpoint import load, save
+    from nextpixel.checks import check
+    from nextpixel.errors import BadInput
+    from nextpixel.evaluate import bits_per_dim
+    from nextpixel.model import Model
+    from nextpixel.models import MODELS, build
+    from nextpixel.models.network import Network
+    from nextpixel.models.pixelvae import PixelVAE
+    from nextpixel.nn.context import Both, ClassLabel, Latent, Map, Vector
+    from nextpixel.spec import ImageSpec
 
 __version__ = "0.1.0"
 
@@ -34,3 +42,21 @@ __all__ = [
     "load",
     "save",
 ]
+
+_MODULES = (
+    "errors spec nn.context model autoregressive models models.pixelvae models.network checkpoint evaluate checks"
+)
+
+
+def __getattr__(name: str) -> object:
+    for module in _MODULES.split() if name in __all__ else ():
+        found = vars(importlib.import_module(f"nextpixel.{module}"))
+        if name in found:
+            return found[name]
+    if not name.startswith("_") and importlib.util.find_spec(f"nextpixel.{name}") is not None:
+        return importlib.import_module(f"nextpixel.{name}")
+    raise AttributeError(f"module 'nextpixel' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -45,6 +45,7 @@ class Evaluation:
         nats_error: standard error of that mean.
         bits_per_dim: the same in bits a sub-pixel.
         bits_per_dim_error: standard error of that.
+        each: −log p(x) of every image, in nats, shape (N,).
     """
 
     images: int
@@ -52,6 +53,7 @@ class Evaluation:
     nats_error: float
     bits_per_dim: float
     bits_per_dim_error: float
+    each: Tensor = field(repr=False, compare=False)
 
 
 def evaluate(
@@ -147,7 +149,7 @@ def summarise(nats: Tensor, spec: ImageSpec) -> Evaluation:
     """The mean of −log p(x), shape (N,), with its standard error (not a number for a single image)."""
     mean, error = float(nats.mean()), float(nats.std() / math.sqrt(len(nats))) if len(nats) > 1 else math.nan
     bits = 1 / (spec.subpixels * math.log(2))
-    return Evaluation(len(nats), mean, error, mean * bits, error * bits)
+    return Evaluation(len(nats), mean, error, mean * bits, error * bits, nats)
 
 
 def _count(split: Split, images: int | None) -> int:

@@ -181,6 +181,8 @@ def read_curves(run: Path, over: Over = "epoch") -> Curves:
             name: np.array([float(row[name]) for row in rows])
             for name in (over, "train_nats", "validation_nats", "validation_bits_per_dim")
         }
+        if not np.isfinite([*columns.values()]).all():
+            raise ValueError("a number is not finite")
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise BadInput(f"{path} does not hold the metrics of a run.") from error
     if not rows:

@@ -2,6 +2,7 @@
 
 import os
 import pickle  # noqa: TID251 (for the name of its error)
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from nextpixel.models import build
 from nextpixel.spec import ImageSpec
 
 SCALES, LEVELS = 3, 256
+# What torch lets through of a pickle that is no state dict, whatever wrote it.
+_DAMAGE = (OSError, EOFError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
 
 
 def import_pixelcnnpp(path: str | os.PathLike[str], *, height: int = 32, width: int = 32) -> Autoregressive:
@@ -39,6 +42,8 @@ def import_pixelcnnpp(path: str | os.PathLike[str], *, height: int = 32, width: 
         outputs = len(tensors["nin_out.lin_a.weight_v"])
     except KeyError as error:
         raise BadInput(f"{path} is not a PixelCNN++ of the common port: it has no {error.args[0]}.") from None
+    except (TypeError, ValueError):
+        raise BadInput(f"{path} is not a PixelCNN++ of the common port: u_init.conv.weight_v is no kernel.") from None
     channels = inputs - 1
     each = {1: 3, 3: 10}.get(channels)
     if each is None or outputs % each:
@@ -143,10 +148,14 @@ def _read(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251 (runs nothing but these)
-    except (OSError, safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except (*_DAMAGE, RuntimeError, struct.error, safetensors.SafetensorError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0].rstrip(".:") if str(error) else "it is cut"
+        if isinstance(error, pickle.UnpicklingError):  # torch's reason is a way to run it all the same
+            reason = "it holds something else, which could run any code, or is damaged"
         raise BadInput(f"{path} is not a state dict of tensors alone: {reason}.") from error
-    if not isinstance(state, Mapping) or not all(isinstance(its, Tensor) for its in state.values()):
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(state[name], Tensor) for name in state
+    ):
         raise BadInput(f"{path} holds {_kind(state)}, not the state dict of a model: save model.state_dict() alone.")
     return dict(state)
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,7 +92,7 @@ def within(values: Tensor, count: int, what: str) -> Tensor:
     """Integers of any dtype in one that torch computes with, if all are in [0, count); `what` begins the sentence."""
     if values.numel():
         # Of wide unsigned integers, torch knows no order; and a conversion would make another number of a large one.
-        numbers = values.cpu().numpy() if values.dtype in WIDE else values
+        numbers: Any = values.cpu().numpy() if values.dtype in WIDE else values
         if int(numbers.min()) < 0 or int(numbers.max()) >= count:
             raise BadInput(f"{what} in [0, {count}); one is {int(numbers[(numbers < 0) | (numbers >= count)][0])}.")
     return values.long() if values.dtype in WIDE else values

@@ -16,16 +16,16 @@ def test_completions_are_those_of_the_model(call: Callable[..., Any], labelled: 
         "complete", labelled, "--known", "top-half", "-n", 3, "--completions", 2, "--seed", 4, "--out", "a.npz", "a.png"
     )
     assert said.status == 0, said.err
-    assert said.out.splitlines()[0] == "3 images, 2 completions of each: a.npz"
+    assert said.out.splitlines()[:2] == ["50 % of the pixels are known.", "3 images, 2 completions of each: a.npz"]
     arrays = {name: torch.from_numpy(array).long() for name, array in np.load("a.npz").items()}
     test = open_data(data).test
     assert test.labels is not None
-    assert arrays["labels"].tolist() == test.labels[:3].tolist()
+    assert arrays["labels"].tolist() == test.labels[:3].repeat(2).tolist()
     assert arrays["given"].tolist() == test.images[:3].tolist()
     assert arrays["known"].flatten(2)[0, 0].tolist() == [1] * 10 + [0] * 10
     twice = [0, 0, 1, 1, 2, 2]
     completed = npx.load(labelled).complete(
-        arrays["given"][twice], arrays["known"][twice].bool(), arrays["labels"][twice], seed=4
+        arrays["given"][twice], arrays["known"][twice].bool(), arrays["labels"], seed=4
     )
     assert torch.equal(arrays["images"], completed)
     assert torch.equal(completed[:, :, :2], arrays["given"][twice][:, :, :2])
@@ -78,7 +78,10 @@ def test_images_come_from_files_folders_and_arrays(
 @pytest.mark.parametrize(
     ("which", "sentence"),
     [
-        ("bottom", "top-half, left-half, random:30% or the file of a mask, not 'bottom'"),
+        (
+            "bottom",
+            "top-half, bottom-half, left-half, right-half, centre, border, random:30% or the file of a mask, not",
+        ),
         ("nowhere.png", "the file of a mask, not 'nowhere.png'"),
         ("random:half", "written random:30%, from 0 to 100 %, not 'random:half'"),
         ("random:101%", "from 0 to 100 %, not 'random:101%'"),
@@ -96,9 +99,12 @@ def test_what_cannot_be_completed(
     assert "1x4x5 with 3 levels, but those of" in refused("complete", plain, picture, *top)
     assert "no file or folder nowhere" in refused("complete", plain, "nowhere", *top)
     assert "either IMAGES" in refused("complete", plain, picture, "--data", "digits", *top)
-    assert "cannot be read as an image" in refused("complete", plain, plain / "metrics.csv", *top)
-    assert "class of the images, from 0 to 2: give --label" in refused("complete", binary, picture, *top)
-    assert "label must be from 0 to 2, not 3" in refused("complete", binary, picture, *top, "--label", 3)
+    assert "is neither a folder of images nor a file of arrays" in refused(
+        "complete", plain, plain / "metrics.csv", *top
+    )
+    assert "class of the images, one of classes 0 to 2: give --label" in refused("complete", binary, picture, *top)
+    assert "no class '3'; the model knows classes 0 to 2." in refused("complete", binary, picture, *top, "--label", 3)
+    assert "--label 0,2 is for sample" in refused("complete", binary, picture, *top, "--label", "0,2")
     assert "--label all is for sample" in refused("complete", binary, picture, *top, "--label", "all")
     assert "knows no classes" in refused("complete", plain, *top, "--label", 0)
     assert "must end in .png or .npz" in refused("complete", plain, *top, "--out", "a.gif")
@@ -115,8 +121,9 @@ def test_completions_are_given_the_maps_of_their_images(call: Callable[..., Any]
     test, twice = open_data(codes).test, [0, 0, 1, 1, 2, 2]
     assert test.labels is not None
     assert test.maps is not None
-    context = (arrays["labels"][twice], torch.from_numpy(test.maps[:3]).long()[twice])
-    assert arrays["labels"].tolist() == test.labels[:3].tolist()
+    context = (arrays["labels"], arrays["maps"])
+    assert arrays["labels"].tolist() == test.labels[:3].repeat(2).tolist()
+    assert arrays["maps"].tolist() == test.maps[:3].repeat(2, 0).tolist()
     completed = npx.load(both).complete(arrays["given"][twice], arrays["known"][twice].bool(), context)
     assert torch.equal(arrays["images"], completed)
     from_file = call("complete", both, codes, "--known", "left-half", "-n", 3, "--completions", 2, "--out", "b.npz")

@@ -1,9 +1,13 @@
+import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 from nextpixel.cli import VERBS, main
 from nextpixel.models import MODELS
@@ -94,3 +98,90 @@ def test_what_the_system_refuses_is_a_sentence(refused: Callable[..., Any], monk
 
     monkeypatch.setattr("nextpixel.cli.models.main", fail)
     assert "runs/a cannot be used: No space left on device." in refused("models")
+
+
+def test_lack_of_memory_is_a_sentence(refused: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(arguments: list[str]) -> None:
+        bytearray(2**50)
+
+    monkeypatch.setattr("nextpixel.cli.models.main", fail)
+    assert "The memory does not suffice; ask for fewer or smaller images" in refused("models")
+    monkeypatch.setattr("nextpixel.cli.models.main", lambda arguments: torch.empty(2**50))
+    assert "The memory does not suffice" in refused("models")
+    monkeypatch.setattr("nextpixel.cli.models.main", lambda arguments: torch.ones(2).view(3))
+    with pytest.raises(RuntimeError, match="shape"):  # a defect of ours
+        refused("models")
+
+
+@pytest.mark.parametrize("argument", ["", " ", "--out=", "--data=", "a\0b"])
+def test_arguments_that_say_nothing(argument: str, refused: Callable[..., Any]) -> None:
+    assert f"The argument {argument!r} is empty, or has" in refused("sample", "run", argument)
+
+
+def test_a_very_long_word_is_cut(refused: Callable[..., Any]) -> None:
+    assert len(refused("sample", "a" * 5000)) < 300
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [("ascii", r"+/- ... \u2016 \xe9"), ("latin-1", "\xb1 ... \\u2016 \xe9"), ("utf-8", "± … ‖ é")],
+)
+def test_what_the_terminal_cannot_show_is_written_otherwise(encoding: str, shown: str) -> None:
+    said = "import sys; from nextpixel.cli import main; sys.exit(main(['evaluate', 'x', '--± … ‖ é']))"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, check=False, env=environment)
+    assert done.returncode == 2
+    assert f"nextpixel: Unrecognized arguments: --{shown};" in done.stderr.decode(encoding)
+
+
+def test_help_needs_no_torch() -> None:
+    for words in (["--help"], ["--version"], ["nothing"]):
+        said = f"import sys; from nextpixel.cli import main; main({words}); print('torch' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_all_public_names_load_at_their_first_use() -> None:
+    said = """
+import json, sys
+import nextpixel
+listed = set(nextpixel.__all__) <= set(dir(nextpixel))
+light = "torch" not in sys.modules
+from nextpixel import *
+from nextpixel import ImageSpec as spec, data
+homes = {name: getattr(nextpixel, name) is globals()[name] for name in nextpixel.__all__}
+try:
+    nextpixel.nothing
+except AttributeError as error:
+    print(json.dumps([listed, light, all(homes.values()), data.__name__, nextpixel.plots.__name__, str(error)]))
+"""
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    missing = "module 'nextpixel' has no attribute 'nothing'"
+    assert json.loads(done.stdout) == [True, True, True, "nextpixel.data", "nextpixel.plots", missing]
+
+
+HOOK = """
+import os, signal, sys
+class Interrupt:
+    def __del__(self):  # where Python would print what is raised, and go on
+        os.kill(os.getpid(), signal.SIGINT)
+class Finder:
+    def find_spec(self, name, *rest):
+        if name == {module!r}:
+            Interrupt()
+sys.meta_path.insert(0, Finder())
+from nextpixel.cli import main
+sys.exit(main(["sample", "nowhere"]))
+"""
+
+
+@pytest.mark.parametrize("module", ["torch", "numpy", "numpy._core.multiarray", "PIL.Image", "nextpixel.cli.sample"])
+def test_an_interruption_while_modules_are_imported_is_silent(module: str) -> None:
+    done = subprocess.run([sys.executable, "-c", HOOK.format(module=module)], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+def test_an_interruption_that_is_ignored_stays_so() -> None:
+    ignoring = f"import signal; signal.signal({signal.SIGINT.value}, signal.SIG_IGN)\n{HOOK.format(module='torch')}"
+    done = subprocess.run([sys.executable, "-c", ignoring], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "nextpixel: There is no model at nowhere.\n")

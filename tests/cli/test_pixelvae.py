@@ -80,6 +80,23 @@ def test_evaluate_tells_the_bounds_and_their_parts(bounded: Path, call: Callable
     assert "The KL is " in said.out
 
 
+def test_each_image_has_a_row_of_bounds(bounded: Path, call: Callable[..., Any]) -> None:
+    said = call("evaluate", bounded, "--samples", 2, "--per-image", "each.npz", "--json")
+    assert said.status == 0, said.err
+    table, told = np.load("each.npz"), json.loads(said.out)
+    for name in ("elbo", "reconstruction", "kl", "importance"):
+        assert set(told[name]) == {"images", "nats", "nats_error", "bits_per_dim", "bits_per_dim_error"}
+        for unit in ("nats", "bits_per_dim"):
+            assert table[f"{name}_{unit}"].mean() == pytest.approx(told[name][unit], rel=1e-9)
+    assert len(table["index"]) == told["elbo"]["images"]
+
+
+def test_ways_of_a_number_of_steps_that_no_memory_holds(bounded: Path, refused: Callable[..., Any]) -> None:
+    said = refused("plot", "interpolations", bounded, "-n", 1, "--steps", 10**9)
+    assert "1,000,000,002 images 1x4x5 with 3 levels need" in said
+    assert "lower --steps or --pairs" in said
+
+
 def _data(run: Path) -> tuple[str]:
     import yaml
 

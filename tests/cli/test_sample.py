@@ -9,7 +9,7 @@ from PIL import Image
 
 import nextpixel as npx
 from nextpixel import pictures
-from nextpixel.data import MapKind
+from nextpixel.data import MapKind, open_data
 from nextpixel.data.readers.arrays import read_arrays
 
 
@@ -38,6 +38,71 @@ def test_one_class_may_be_asked_for(call: Callable[..., Any], labelled: Path) ->
     assert torch.equal(torch.from_numpy(arrays["images"]).long(), npx.load(labelled).sample(3, 1))
 
 
+@pytest.fixture
+def named(tmp_path: Path) -> Path:
+    """A model whose classes have names, of which one has a comma in it."""
+    context = npx.ClassLabel(4, names=("cat", "dog", "fox, red", "3"))
+    npx.save(npx.build("pixelcnn", npx.ImageSpec(1, 4, 8, 2), context=context, filters=4, layers=1), tmp_path / "named")
+    return tmp_path / "named"
+
+
+@pytest.mark.parametrize(
+    ("asked", "count", "labels"),
+    [
+        ("dog", 2, [1, 1]),
+        ("dog,cat", 4, [1, 1, 0, 0]),
+        ("0,fox", 1, None),
+        ("fox, red", 1, [2]),
+        ("1-2,0", 5, [1, 1, 2, 2, 0, 0]),
+        ("3", 1, [3]),
+        ("all", 4, [0, 1, 2, 3]),
+    ],
+)
+def test_classes_are_asked_for_by_name_number_and_range(
+    asked: str, count: int, labels: list[int] | None, call: Callable[..., Any], named: Path
+) -> None:
+    said = call("sample", named, "-n", count, "--label", asked, "--out", "a.npz", "a.png")
+    if labels is None:
+        assert "no class 'fox'; the model knows classes cat, dog, fox, red, 3." in said.err
+        return
+    assert said.status == 0, said.err
+    arrays = np.load("a.npz")
+    assert arrays["labels"].tolist() == labels
+    assert arrays["class_names"].tolist() == ["cat", "dog", "fox, red", "3"]
+    with Image.open("a.png") as picture:  # a row a class
+        assert len(set(labels)) == 1 or picture.height == len(set(labels)) * (4 * 8 + 2) - 2
+    assert call("complete", named, "a.npz", "--known", "top-half", "--label", "dog").status == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"), [("0,0", "names class 0 twice"), ("0-1,1", "names class 1 twice"), ("1-0", "is backwards")]
+)
+def test_classes_asked_for_oddly(asked: str, sentence: str, refused: Callable[..., Any], labelled: Path) -> None:
+    assert f"--label {asked} {sentence}; the model knows classes 0 to 1." in refused(
+        "sample", labelled, "--label", asked
+    )
+
+
+@pytest.mark.parametrize("run", ["plain", "labelled", "mapped", "both"])
+def test_what_is_written_is_read_by_every_command(
+    run: str, call: Callable[..., Any], request: pytest.FixtureRequest, data: Path, codes: Path
+) -> None:
+    model, source = request.getfixturevalue(run), codes if run in ("mapped", "both") else data
+    maps = ("--maps", source) if run in ("mapped", "both") else ()
+    assert call("sample", model, "-n", 12, *maps, "--out", "a.npz").status == 0
+    words = ("--known", "left-half", "-n", 4, "--completions", 3, "--data", source)
+    assert call("complete", model, *words, "--out", "b.npz").status == 0
+    for name in ("a.npz", "b.npz"):
+        arrays = np.load(name)
+        read = open_data(name)
+        assert read.spec == npx.load(model).spec
+        assert sum(len(split) for split in (read.train, read.validation, read.test)) == len(arrays["images"]) == 12
+        assert read.maps == (MapKind(1, levels=7) if maps else None)
+        assert call("evaluate", model, "--data", name).status == 0
+        assert call("complete", model, name, "--known", "top-half").status == 0
+        assert call("data", "show", name).status == 0
+
+
 def test_a_named_file_is_written_again(call: Callable[..., Any], plain: Path) -> None:
     Path("samples.png").write_text("old")
     assert call("sample", plain, "-n", 1).status == 0
@@ -54,9 +119,9 @@ def test_a_named_file_is_written_again(call: Callable[..., Any], plain: Path) ->
         (["--temperature", "0"], "'0' is not a number above 0"),
         (["--temperature", "nan"], "'nan' is not a number above 0"),
         (["--seed", "-1"], "'-1' is not a whole number of at least 0"),
-        (["--label", "2"], "label must be from 0 to 1, not 2."),
-        (["--label", "-1"], "label must be from 0 to 1, not -1."),
-        (["--label", "cat"], "label must be from 0 to 1, not cat."),
+        (["--label", "2"], "no class '2'; the model knows classes 0 to 1."),
+        (["--label", "-1"], "no class '-1'; the model knows"),
+        (["--label", "cat"], "no class 'cat'; the model knows"),
         (["--out", "a.jpg"], "must end in .png or .npz, not a.jpg"),
         (["--out", "nowhere/a.png"], "no folder nowhere to write a.png in"),
         (["--nothing"], "Unrecognized arguments: --nothing"),

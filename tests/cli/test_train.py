@@ -1,14 +1,19 @@
+import json
 import re
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
 import nextpixel as npx
+from nextpixel.cli.train import _count, _settings
 
 GOOD = "model: {name: gated_pixelcnn, filters: 4, blocks: 1, head: 4}\ndata: {name: digits}\ntraining: {epochs: 1}\n"
 
@@ -140,6 +145,105 @@ def test_options_that_cannot_be_used(
 ) -> None:
     text = GOOD.replace("digits", "mnist") if "--data-root" in arguments else GOOD
     assert sentence in refused("train", recipe(text), *arguments)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "sentence"),
+    [
+        *[("data.ordinal", value, "must be true or false") for value in ('"yes"', "yes", "on", '"true"', "1", "'1'")],
+        *[("training.compile", value, "must be true or false") for value in ("no", "0", "1.0")],
+        *[("model.filters", value, "must be a whole number") for value in ('"3"', "3.0", "1e1", "true", "1_0", "010")],
+        *[("model.filters", value, "must be a whole number") for value in ("0x10", "0b1", "１２", "1:30", "4a", "[4]")],
+        *[
+            ("training.learning_rate", value, "must be a number")
+            for value in ('"0.1"', "true", "1_0.5", "１.5", "1:2.0")
+        ],
+        *[("training.learning_rate", value, "must be a finite number") for value in (".inf", ".nan", "-.inf", "1e999")],
+        *[("training.betas", value, "must be") for value in ('["0.9", 0.99]', "[0.9, .nan]", "0.9", "{a: 0.9}")],
+        *[("training.optimizer", value, "must be one of") for value in ("1", "[adam]", "Adam")],
+        *[("data.name", value, "must be") for value in ("5", "true", '""', "[digits]")],
+        *[("training.epochs", value, "must be at most") for value in ("9223372036854775808", "-99999999999999999999")],
+        *[("training.validate_every", value, "must be at most") for value in ("1e19", "1e308")],
+        *[("model.filters", value, "must be at most 65536") for value in ("65537", "1000000000")],
+    ],
+)
+def test_a_value_has_the_type_that_is_asked_for(
+    setting: str, value: str, sentence: str, recipe: Callable[..., Any], refused: Callable[..., Any], plain: Path
+) -> None:
+    section, name = setting.split(".")
+    sections: dict[str, dict[str, Any]] = yaml.safe_load(GOOD)
+    sections[section].pop(name, None)
+    text = "\n".join(f"{key}: {json.dumps(found)}" for key, found in sections.items())
+    written = text.replace(f"{section}: {{", f'{section}: {{"{name}": {value}, ').replace(", }", "}")
+    said = refused("train", recipe(written))
+    assert f"{setting} {sentence}" in said
+    if value[0] not in "\"'[{-" and setting != "data.name":  # on a command line every value is a text without quotes
+        assert f"{setting} {sentence}" in refused("train", recipe(GOOD), f"--{setting}", value)
+
+
+@pytest.mark.parametrize(("value", "read"), [("1e-3", 1e-3), ("2", 2.0), (".5", 0.5), ("1.E+1", 10.0), ("0.25", 0.25)])
+def test_numbers_are_written_in_every_usual_way(value: str, read: float, recipe: Callable[..., Any]) -> None:
+    path = recipe(GOOD.replace("{epochs: 1}", f"{{learning_rate: {value}}}"))
+    assert _settings(path, [str(path)]).training.learning_rate == read
+    assert _settings(path, [str(path), "--training.learning_rate", value]).training.learning_rate == read
+    assert _settings(path, [str(path), "--data.name", "123"]).data.name == "123"
+    assert _settings(path, [str(path), "--data.ordinal", "False"]).data.ordinal is False
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"model: {name: a, name: b}", "is not YAML, see line 1: name stands there twice."),
+        (b"model: {}\ndata: {}\nmodel: {}", "see line 3: model stands there twice."),
+        (b"a: &a [1, 1]\nb: &b [*a, *a]\nmodel: {name: *b}", "see line 2: it has an alias."),
+        (b"model:\n\tname: x", "is not YAML, see line 2."),
+        (b'model: {name: "a\\0b"}', "There is no model 'a\\x00b'"),
+        (b"model: !!python/name:os.system", "is not YAML, see line 1."),
+        (b"model: " + b"[" * 5000 + b"]" * 5000, "is not YAML."),
+        ("model: {}".encode("utf-16"), "is not YAML."),
+        (b"\xff\xfe", "is not YAML."),
+        (b"x" * 10_000_000, "is not a recipe: it has more than 262,144 bytes."),
+        (b"model: {name: gated_pixelcnn}\ndata: {name: digits, splits: {train: 1}}", "data.splits must be"),
+        (b"model: {name: gated_pixelcnn}\ndata: {name: digits, roots: a}", "There is no setting data.roots"),
+    ],
+)
+def test_files_that_are_no_recipes(
+    content: bytes, sentence: str, refused: Callable[..., Any], tmp_path: Path, plain: Path
+) -> None:
+    (tmp_path / "recipe.yaml").write_bytes(content)
+    assert sentence in refused("train", tmp_path / "recipe.yaml")
+    if b"gated" in content or "YAML" in sentence:  # a run's recipe is read by the same rules
+        run = shutil.copytree(plain, tmp_path / "run")
+        (run / "config.yaml").write_bytes(content)
+        assert sentence in refused("evaluate", run)
+
+
+def test_a_byte_order_mark_means_nothing(recipe: Callable[..., Any]) -> None:
+    path = recipe("\ufeff" + GOOD)
+    assert _settings(path, [str(path)]).model.filters == 4
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--model.kernel", 60001, "weights of a model, their gradients and moments need"),
+        ("--model.filters", 60000, "GiB of memory, but there are"),
+        ("--model.blocks", 60000, "The model would have more than 8,192 tensors of weights; lower model.filters"),
+        ("--training.samples", 10**9, "training.samples must be at least 0 and at most 65536"),
+        ("--training.samples", 10**7, "training.samples must be at least 0 and at most 65536"),
+    ],
+)
+def test_what_no_memory_holds_is_refused_before_it_is_taken(
+    option: str, value: int, sentence: str, recipe: Callable[..., Any], refused: Callable[..., Any]
+) -> None:
+    assert sentence in refused("train", recipe(GOOD), option, value)
+
+
+def test_to_count_a_model_changes_nothing() -> None:
+    before = torch.get_rng_state()
+    _count(partial(npx.build, "gated_pixelcnn", npx.ImageSpec(3, 8, 8, 4), filters=6, blocks=1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.nn.Linear(1, 1).weight.device.type == "cpu"
 
 
 def test_a_recipe_comes_first_and_exists(refused: Callable[..., Any]) -> None:

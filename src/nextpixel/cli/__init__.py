@@ -1,11 +1,16 @@
 """The command `nextpixel`: finds the verb, and turns what a user can mend into one sentence and exit status 2."""
 
-import difflib
+import codecs
 import importlib
 import keyword
 import os
+import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from io import TextIOWrapper
 
 from nextpixel.errors import BadInput
 
@@ -22,6 +27,10 @@ VERBS = {
 }
 
 
+NO_MEMORY = "The memory does not suffice; ask for fewer or smaller images, a smaller batch, or a smaller model."
+PLAIN = {ord("±"): "+/-", ord("−"): "-", ord("×"): "x", ord("…"): "..."}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -31,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 when a model fails a check, or 2 for bad input, or 130 when interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="nextpixel")
     try:
         status = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
@@ -42,11 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(str(error))
     except OSError as error:
         return _refuse(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
+    except MemoryError:
+        return _refuse(NO_MEMORY)
+    except RuntimeError as error:  # torch has no MemoryError
+        if not re.search(r"not enough memory|out of memory|can't allocate memory|calculation overflowed", str(error)):
+            raise
+        return _refuse(NO_MEMORY)
     except KeyboardInterrupt:
         return 130
 
 
 def _run(arguments: list[str]) -> int:
+    for argument in arguments:
+        if "\0" in argument or re.fullmatch(r"(--[\w.-]+=)?\s*", argument):
+            raise BadInput(f"The argument {argument!r} is empty, or has a character that no name can have.")
     match arguments:
         case []:
             print(_usage(), file=sys.stderr)
@@ -59,12 +80,40 @@ def _run(arguments: list[str]) -> int:
             print(f"nextpixel {__version__}")
         case [verb, *rest] if verb in VERBS:
             module = f"{verb}_" if keyword.iskeyword(verb) else verb
-            return importlib.import_module(f"nextpixel.cli.{module}").main(rest) or 0
+            with _interruptible():
+                command = importlib.import_module(f"nextpixel.cli.{module}")
+            return command.main(rest) or 0
         case [verb, *_]:
+            import difflib
+
             close = difflib.get_close_matches(verb, VERBS, n=1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(VERBS)}."
             raise BadInput(f"There is no command {verb!r}; {hint}")
     return 0
+
+
+@contextmanager
+def _interruptible() -> Generator[None]:
+    """End at once if interrupted: libraries that are being imported catch a KeyboardInterrupt or print it."""
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else our parent's, such as ignored
+    if ours and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+    else:
+        yield
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """What a terminal that cannot show a character gets instead of it."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end].translate(PLAIN)
+    return text.encode("ascii", "backslashreplace").decode(), error.end
+
+
+codecs.register_error("nextpixel", _plain)
 
 
 def _usage() -> str:
@@ -83,5 +132,6 @@ def _usage() -> str:
 
 
 def _refuse(sentence: str) -> int:
-    print(f"nextpixel: {' '.join(sentence.split())}", file=sys.stderr)
+    shown = re.sub(r"\S{200,}", lambda word: f"{word[0][:100]} …", " ".join(sentence.split()))
+    print(f"nextpixel: {shown}", file=sys.stderr)
     return 2

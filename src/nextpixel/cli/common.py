@@ -4,6 +4,7 @@ import argparse
 import importlib
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,18 +13,21 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import torch
-import yaml
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
 import nextpixel as npx
+from nextpixel import pictures
+from nextpixel.cli.recipe import check_data, read
 from nextpixel.data import CATALOGUE, DataSet, Split, open_data
 from nextpixel.errors import BadInput
 from nextpixel.pairing import difference, fit, part_of
 
 Work = TypeVar("Work")
 SPLITS = ("train", "validation", "test", "all")
+SEED = 2**63 - 1  # the greatest
+MOST_DOTS = 2**29  # of a picture
 BATCH = 64  # images at once, where it makes no difference to the result
 
 
@@ -64,8 +68,8 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--split", choices=SPLITS, default="test", help="(default: test)")
 
     def add_drawing(self) -> None:
-        self.add_argument("--temperature", type=positive, default=1.0, help="below 1: likelier, duller (default: 1)")
-        self.add_argument("--seed", type=whole(0), default=0, help="of the noise (default: 0)")
+        self.add_argument("--temperature", type=temperature, default=1.0, help="below 1: likelier, duller (default: 1)")
+        self.add_argument("--seed", type=whole(0, SEED), default=0, help="of the noise (default: 0)")
 
 
 def imported(name: str) -> ModuleType:
@@ -81,30 +85,50 @@ def imported(name: str) -> ModuleType:
         raise BadInput(f"The module {name!r} cannot be imported ({error}).") from error
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """Make a reader of whole numbers from `least` on."""
+def whole(least: int, most: int = 10**9) -> Callable[[str], int]:
+    """Make a reader of whole numbers from `least` to `most`, in plain digits."""
 
     def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        value = int(text) if re.fullmatch("[0-9]{1,19}", text) else least - 1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least} and at most {most}")
         return value
 
     return read
 
 
-def positive(text: str) -> float:
-    """Read a number above zero."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+def temperature(text: str) -> float:
+    """Read a number above zero; far away from 1, float32 has no room for what is multiplied by it."""
+    value = (
+        float(text) if re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?", text, re.ASCII | re.I) else math.nan
+    )
+    if not 1e-6 <= value <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, from 1e-6 to 1e6")
     return value
+
+
+def afford(count: int, spec: npx.ImageSpec, out: Sequence[Path], *, lower: str) -> None:
+    """Refuse so many images before the work if memory or the picture in `out` cannot hold them.
+
+    Raises:
+        BadInput: what memory lacks, or how large the picture would be.
+    """
+    require(2 * 8 * count * spec.subpixels, f"{count:,} images {spec}", lower)  # int64, twice when put together
+    enlarged = max(1, pictures.READABLE // max(spec.height, spec.width)) ** 2 * spec.height * spec.width
+    if count * enlarged > MOST_DOTS and any(path.suffix.lower() == ".png" for path in out):
+        raise BadInput(f"A picture of {count:,} images {spec} is too large to look at; lower {lower}, or write an npz.")
+
+
+def require(needed: int, what: str, lower: str) -> None:
+    """Refuse what needs more bytes than this machine has.
+
+    Raises:
+        BadInput: with both numbers.
+    """
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**40
+    if needed > there:
+        sizes = [f"{size / 2**30:,.0f}" if size < 2**80 else "endless" for size in (needed, there)]
+        raise BadInput(f"{what} need {sizes[0]} GiB of memory, but there are {sizes[1]}; lower {lower}.")
 
 
 def device(name: str) -> torch.device:
@@ -128,7 +152,7 @@ def images_of(model: npx.Model, options: argparse.Namespace) -> tuple[str, Split
     Raises:
         BadInput: no such data, or none that the model is about.
     """
-    data = data_of(options.model, options)
+    data = data_of(options.model, options, like=model.spec.levels)
     split, notes = fit(model, data, data.split(options.split), what=data.name)
     differs = difference(model, data, splits=data.splits if options.split == "all" else [options.split])
     every = sum(map(len, data.splits.values()))
@@ -137,8 +161,8 @@ def images_of(model: npx.Model, options: argparse.Namespace) -> tuple[str, Split
     return data.name, split, [*([differs] if differs else []), *notes]
 
 
-def data_of(model: Path, options: argparse.Namespace) -> DataSet:
-    """The data set of --data, or by default the one that config.yaml beside the model names.
+def data_of(model: Path, options: argparse.Namespace, *, like: int) -> DataSet:
+    """The data set of --data, or by default the one that config.yaml beside the model names; `like` is for `open_data`.
 
     Raises:
         BadInput: neither names one, or it cannot be opened.
@@ -156,7 +180,7 @@ def data_of(model: Path, options: argparse.Namespace) -> DataSet:
         recipe = {**recipe, "root": options.data_root}
     if options.data is None and learnt not in CATALOGUE and not Path(str(learnt)).exists():
         raise BadInput(f"{model} learnt from {learnt}, which is not there; say where it is now with --data.")
-    return open_data(**recipe)
+    return open_data(**{**recipe, "like": None if recipe.get("bits") else like})
 
 
 def tell(notes: Iterable[str]) -> None:
@@ -180,16 +204,34 @@ def classes_of(model: npx.Model, label: str | None) -> npx.ClassLabel | None:
     """The classes that a model knows, or None; `label` is what --label says.
 
     Raises:
-        BadInput: a label that is not one of the classes.
+        BadInput: a label means nothing to the model.
     """
     context = part_of(model.context, npx.ClassLabel)
-    if context is None:
-        if label is not None:
-            raise BadInput(f"This model knows no classes, so --label {label} means nothing to it.")
-        return None
-    if label not in (None, "all") and (not label.isdecimal() or int(label) >= context.classes):
-        raise BadInput(f"The label must be from 0 to {context.classes - 1}, not {label}.")
+    if context is None and label is not None:
+        raise BadInput(f"This model knows no classes, so --label {label} means nothing to it.")
     return context
+
+
+def labels_of(context: npx.ClassLabel, text: str) -> list[int]:
+    """The labels that --label names: all, or classes by name or number and ranges of numbers, with commas between.
+
+    Raises:
+        BadInput: there is no such class, or one is named twice.
+    """
+    if text in (context.names or ()):  # a name may have a comma in it, or be `all`
+        return [context.number(text)]
+    if text == "all":
+        return list(range(context.classes))
+    labels: list[int] = []
+    for part in text.split(","):
+        ends = part.split("-") if part not in (context.names or ()) and re.fullmatch("[0-9]+-[0-9]+", part) else [part]
+        first, last = context.number(ends[0]), context.number(ends[-1])
+        again = set(labels) & {*range(first, last + 1)}
+        if first > last or again:
+            why = f"names class {min(again)} twice" if again else "is backwards"
+            raise BadInput(f"--label {text} {why}; the model knows {context.listed}.")
+        labels += range(first, last + 1)
+    return labels
 
 
 def place(text: str, *suffixes: str) -> Path:
@@ -210,17 +252,39 @@ def place(text: str, *suffixes: str) -> Path:
     return path
 
 
-def write_arrays(path: Path, **arrays: Tensor | np.ndarray | int | None) -> None:
-    """Write an npz file, at once or not at all; None is left out, and whole numbers are in the smallest dtype."""
+def write_arrays(path: Path, **arrays: Tensor | np.ndarray | Sequence[str] | int | None) -> None:
+    """Write an npz (or csv) file, at once or not at all; None is left out, whole numbers are in the smallest dtype."""
     kept = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
     small: dict[str, Any] = {
-        name: array if array.dtype.kind == "f" else array.astype(np.min_scalar_type(array.max()))
+        name: array.astype(np.min_scalar_type(array.max())) if array.dtype.kind in "bui" else array
         for name, array in kept.items()
     }
     beside = path.with_name(f".{path.name}.part")
     with beside.open("wb") as file:
-        np.savez_compressed(file, **small)
+        if path.suffix.lower() == ".csv":
+            form = ["%.17g" if column.dtype.kind == "f" else "%d" for column in small.values()]
+            rows = np.column_stack([*small.values()])
+            np.savetxt(file, rows, form, ",", header=",".join(small), comments="", encoding="utf-8")
+        else:
+            np.savez_compressed(file, **small)
     beside.replace(path)
+
+
+def write_images(path: Path, model: npx.Model, images: Tensor, beside: Split, **more: Tensor) -> None:
+    """Write images and what they were given as an npz file that `open_data` reads."""
+    classes, kind = part_of(model.context, npx.ClassLabel), part_of(model.context, npx.Map)
+    write_arrays(
+        path,
+        images=images,
+        labels=None if classes is None else beside.labels,
+        maps=None if kind is None or beside.maps is None else np.asarray(beside.maps[np.arange(len(beside))]),
+        levels=model.spec.levels,
+        map_levels=None if kind is None else kind.levels,
+        ordinal=None if model.spec.ordinal else False,
+        class_names=None if classes is None else classes.names,
+        first_label=None if classes is None else 0,
+        **more,
+    )
 
 
 def with_bar(work: Sequence[Work], doing: str) -> Iterable[Work]:
@@ -237,8 +301,7 @@ def _config(model: Path) -> dict[str, Any]:
     path = (model if model.is_dir() else model.parent) / "config.yaml"
     if not path.is_file():
         return {}
-    try:
-        found = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is not YAML.") from error
-    return found if isinstance(found, dict) and isinstance(found.get("data", {}), dict) else {}
+    recipe = read(path)
+    if recipe["data"]:
+        check_data(recipe["data"], path)
+    return recipe

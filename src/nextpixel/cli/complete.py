@@ -1,6 +1,5 @@
 """`nextpixel complete`: images of which a part is known."""
 
-import re
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -13,19 +12,21 @@ import nextpixel as npx
 from nextpixel import pictures
 from nextpixel.cli.common import (
     Parser,
+    afford,
     classes_of,
     device,
     images_of,
+    labels_of,
     pieces,
     place,
     tell,
     whole,
     with_bar,
-    write_arrays,
+    write_images,
 )
+from nextpixel.cli.known import known_pixels
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.readers import Options, read_path
-from nextpixel.data.readers.folder import read_pixels
 from nextpixel.pairing import fit, given
 
 EXAMPLES = (
@@ -46,11 +47,16 @@ def main(arguments: list[str]) -> None:
         "--known",
         required=True,
         metavar="WHICH",
-        help="top-half, left-half, random:30%%, or an image of the same size that is bright where pixels are known",
+        help="top-half, bottom-half, left-half, right-half, centre, border, random:30%%, or a mask: an image of "
+        "the same size that is opaque, or else bright, where pixels are known, or an npz with one mask or one an image",
     )
     parser.add_argument("-n", "--images", type=whole(1), default=8, metavar="N", help="the first N images (default: 8)")
     parser.add_argument("--completions", type=whole(1), default=4, metavar="K", help="of each image (default: 4)")
-    parser.add_argument("--label", help="the class of all images; by default that of each, where it is known")
+    parser.add_argument(
+        "--label",
+        metavar="CLASS",
+        help="the class of all images, its name or number; by default that of each, where it is known",
+    )
     parser.add_drawing()
     parser.add_argument(
         "--out", nargs="+", default=["completions.png"], metavar="FILE", help=".png, .npz (default: completions.png)"
@@ -60,8 +66,9 @@ def main(arguments: list[str]) -> None:
     out = [place(text, ".png", ".npz") for text in options.out]
     model = npx.load(options.model, device=device(options.device))
     images, split, notes = _images(model, options)
-    known = _known(options.known, images, seed=options.seed)
+    known = known_pixels(options.known, images, seed=options.seed)
     split = _with_label(model, options.label, split)
+    afford(len(images) * options.completions, model.spec, out, lower="-n or --completions")
     every = torch.arange(len(images)).repeat_interleave(options.completions)
     spec = model.spec
     completed = torch.cat(
@@ -78,14 +85,13 @@ def main(arguments: list[str]) -> None:
         ]
     )
     tell(notes)
+    print(f"{100 * known.float().mean():.4g} % of the pixels are known.")
     for path in out:
         if path.suffix.lower() == ".png":
             sheet = pictures.completions(images, known, completed, spec.levels, ordinal=spec.ordinal)
             pictures.write(sheet, path)
         else:
-            labels = None if classes_of(model, None) is None else split.labels
-            arrays = {"images": completed, "given": images, "known": known, "labels": labels}
-            write_arrays(path, **arrays, levels=spec.levels, ordinal=None if spec.ordinal else False)
+            write_images(path, model, completed, split.take(every.numpy()), given=images, known=known)
         print(f"{len(images)} images, {options.completions} completions of each: {path}")
 
 
@@ -105,41 +111,11 @@ def _images(model: npx.Model, options: Namespace) -> tuple[Tensor, Split, list[s
 
 
 def _read(source: Path, spec: npx.ImageSpec) -> Parts:
-    if not source.exists():
+    if not source.is_file() and not source.is_dir():
         raise npx.BadInput(f"There is no file or folder {source}.")
     if not spec.ordinal:
         return read_path(source, Options(levels=spec.levels, ordinal=False))
     return read_path(source, Options(like=spec.levels))
-
-
-def _known(which: str, images: Tensor, *, seed: int) -> Tensor:
-    """The mask of known pixels, (B, 1, H, W)."""
-    count, _, height, width = images.shape
-    known = torch.zeros(count, 1, height, width, dtype=torch.bool)
-    if which == "top-half":
-        known[:, :, : height // 2] = True
-    elif which == "left-half":
-        known[:, :, :, : width // 2] = True
-    elif which.startswith("random:"):
-        noise = np.random.default_rng(seed).random(known.shape)
-        known = torch.from_numpy(noise < _share(which))
-    elif Path(which).is_file():
-        mask = read_pixels(Path(which))
-        if mask.shape[1:] != (height, width):
-            raise npx.BadInput(
-                f"The mask {which} is {mask.shape[2]}x{mask.shape[1]}, but the images are {width}x{height}."
-            )
-        known[:] = torch.from_numpy(mask.max(axis=0) >= 128)
-    else:
-        raise npx.BadInput(f"Known pixels are top-half, left-half, random:30% or the file of a mask, not {which!r}.")
-    return known
-
-
-def _share(which: str) -> float:
-    found = re.fullmatch(r"random:(\d+(?:\.\d+)?)%", which)
-    if found is None or float(found[1]) > 100:
-        raise npx.BadInput(f"A share of known pixels is written random:30%, from 0 to 100 %, not {which!r}.")
-    return float(found[1]) / 100
 
 
 def _with_label(model: npx.Model, label: str | None, split: Split) -> Split:
@@ -147,10 +123,11 @@ def _with_label(model: npx.Model, label: str | None, split: Split) -> Split:
     context = classes_of(model, label)
     if context is None:
         return split
-    if label == "all":
-        raise npx.BadInput("An image is completed as one class; --label all is for sample.")
     if label is not None:
-        return replace(split, labels=np.full(len(split), int(label)))
+        labels = labels_of(context, label)
+        if len(labels) > 1:
+            raise npx.BadInput(f"An image is completed as one class; --label {label} is for sample.")
+        return replace(split, labels=np.full(len(split), labels[0]))
     if split.labels is None:
-        raise npx.BadInput(f"The model needs the class of the images, from 0 to {context.classes - 1}: give --label.")
+        raise npx.BadInput(f"The model needs the class of the images, one of {context.listed}: give --label.")
     return split

@@ -9,6 +9,7 @@ from nextpixel import pictures
 from nextpixel.cli.common import Parser, place, whole
 from nextpixel.data import CATALOGUE, Split, describe, open_data
 from nextpixel.data.readers.pickled import convert_pickle
+from nextpixel.errors import BadInput
 
 MOST_CLASSES = 20  # rows of a picture
 _PAPER, _INK = "white", "black"
@@ -109,6 +110,8 @@ def _convert(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     out = place(options.out, ".npz")
+    if options.file.exists() and not options.file.is_file():  # a pipe would be waited for
+        raise BadInput(f"{options.file} is not a file.")
     arrays, left = convert_pickle(options.file, out)
     for name, array in arrays.items():
         print(f"{name}: {array.dtype} values of shape {array.shape}")

@@ -5,13 +5,27 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 import nextpixel as npx
 from nextpixel.checks import stepwise_log_prob
-from nextpixel.cli.common import BATCH, Parser, device, exact, images_of, pieces, tell, whole, with_bar
+from nextpixel.cli.common import (
+    BATCH,
+    SEED,
+    Parser,
+    device,
+    exact,
+    images_of,
+    pieces,
+    place,
+    tell,
+    whole,
+    with_bar,
+    write_arrays,
+)
 from nextpixel.data import Split
 from nextpixel.evaluate import Bounds, Evaluation, evaluate, evaluate_bounds
 from nextpixel.pairing import given
@@ -60,7 +74,7 @@ def main(arguments: list[str]) -> int:
         help="predict the first images (N, or 16) once more, sub-pixel by sub-pixel, and compare: a leak check",
     )
     parser.add_argument(
-        "--seed", type=whole(0), default=0, help="of images that are drawn: the train split's, if binarised"
+        "--seed", type=whole(0, SEED), default=0, help="of images that are drawn: the train split's, if binarised"
     )
     parser.add_argument(
         "--samples",
@@ -68,9 +82,11 @@ def main(arguments: list[str]) -> int:
         metavar="K",
         help=f"of z, for a pixelvae's importance-weighted bound; 0 leaves it out (default: {SAMPLES})",
     )
+    parser.add_argument("--per-image", metavar="FILE", help="write the nats and bits of each image, .csv or .npz")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
 
+    table = None if options.per_image is None else place(options.per_image, ".csv", ".npz")
     model = npx.load(options.model, device=device(options.device))
     name, split, notes = images_of(model, options)
     began = time.monotonic()
@@ -85,10 +101,13 @@ def main(arguments: list[str]) -> int:
     seconds = time.monotonic() - began
     stepwise = _stepwise(model, split, options.images or SLOW_IMAGES, seed=options.seed) if options.slow else None
     tell(notes)
+    if table is not None:
+        write_arrays(table, **_columns(result, split, model.spec))
     if options.json:
         about = {"model": str(options.model), "data": name, "split": options.split}
         slow = {} if stepwise is None else {"stepwise": asdict(stepwise)}
-        said = json.dumps({**about, **asdict(result), "seconds": round(seconds, 2), **slow})
+        figures = asdict(result, dict_factory=_figures)
+        said = json.dumps({**about, **figures, "seconds": round(seconds, 2), **slow})
         print(json.dumps(json.loads(said, parse_constant=lambda name: None), indent=2))  # JSON has no NaN
     else:
         images = (result.elbo if isinstance(result, Bounds) else result).images
@@ -101,6 +120,21 @@ def main(arguments: list[str]) -> int:
 
 def _watch(work: Sequence[int]) -> Iterable[int]:
     return with_bar(work, "evaluating")
+
+
+def _figures(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dictionary of what was measured, without the single images."""
+    return {name: value for name, value in items if name != "each"}
+
+
+def _columns(result: Evaluation | Bounds, split: Split, spec: npx.ImageSpec) -> dict[str, np.ndarray | None]:
+    """What was measured of each image: costs like −log p(x)."""
+    parts = vars(result).items()
+    named = {"": result} if isinstance(result, Evaluation) else {f"{name}_": part for name, part in parts}
+    nats = {f"{name}nats": part.each.numpy() for name, part in named.items() if isinstance(part, Evaluation)}
+    bits = {name.replace("nats", "bits_per_dim"): each / (spec.subpixels * math.log(2)) for name, each in nats.items()}
+    index = np.arange(len(next(iter(nats.values()))))
+    return {"index": index, "label": None if split.labels is None else split.labels[index], **nats, **bits}
 
 
 def _lines(result: Evaluation | Bounds) -> list[str]:

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import re
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import nextpixel as npx
 from nextpixel import pictures, plots
 from nextpixel.cli import plot_latent
 from nextpixel.cli.common import (
+    SEED,
     Parser,
     device,
     exact,
@@ -99,9 +101,12 @@ def _curves(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     out = place(options.out, ".png")
-    curves = [plots.read_curves(run, options.over) for run in options.runs]
+    # Of several, such as runs/*, some may have no metrics (yet); but one must.
+    runs = [run for run in options.runs if (run / "metrics.csv").is_file()] or options.runs[:1]
+    curves = [plots.read_curves(run, options.over) for run in runs]
     pictures.write(plots.draw_curves(curves, options.over), out)
-    print(f"The curves of {', '.join(map(str, options.runs))}: {out}")
+    print("".join(f"{run} has no metrics.\n" for run in options.runs if run not in runs), end="", file=sys.stderr)
+    print(f"The curves of {', '.join(map(str, runs))}: {out}")
 
 
 def _samples(arguments: list[str]) -> None:
@@ -171,7 +176,7 @@ def _figure(arguments: list[str]) -> None:
 
 
 def _add_seed(parser: Parser, what: str) -> None:
-    parser.add_argument("--seed", type=whole(0), default=0, help=f"{what} (default: 0)")
+    parser.add_argument("--seed", type=whole(0, SEED), default=0, help=f"{what} (default: 0)")
 
 
 def _add_out(parser: Parser, default: str) -> None:
@@ -179,7 +184,7 @@ def _add_out(parser: Parser, default: str) -> None:
 
 
 def _pixel(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+),(\d+)", text)
+    found = re.fullmatch(r"([0-9]{1,18}),([0-9]{1,18})", text)
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a pixel r,c such as 14,7")
     return int(found[1]), int(found[2])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import nextpixel as npx
 from nextpixel import pictures
-from nextpixel.cli.common import Parser, device, images_of, pieces, place, tell, whole, with_bar
+from nextpixel.cli.common import Parser, afford, device, images_of, pieces, place, tell, whole, with_bar
 
 ROWS, COLUMNS = 12, 6  # of `latents`
 
@@ -52,6 +52,7 @@ def interpolations(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     model, out = _model(options), place(options.out, ".png")
     given = _given(model, options, 2 * options.pairs)
+    afford(options.pairs * (options.steps + 2), model.spec, [out], lower="--steps or --pairs")
     x, y = given[::2], given[1::2]
     drawn = model.interpolate(x, y, options.steps, seed=options.seed, temperature=options.temperature).cpu()
     rows = torch.cat([x.unsqueeze(1), drawn, y.unsqueeze(1)], 1)

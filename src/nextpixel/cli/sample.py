@@ -9,14 +9,25 @@ import torch
 
 import nextpixel as npx
 from nextpixel import pictures
-from nextpixel.cli.common import Parser, classes_of, device, pieces, place, whole, with_bar, write_arrays
+from nextpixel.cli.common import (
+    Parser,
+    afford,
+    classes_of,
+    device,
+    labels_of,
+    pieces,
+    place,
+    whole,
+    with_bar,
+    write_images,
+)
 from nextpixel.data import Split
 from nextpixel.data.readers.arrays import read_maps
 from nextpixel.pairing import given, part_of
 
 EXAMPLES = (
     "nextpixel sample runs/digits -n 64",
-    "nextpixel sample runs/digits -n 100 --label all --out every-class.png",
+    "nextpixel sample runs/digits -n 100 --label 0-4,7 --out some-classes.png",
     "nextpixel sample model.safetensors -n 1000 --label 3 --temperature 0.9 --out threes.npz threes.png",
     "nextpixel sample runs/bottom --maps top-samples.npz --out bottom-samples.npz    (one for each map)",
 )
@@ -31,7 +42,9 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument(
         "--label",
-        help="a class, or all: equal numbers of each, a row a class, N rounded up (default: all, or that of each map)",
+        metavar="CLASSES",
+        help="names or numbers, such as 3 or 0-4,7 or cats,dogs: equal numbers of each, a row a class, N rounded up "
+        "(default: all, or that of each map)",
     )
     parser.add_argument(
         "--maps", type=Path, metavar="FILE", help="an npz file of maps, such as samples of a model of coarser codes"
@@ -44,7 +57,7 @@ def main(arguments: list[str]) -> None:
 
     out = [place(text, ".png", ".npz") for text in options.out]
     model = npx.load(options.model, device=device(options.device))
-    beside, spec = _beside(model, options), model.spec
+    beside, spec = _beside(model, options, out), model.spec
     images = torch.cat(
         [
             model.sample(
@@ -62,25 +75,25 @@ def main(arguments: list[str]) -> None:
         if path.suffix.lower() == ".png":
             pictures.write(pictures.grid(images, spec.levels, ordinal=spec.ordinal, columns=columns), path)
         else:
-            arrays = {"images": images, "labels": beside.labels, "maps": beside.maps}
-            write_arrays(path, **arrays, levels=spec.levels, ordinal=None if spec.ordinal else False)
+            write_images(path, model, images, beside)
         print(f"{len(images)} images: {path}")
 
 
-def _beside(model: npx.Model, options: Namespace) -> Split:
+def _beside(model: npx.Model, options: Namespace, out: list[Path]) -> Split:
     """What each image is given: a split whose images are still to be drawn."""
     classes, kind = classes_of(model, options.label), part_of(model.context, npx.Map)
     maps, labels = _maps(kind, options)
     count = len(maps) if maps is not None else options.images or 64
+    chosen = None
+    if classes is not None and (maps is None or options.label is not None or labels is None):
+        chosen = labels_of(classes, options.label or "all")
+        count = count if maps is not None else len(chosen) * math.ceil(count / len(chosen))
+    afford(count, model.spec, out, lower="-n")
     if classes is None:
         labels = None
-    elif options.label not in (None, "all"):
-        labels = np.full(count, int(options.label))
-    elif maps is None:
-        labels = np.repeat(np.arange(classes.classes), math.ceil(count / classes.classes))
-    elif options.label == "all" or labels is None:
-        labels = np.arange(count) % classes.classes
-    return Split(np.empty(count if labels is None else len(labels)), labels, maps=maps)
+    elif chosen is not None:
+        labels = np.resize(chosen, count) if maps is not None else np.repeat(chosen, count // len(chosen))
+    return Split(np.empty(count), labels, maps=maps)
 
 
 def _maps(kind: npx.Map | None, options: Namespace) -> tuple[np.ndarray | None, np.ndarray | None]:

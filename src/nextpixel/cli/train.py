@@ -5,17 +5,19 @@ Constructors are the schema: a recipe's `model` has the arguments of the model's
 """
 
 import difflib
-import re
-from argparse import ArgumentError, RawDescriptionHelpFormatter
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Literal
 
 import torch
-import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 import nextpixel as npx
-from nextpixel.cli.common import device, imported
+from nextpixel.cli.common import afford, device, imported, require
+from nextpixel.cli.recipe import SECTIONS, Parser, override, parse, read
 from nextpixel.data import CATALOGUE, open_data
 from nextpixel.errors import BadInput
 from nextpixel.likelihoods import LIKELIHOODS, Categorical
@@ -24,21 +26,14 @@ from nextpixel.pairing import context_of
 from nextpixel.training.loop import train
 from nextpixel.training.settings import Training
 
-SECTIONS = ("model", "data", "training")
+LOWER = "model.filters, model.kernel or how many layers model has"
+MOST_TENSORS = 2**13
 EXAMPLES = """examples:
   nextpixel train recipes/digits.yaml
   nextpixel train recipes/mnist-binary.yaml --out runs/small --model.filters 32 --training.max_minutes 10
   nextpixel train runs/digits --resume --training.epochs 40
   nextpixel train recipes/digits.yaml --help    (with the settings of that recipe's model)
 """
-
-KINDS = {
-    "<class 'int'>": "a whole number",
-    "<class 'float'>": "a number",
-    "<class 'bool'>": "true or false",
-    "<class 'str'>": "a text",
-    "<class 'NoneType'>": "null",
-}
 
 
 def main(arguments: list[str]) -> None:
@@ -60,10 +55,12 @@ def main(arguments: list[str]) -> None:
     chosen, training = settings.model.as_dict(), Training(**settings.training.as_dict())
     where = device(settings.device)
     data = open_data(**settings.data.as_dict())
+    context = context_of(chosen.pop("context"), data)
+    make = partial(npx.build, chosen.pop("name"), data.spec, chosen.pop("likelihood"), context, **chosen)
+    _count(make)
+    afford(training.samples, data.spec, [out / "a.png"], lower="training.samples")
     torch.manual_seed(training.seed)  # the first weights
-    model = npx.build(
-        chosen.pop("name"), data.spec, chosen.pop("likelihood"), context_of(chosen.pop("context"), data), **chosen
-    )
+    model = make()
     config = {name: settings[name].as_dict() for name in SECTIONS}
     config["training"]["betas"] = list(training.betas)  # YAML has no tuples
     for key in ("name", "root"):  # a run works from any folder
@@ -73,9 +70,26 @@ def main(arguments: list[str]) -> None:
     print(f"The run is in {out}; its best model is {out / 'model.safetensors'}.")
 
 
-class _Parser(ArgumentParser):
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise ArgumentError(None, message)
+def _count(make: Callable[[], npx.Model]) -> None:
+    """Refuse a model that memory cannot hold: it is made without memory, and counted as it grows."""
+    weights, tensors = 0, 0
+
+    def count(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter | None) -> None:
+        nonlocal weights, tensors
+        if parameter is not None:
+            weights, tensors = weights + parameter.numel(), tensors + 1
+        require(16 * weights, f"{weights:,} weights of a model, their gradients and moments", LOWER)  # all in float32
+        if tensors > MOST_TENSORS:
+            raise BadInput(f"The model would have more than {MOST_TENSORS:,} tensors of weights; lower {LOWER}.")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        with torch.device("meta"):
+            make()
+    except RuntimeError as error:  # more than torch can think of
+        raise BadInput(f"The weights of the model cannot even be counted; lower {LOWER}.") from error
+    finally:
+        hook.remove()
 
 
 class _Format(RawDescriptionHelpFormatter, DefaultHelpFormatter):
@@ -89,7 +103,7 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
     elif name not in npx.MODELS:
         close = difflib.get_close_matches(str(name), npx.MODELS, n=1)
         raise BadInput(f"There is no model {name!r}; there is {close[0] if close else ', '.join(npx.MODELS)}.")
-    parser = _Parser(
+    parser = Parser(
         prog="nextpixel train",
         usage="nextpixel train RECIPE [options]",
         description="Train a model from a recipe, or go on with a run.",
@@ -123,82 +137,18 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
 def _settings(source: Path, arguments: list[str]) -> Namespace:
     """The recipe with the overrides of the command line."""
     wants_help = "-h" in arguments or "--help" in arguments
-    recipe = _read(source / "config.yaml" if source.is_dir() else source)
-    name = _override(arguments, "--model.name") or recipe["model"].get("name")
+    recipe = read(source / "config.yaml" if source.is_dir() else source)
+    name = override(arguments, "--model.name") or recipe["model"].get("name")
     if name is None:
         raise BadInput(f"{source} does not say model.name; there is {', '.join(npx.MODELS)}.")
-    likelihood = _override(arguments, "--model.likelihood") or recipe["model"].get("likelihood", "categorical")
+    likelihood = override(arguments, "--model.likelihood") or recipe["model"].get("likelihood", "categorical")
     parser = _parser(name, likelihood)
     if wants_help:
         parser.print_help()
         raise SystemExit(0)
-    try:
-        settings = parser.parse_object({**recipe, "recipe": str(source)})
-        settings = parser.parse_args(arguments, namespace=settings)
-    except ArgumentError as error:
-        raise BadInput(_sentence(error.message, parser)) from error
+    settings = parse(parser, {**recipe, "recipe": str(source)}, arguments)
     if settings.data_root is not None:
         settings.data.root = settings.data_root
     if settings.seed is not None:
         settings.training.seed = settings.seed
     return settings
-
-
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """The three sections of a recipe."""
-    if not path.is_file():
-        raise BadInput(f"There is no recipe {path}.")
-    try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        raise BadInput(f"{path} is not YAML{'' if line is None else f', see line {line + 1}'}.") from error
-    if not isinstance(recipe, dict):
-        raise BadInput(f"{path} is not a recipe: it has no sections {', '.join(SECTIONS)}.")
-    for name, section in recipe.items():
-        if name not in SECTIONS:
-            raise BadInput(f"{path} has a section {name!r}; a recipe has {', '.join(SECTIONS)}.")
-        if not isinstance(section, dict | None):
-            raise BadInput(f"The section {name} of {path} must have settings, not {section!r}.")
-    return {name: recipe.get(name) or {} for name in SECTIONS}
-
-
-def _override(arguments: list[str], option: str) -> str | None:
-    """What the command line says after an option that must be known before the parser is made."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if argument == option:
-            return following
-        if argument.startswith(f"{option}="):
-            return argument.partition("=")[2]
-    return None
-
-
-def _sentence(message: str, parser: ArgumentParser) -> str:
-    """Say in one sentence what jsonargparse says in several lines."""
-    text = " ".join(message.split())
-    if wrong := re.match(r'Parser key "([\w.]+)".*(?:Got value|Given value): (.*)', text):
-        kinds = (str(kind) for kind in re.findall(r"Expected (?:an? )?(.+?)(?: -|\. Got| Given|$)", text))
-        wanted = dict.fromkeys(_called(kind) for kind in kinds)
-        return f"{wrong[1]} must be {' or '.join(wanted)}, not {wrong[2]}."
-    if unknown := re.match(r"Group '(\w+)' does not accept option '([\w.-]+)'", text):
-        return f"There is no setting {unknown[1]}.{unknown[2]}{_hint(f'{unknown[1]}.{unknown[2]}', parser)}"
-    if unknown := re.match(r"unrecognized arguments: --([\w.-]+)", text):
-        return f"There is no setting {unknown[1]}{_hint(unknown[1], parser)}"
-    if missing := re.match(r"the following arguments are required: (.*)", text):
-        return f"The recipe does not say {missing[1]}."
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}; see nextpixel train --help."
-
-
-def _called(kind: str) -> str:
-    """How jsonargparse's name of a type is called in a sentence."""
-    if choices := re.fullmatch(r"typing\.Literal\[(.*)\]", kind):
-        return "one of " + choices[1].replace("'", "")
-    return KINDS.get(kind, f"a {kind}")
-
-
-def _hint(unknown: str, parser: ArgumentParser) -> str:
-    known = [key for key in parser.get_defaults().keys() if "." in key]  # noqa: SIM118 (not a dict)
-    close = [key for key in known if key.endswith(f".{unknown}")] or difflib.get_close_matches(
-        unknown, known, cutoff=0.8
-    )
-    return f"; did you mean {close[0]}?" if close else "."

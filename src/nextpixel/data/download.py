@@ -24,9 +24,10 @@ def data_root(root: str | Path | None) -> Path | None:
     named = root if root is not None else os.environ.get(ROOT_VARIABLE) or None
     if named is None:
         return None
-    if not Path(named).expanduser().is_dir():
+    path = Path(os.path.expanduser(named))  # noqa: PTH111 (Path's raises where there is no such user)
+    if not path.is_dir():
         raise BadInput(f"The data root {named} is not a folder.")
-    return Path(named).expanduser()
+    return path
 
 
 def cache_folder() -> Path:

@@ -98,8 +98,8 @@ def open_data(
 
 def _path(name: str | Path) -> Path:
     """The path of one's own data, which is there."""
-    path = Path(name).expanduser()
-    if path.exists():
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 (Path's raises where there is no such user)
+    if path.is_file() or path.is_dir():  # a pipe would be waited for
         return path
     if isinstance(name, Path) or os.sep in name or "/" in name or path.suffix or name.startswith("~"):
         raise BadInput(f"There is no file or folder {name}.")

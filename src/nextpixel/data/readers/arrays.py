@@ -34,7 +34,7 @@ _ROLES = {
 }  # in this order, for names such as `image_labels`
 _ROLE_OF = {word: role for role, words in _ROLES.items() for word in words}
 _NO_WORDS = ("set", "dataset")
-_SCALARS = ("levels", "map_levels", "ordinal")
+_SCALARS = ("levels", "map_levels", "ordinal", "first_label")
 _NAMES = ("class_names", "classes", "label_names")
 _ASIDE = ("given", "known")  # in what `complete` writes
 _WORD = re.compile(r"t10k|[xXyY](?=[tT]rain|[tT]est|[vV]al)|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
@@ -79,7 +79,8 @@ def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNS
     asked = _scalar(arrays, "levels", path) if options.levels is None else options.levels
     levels = find_levels(kind, *find_range(images.values()), path, asked=asked, like=options.like)
     counts = {split: len(found) for split, found in images.items()}
-    labels, classes, names = _labels(named, counts, _class_names(arrays, path), options.first_label, path)
+    first = _scalar(arrays, "first_label", path) if options.first_label is None else options.first_label
+    labels, classes, names = _labels(named, counts, _class_names(arrays, path), first, path)
     maps, map_kind = _maps(named, counts, _scalar(arrays, "map_levels", path), path, layout)
     stored = partial(_stored, dtype=np.min_scalar_type(levels.count - 1), options=options, path=path)
     splits = {

@@ -1,0 +1,118 @@
+"""Which pixels of images are known: parts that have names, shares, and the files of masks."""
+
+import re
+import warnings
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from nextpixel.errors import BadInput
+
+PARTS = ("top-half", "bottom-half", "left-half", "right-half", "centre", "border")
+_BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+_DAMAGE = (OSError, EOFError, SyntaxError, TypeError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, *_BOMB)
+
+
+def known_pixels(which: str, images: Tensor, *, seed: int) -> Tensor:
+    """The mask of known pixels.
+
+    Args:
+        which: one of `PARTS`: a half of an odd number is without the middle row or column, the centre is the middle
+            half of rows and columns, the border the rest. Or `random:30%`, also of 0 % and 100 %. Or a mask's file:
+            a picture, or an array (H, W), (N, H, W), (N, 1 or C, H, W) or (N, H, W, 1 or C), for the first N images.
+            What is above the middle of its own range is known.
+        images: shape (B, C, H, W).
+        seed: of random pixels.
+
+    Returns:
+        Bool, shape (B, 1 or C, H, W).
+
+    Raises:
+        BadInput: no such mask, one of another size, or one that knows all or nothing.
+    """
+    count, channels, height, width = images.shape
+    if which.startswith("random:"):
+        return torch.from_numpy(np.random.default_rng(seed).random((count, 1, height, width)) < _share(which))
+    mask = _part(which, height, width) if which in PARTS else _of_file(Path(which))
+    shape = mask.shape
+    if mask.ndim == 4 and shape[1:3] == (height, width):
+        mask = np.moveaxis(mask, 3, 1)
+    mask = mask.reshape(-1, 1, *shape[-2:]) if mask.ndim in (2, 3) else mask
+    if mask.ndim != 4 or mask.shape[1] not in (1, channels) or mask.shape[2:] != (height, width):
+        size = f"{shape[1]}x{shape[0]}" if len(shape) == 2 else f"of shape {shape}"
+        raise BadInput(f"The mask {which} is {size}, but the images are {width}x{height}.")
+    if len(mask) != 1 and len(mask) < count:
+        raise BadInput(f"The mask {which} is for {len(mask)} images, but there are {count}; lower -n.")
+    low, high = float(mask.min()), float(mask.max())
+    if not low < high:  # also where one is not a number
+        raise BadInput(f"The mask {which} has no two values for images of {width}x{height}: all or nothing is known.")
+    return torch.from_numpy(mask[:count] > low / 2 + high / 2).expand(count, -1, -1, -1).clone()
+
+
+def _of_file(path: Path) -> NDArray[Any]:
+    if not path.is_file():
+        raise BadInput(f"Known pixels are {', '.join(PARTS)}, random:30% or the file of a mask, not {str(path)!r}.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            mask = _of_arrays(path) if path.suffix.lower() in (".npz", ".npy") else _of_picture(path)
+    except BadInput:
+        raise
+    except _DAMAGE as error:
+        raise BadInput(f"The mask {path} is damaged or cannot be read ({error}).") from error
+    if mask.dtype.kind not in "buif" or mask.size == 0:
+        raise BadInput(
+            f"The mask {path} must be of booleans or numbers, not {mask.dtype} values of shape {mask.shape}."
+        )
+    return mask
+
+
+def _share(which: str) -> float:
+    found = re.fullmatch(r"random:([0-9]+(?:\.[0-9]+)?)%", which)
+    if found is None or float(found[1]) > 100:
+        raise BadInput(f"A share of known pixels is written random:30%, from 0 to 100 %, not {which!r}.")
+    return float(found[1]) / 100
+
+
+def _part(which: str, height: int, width: int) -> NDArray[np.bool_]:
+    known = np.zeros((height, width), dtype=bool)
+    half, side = (height // 2, width // 2), (height // 4, width // 4)
+    centre = np.s_[side[0] : height - side[0], side[1] : width - side[1]]
+    known[
+        {
+            "top-half": np.s_[: half[0]],
+            "bottom-half": np.s_[height - half[0] :],
+            "left-half": np.s_[:, : half[1]],
+            "right-half": np.s_[:, width - half[1] :],
+        }.get(which, centre)
+    ] = True
+    return ~known if which == "border" else known
+
+
+def _of_picture(path: Path) -> NDArray[Any]:
+    """Where the transparency of a picture varies, its opacity; else its brightness: (H, W)."""
+    with Image.open(path) as opened:
+        picture = ImageOps.exif_transpose(opened)
+        opacity = np.asarray(picture.convert("RGBA"))[:, :, 3] if picture.has_transparency_data else np.zeros(1)
+        if opacity.min() < opacity.max():
+            return opacity
+        wide = picture.mode.startswith(("I", "F"))  # pillow would cut it at 255
+        return np.asarray(picture if wide else picture.convert("RGB").convert("L"))
+
+
+def _of_arrays(path: Path) -> NDArray[Any]:
+    """The array `known` of a file, or its single one."""
+    with path.open("rb") as file:
+        found = np.load(file, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        if "known" not in found.files and len(found.files) != 1:
+            raise BadInput(f"The mask {path} has no array known, but {', '.join(found.files) or 'nothing'}.")
+        return found["known" if "known" in found.files else found.files[0]]
