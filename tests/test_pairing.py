@@ -87,13 +87,13 @@ def test_images_that_the_model_is_not_about(model: npx.ImageSpec, data: npx.Imag
 
 def test_data_that_a_model_did_not_learn_from_are_told() -> None:
     model = model_of(ABC)
-    assert difference(model, ABC, splits=ABC.splits) is None
+    assert difference(model.learnt, ABC, splits=ABC.splits) is None
     more = data_set("abc", [0, 1, 2, 2, 1])
     start = r"own is not what the model learnt from \(own\): of test images there are "
     for other, end in ((more, "5 instead of 4"), (data_set("abc", [0, 1, 2, 1]), "4, but other ones")):
         changed = replace(ABC, test=other.test)
-        assert difference(model, changed, splits=["train"]) is None
-        told = difference(model, changed, splits=["train", "test"])
+        assert difference(model.learnt, changed, splits=["train"]) is None
+        told = difference(model.learnt, changed, splits=["train", "test"])
         assert told == start.replace("\\", "") + end
 
 
@@ -101,7 +101,7 @@ def test_data_that_a_model_did_not_learn_from_are_told() -> None:
 def test_a_model_that_does_not_say_what_it_learnt_from(learnt: Any) -> None:
     model = model_of(ABC)
     model.learnt = learnt
-    assert difference(model, ABC, splits=["test"]) is None
+    assert difference(model.learnt, ABC, splits=["test"]) is None
 
 
 def test_what_a_model_learnt_from_is_in_its_file(tmp_path) -> None:
@@ -111,7 +111,7 @@ def test_what_a_model_learnt_from_is_in_its_file(tmp_path) -> None:
     assert again.learnt == model.learnt
     assert isinstance(again.context, npx.ClassLabel)
     assert again.context.names == ("a", "b", "c")
-    assert difference(again, ABC, splits=ABC.splits) is None
+    assert difference(again.learnt, ABC, splits=ABC.splits) is None
     assert torch.equal(
         again.log_prob(ABC.test.batch([0], NOISE)[0], 0), model.eval().log_prob(ABC.test.batch([0], NOISE)[0], 0)
     )

@@ -93,18 +93,26 @@ def fit(model: Model, data: DataSet | Parts, split: Split, *, what: str) -> tupl
     return replace(split, labels=numbers[split.labels]), notes
 
 
-def difference(model: Model, data: DataSet, *, splits: Iterable[str]) -> str | None:
-    """How splits differ from those that a model learnt from, without a full stop; None if not, or if nobody knows."""
-    learnt = model.learnt or {}
-    for name in splits:
-        try:
-            source, images, digest = learnt["data"], learnt["splits"][name]["images"], learnt["splits"][name]["digest"]
-        except (KeyError, TypeError):  # a model that was not trained here
-            return None
-        own = data.splits[name]
-        if (images, digest) != (len(own), own.digest()):
-            other = f"{len(own)} instead of {images}" if len(own) != images else f"{images}, but other ones"
-            return f"{data.name} is not what the model learnt from ({source}): of {name} images there are {other}"
+def difference(learnt: Any, data: DataSet, *, splits: Iterable[str], classes: bool = False) -> str | None:
+    """How data differ from those that a model learnt from, without a full stop; None if not, or if nobody knows.
+
+    Args:
+        learnt: what the model keeps of those (`data.learnt_from`).
+        data: that it is given now.
+        splits: which of it.
+        classes: whether the names of the classes and their order matter.
+    """
+    try:
+        for name in splits:
+            was, own = learnt["splits"][name], data.splits[name]
+            images, digest, source = was["images"], was["digest"], learnt["data"]
+            if (images, digest) != (len(own), own.digest()):
+                other = f"{len(own)} instead of {images}" if len(own) != images else f"{images}, but other ones"
+                return f"{data.name} is not what the model learnt from ({source}): of {name} images there are {other}"
+        if classes and tuple(learnt["class_names"] or ()) != (data.class_names or ()):
+            return f"{data.name} has the classes {data.class_names}, not {learnt['class_names']} as the model"
+    except (KeyError, TypeError):  # a model that was not trained here
+        return None
     return None
 
 

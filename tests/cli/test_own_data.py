@@ -143,3 +143,30 @@ def test_a_reduced_model_takes_the_full_depth(here: Path, call: Callable[..., An
     assert "are reduced to the 4 of the model" in told
     said = call("complete", "run", "--known", "top-half", "--out", "a.png")
     assert said.status == 0, said.err
+
+
+@pytest.mark.parametrize("change", ["image", "classes", "removed"])
+def test_a_run_is_resumed_with_the_data_that_it_began_with(here: Path, call: Callable[..., Any], change: str) -> None:
+    state = (here / "run" / "state.safetensors").read_bytes()
+    if change == "image":
+        victim = next((here / "pictures" / "b").iterdir())
+        _picture(victim, 2000, 1)
+    elif change == "classes":
+        (here / "pictures" / "c").rename(here / "pictures" / "0")
+    else:
+        shutil.rmtree(here / "pictures" / "c")
+        shutil.copytree(here / "pictures" / "b", here / "pictures" / "c")
+    said = call("train", "run", "--resume", "--training.epochs", 3)
+    assert (said.status, said.out) == (2, "")
+    assert "the data" in said.err or "in none of the class folders" in said.err
+    assert (here / "run" / "state.safetensors").read_bytes() == state
+
+
+def test_a_run_whose_files_are_renamed_goes_on_as_if_they_were_not(here: Path, call: Callable[..., Any]) -> None:
+    shutil.copytree(here / "run", here / "other")
+    assert call("train", "run", "--resume", "--training.epochs", 3).status == 0
+    for number, path in enumerate(sorted((here / "pictures" / "a").iterdir())):
+        path.rename(path.with_name(f"{97 * number % 1000:03d}-renamed.png"))
+    assert call("train", "other", "--resume", "--training.epochs", 3).status == 0
+    last = [npx.load(here / run / "last.safetensors").state_dict() for run in ("run", "other")]
+    assert all(last[0][name].equal(last[1][name]) for name in last[0])

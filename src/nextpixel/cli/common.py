@@ -154,7 +154,7 @@ def images_of(model: npx.Model, options: argparse.Namespace) -> tuple[str, Split
     """
     data = data_of(options.model, options, like=model.spec.levels)
     split, notes = fit(model, data, data.split(options.split), what=data.name)
-    differs = difference(model, data, splits=data.splits if options.split == "all" else [options.split])
+    differs = difference(model.learnt, data, splits=data.splits if options.split == "all" else [options.split])
     every = sum(map(len, data.splits.values()))
     if options.data is not None and options.data not in CATALOGUE and options.split != "all":
         notes.append(f"{len(split)} of its {every} images are for {options.split}; --split all takes all of them")

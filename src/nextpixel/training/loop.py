@@ -20,7 +20,7 @@ from nextpixel.data import DataSet, describe, learnt_from
 from nextpixel.errors import BadInput
 from nextpixel.model import Model
 from nextpixel.nn.context import ClassLabel
-from nextpixel.pairing import check_all, given
+from nextpixel.pairing import check_all, difference, given
 from nextpixel.training.batches import Batches
 from nextpixel.training.display import Display
 from nextpixel.training.ema import MovingAverage
@@ -109,7 +109,7 @@ class _Loop:
         self.batches = Batches(data.train, size=settings.batch, seed=settings.seed, context=model.context)
         model.initialise(*self.batches[0])  # a run that is resumed gets its own weights back
         average = MovingAverage(model, decay=settings.ema)
-        self.state = State(model, average, optimizer, Position(0, self.batches.per_epoch))
+        self.state = State(model, average, optimizer, Position(0, self.batches.per_epoch, learnt=model.learnt))
         self.steps = settings.epochs * self.batches.per_epoch
         self.interval = max(1, round(settings.validate_every * self.batches.per_epoch))
         self.rate, self.seconds = 0.0, 0.0
@@ -117,6 +117,8 @@ class _Loop:
     def resume(self) -> None:
         """Go back to where the run in the folder was saved last."""
         self.state.load(self.folder.state)
+        if told := difference(self.position.learnt, self.data, splits=("train", "validation"), classes=True):
+            raise BadInput(f"{told}; a run is resumed with the data that it began with.")
         self.folder.rewind(self.position.step, self.position.row)
         if self.progress() >= 1 and not self.due():
             raise BadInput(

@@ -27,6 +27,7 @@ class Position:
         nats: the training loss summed over the steps since the last validation.
         steps: how many steps these are.
         row: the last one of metrics.csv.
+        learnt: what tells the data that it learns from (`data.learnt_from`).
 
     Raises:
         TypeError: what a file says is something else.
@@ -39,6 +40,7 @@ class Position:
     nats: float = 0.0
     steps: int = 0
     row: dict[str, Any] | None = None
+    learnt: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         counts, amounts = (self.step, self.per_epoch, self.steps), (self.minutes, self.nats)
