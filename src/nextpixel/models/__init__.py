@@ -1,12 +1,12 @@
 """The models, by name: one file a paper."""
 
-import difflib
 import inspect
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal, overload
 
 from nextpixel.autoregressive import Autoregressive, Backbone
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, closest
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
 from nextpixel.model import Model
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
@@ -75,8 +75,8 @@ def build(
         >>> model.sample(2, context=7).shape
         torch.Size([2, 3, 8, 8])
     """
-    kind = _named(name, MODELS, "model")
-    meaning = _named(likelihood, LIKELIHOODS, "likelihood")
+    kind = named(name, MODELS, "model")
+    meaning = named(likelihood, LIKELIHOODS, "likelihood")
     if context is not None and not isinstance(context, Context):
         raise BadInput(f"The context must be a Context such as ClassLabel(10), not {context!r}.")
     own, its = settings_of(kind), settings_of(meaning)
@@ -109,9 +109,11 @@ def settings_of(part: type[Backbone | PixelVAE | Likelihood]) -> list[str]:
     return [key for key, parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
 
 
-def _named(name: str, table: dict[str, Any], what: str) -> Any:
+def named(name: str, table: Mapping[str, Any], what: str) -> Any:
+    """What a table holds under a name; `what` is said of one that it does not hold."""
     if name not in table:
-        close = difflib.get_close_matches(str(name), table, 1)
-        hint = f"did you mean {close[0]}?" if close else f"the choice is {', '.join(table)}."
+        close = closest(name, table)
+        choice = f"the choice is {', '.join(table)}." if len(table) < 20 else f"nextpixel {what}s lists what there is."
+        hint = f"did you mean {close}?" if close else choice
         raise BadInput(f"There is no {what} {name!r}; {hint}")
     return table[name]
