@@ -139,12 +139,12 @@ def bits(counts: NDArray[np.integer], model: NDArray[np.integer]) -> float:
 
 def learn(patches: NDArray[np.float32], codes: int, seed: int) -> NDArray[np.float32]:
     """A codebook, shape (codes, numbers of a patch)."""
-    if not 2 <= codes <= len(patches):
-        raise npx.BadInput(f"There must be from 2 to {len(patches):,} codes, one a patch, not {codes}.")
     try:
         from sklearn.cluster import MiniBatchKMeans
     except ModuleNotFoundError as error:
         raise npx.BadInput("A codebook is learnt by scikit-learn: pip install scikit-learn.") from error
+    if not 2 <= codes <= len(patches):
+        raise npx.BadInput(f"There must be from 2 to {len(patches):,} codes, one a patch, not {codes}.")
     some = np.random.default_rng(seed).permutation(len(patches))[:LEARNT]
     means = MiniBatchKMeans(codes, random_state=seed, batch_size=4096, max_iter=20).fit(patches[some])
     return np.asarray(means.cluster_centers_, np.float32)

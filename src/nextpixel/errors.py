@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 
 
@@ -48,7 +48,7 @@ def closest(word: object, names: Collection[str]) -> str | None:
 
 
 @contextmanager
-def needs(package: str, extra: str, what: str) -> Iterator[None]:
+def needs(package: str, extra: str, what: str) -> Generator[None, None, None]:
     """Imports of an optional package stand in this: where it is missing, the sentence names the extra that has it."""
     try:
         yield

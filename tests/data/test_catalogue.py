@@ -77,6 +77,7 @@ def test_digits_are_those_of_scikit_learn_in_its_order() -> None:
 
     images, labels = load_digits(return_X_y=True)
     ours = CATALOGUE["digits"].load(None).train
+    assert ours.labels is not None
     assert (ours.images.dtype, ours.labels.dtype) == (np.uint8, np.int64)
     assert (ours.images.reshape(-1, 64) == images).all()
     assert (ours.labels == labels).all()
@@ -93,6 +94,7 @@ def test_digits_are_those_of_scikit_learn_in_its_order() -> None:
 def test_the_splits_of_digits_never_change(split: str, hashed: str) -> None:
     """Those of scikit-learn's images, before they were shipped; figures are of these very images and classes."""
     found = open_data("digits").splits[split]
+    assert found.labels is not None
     assert hashlib.sha256(found.images.tobytes() + found.labels.tobytes()).hexdigest() == hashed
 
 
