@@ -1,7 +1,8 @@
 """Codes of images, for a prior over them: each patch of an image is the number of the nearest vector of a codebook.
 
+    python examples/photographs.py FOLDER --out photos32.npz    (of your own photographs)
     python examples/codes.py make --data photos32.npz --patch 4 --codes 512 --out codes.npz
-    nextpixel train recipes/codes-photos32.yaml --data.name codes.npz --out runs/codes
+    nextpixel train codes-photos32 --data.name codes.npz --out runs/codes
     nextpixel sample runs/codes -n 64 --out sampled-codes.npz
     python examples/codes.py decode sampled-codes.npz --codes codes.npz --out samples.png
 
@@ -17,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import MiniBatchKMeans
 
 import nextpixel as npx
 from nextpixel import pictures
@@ -139,6 +139,10 @@ def bits(counts: NDArray[np.integer], model: NDArray[np.integer]) -> float:
 
 def learn(patches: NDArray[np.float32], codes: int, seed: int) -> NDArray[np.float32]:
     """A codebook, shape (codes, numbers of a patch)."""
+    try:
+        from sklearn.cluster import MiniBatchKMeans
+    except ModuleNotFoundError as error:
+        raise npx.BadInput("A codebook is learnt by scikit-learn: pip install scikit-learn.") from error
     if not 2 <= codes <= len(patches):
         raise npx.BadInput(f"There must be from 2 to {len(patches):,} codes, one a patch, not {codes}.")
     some = np.random.default_rng(seed).permutation(len(patches))[:LEARNT]

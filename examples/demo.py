@@ -1,6 +1,6 @@
 """From nothing to likelihoods, samples and completions in a few minutes: `make demo`.
 
-Trains a class-conditional Gated PixelCNN on scikit-learn's 8x8 digits, which need no download, and measures it on the
+Trains a class-conditional Gated PixelCNN on 8x8 digits, which need no download, and measures it on the
 test images beside three baselines.
 """
 

@@ -1,5 +1,6 @@
 """Every recipe is parsed, builds its model at full size, and learns from two batches of its kind of images."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import yaml
 
 import nextpixel as npx
 from nextpixel.cli import main
+from nextpixel.cli.recipes import recipes
 from nextpixel.cli.train import _settings
 from nextpixel.data import CATALOGUE
 from nextpixel.training import Training
 
-RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
+ROOT = Path(__file__).parents[1]
+RECIPES = [*recipes().values()]
 # What stands in a recipe for the user's own file: its images and maps have the shapes and levels that its header says.
 OWN = {
     "photos32.npz": npx.ImageSpec(3, 32, 32, levels=256),
@@ -67,6 +70,35 @@ def test_a_recipe_says_where_it_is_from_what_it_costs_and_what_was_measured(reci
     assert all(line.startswith("# ") and len(line) <= 120 for line in header)
     firsts = [line.split()[1] for line in header]
     assert [word for word in firsts if word in ("Source:", "Cost:", "Measured:")] == ["Source:", "Cost:", "Measured:"]
+    assert firsts[-2:] == ["Cost:", "Measured:"], "a line each, which the list of recipes prints"
+
+
+@pytest.mark.skipif(not (ROOT / "results").is_dir(), reason="an sdist has no results")
+@every_recipe
+def test_what_a_recipe_says_was_measured_is_what_was_kept(recipe: Path) -> None:
+    kept = ROOT / "results" / f"{recipe.stem}.json"
+    if not kept.exists():
+        assert "# Measured: not yet." in recipe.read_text()
+        return
+    result, said = json.loads(kept.read_text()), recipe.read_text().partition("# Measured: ")[2].partition("\n")[0]
+    assert any(
+        f"{result[unit]:.{digits}f}" in said for unit, digits in (("nats", 2), ("bits_per_dim", 3), ("bits_per_dim", 4))
+    ), said
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="an sdist has no link, but the folder itself")
+def test_a_clone_has_the_recipes_at_its_root() -> None:
+    link = ROOT / "recipes"
+    assert link.is_symlink()
+    assert not link.readlink().is_absolute()
+    assert link.resolve() == RECIPES[0].parent
+
+
+@every_recipe
+def test_a_recipe_for_photographs_says_what_makes_its_file(recipe: Path) -> None:
+    if "photos32.npz" in (text := recipe.read_text()):
+        assert "`python examples/photographs.py FOLDER`" in text.partition("\nmodel:")[0]
+        assert (ROOT / "examples" / "photographs.py").is_file()
 
 
 @every_recipe
@@ -102,7 +134,7 @@ def test_a_recipe_trains(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFix
             context, grid = kind.maps
             assert context.levels is not None
             arrays[f"{split}_maps"] = generator.integers(context.levels, size=(count, *grid))
-    np.savez(tmp_path / "tiny.npz", levels=kind.stored.levels, **arrays)
+    np.savez(tmp_path / "tiny.npz", levels=kind.stored.levels, first_label=0, **arrays)
     smaller = ["--data.name", tmp_path / "tiny.npz", "--data.layout", "NCHW", "--training.batch", 1]
     smaller += ["--training.epochs", 1, "--training.samples", 0, "--training.compile", "false"]
     assert main([str(word) for word in ["train", recipe, "--out", tmp_path / "run", *smaller]]) == 0, (

@@ -1,6 +1,9 @@
-"""The one exception for input that a user can mend, and the checks of settings that raise it."""
+"""The one exception for input that a user can mend, and the checks that raise it."""
 
-from collections.abc import Sequence
+import difflib
+import re
+from collections.abc import Collection, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -42,3 +45,22 @@ def one_of(value: object, name: str, choices: Sequence[object]) -> None:
     if value not in choices:
         *others, last = choices
         raise BadInput(f"{name} must be {', '.join(map(str, others))} or {last}, not {value!r}.")
+
+
+def closest(word: object, names: Collection[str]) -> str | None:
+    """The name that was meant, by a part (`gated`) or with a slip, whatever its case and signs (`PixelCNN++`)."""
+    asked, *known = (re.sub(r"[\W_]", "", re.sub(r"\+|plus", "p", str(name).lower())) for name in (word, *names))
+    parts = sorted((name for name in known if len(asked) > 2 and asked in name), key=len)  # the whole one is first
+    close = parts or difflib.get_close_matches(asked, known, 1)
+    return [*names][known.index(close[0])] if close else None
+
+
+@contextmanager
+def needs(package: str, extra: str, what: str) -> Generator[None, None, None]:
+    """Imports of an optional package stand in this: where it is missing, the sentence names the extra that has it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != package:
+            raise
+        raise BadInput(f"{what} needs {package}: pip install 'nextpixel[{extra}]'.") from error

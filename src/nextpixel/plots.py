@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from nextpixel.autoregressive import Autoregressive
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, needs
 from nextpixel.nn.embedding import Named
 
 Over = Literal["epoch", "step", "minutes"]
@@ -115,13 +115,14 @@ def draw_receptive_field(
 
     The colour is the logarithm of the gradient. Earlier sub-pixels that are not seen are orange, later ones grey.
     """
-    from matplotlib.colors import LogNorm
-    from matplotlib.patches import Patch, Rectangle
-
     channels = _channels(model, channel)
     height, width = field.shape[2:]
     panel_width, panel_height = _panel(height, width, panels=field.shape[1])
-    figure = _figure(field.shape[1] * panel_width + 1.3, len(channels) * panel_height + 1.0 + 0.2 * len(channels))
+    size = (field.shape[1] * panel_width + 1.3, len(channels) * panel_height + 1.0 + 0.2 * len(channels))
+    figure = _figure("plot receptive-field", *size)
+    from matplotlib.colors import LogNorm  # after the figure, which says so where matplotlib is missing
+    from matplotlib.patches import Patch, Rectangle
+
     grid = figure.subplots(len(channels), field.shape[1], squeeze=False, sharex=True, sharey=True)
     most = float(field.max())
     shades = LogNorm(vmin=most * FAINTEST, vmax=most, clip=True) if most > 0 else None
@@ -204,7 +205,7 @@ def draw_curves(runs: Sequence[Curves], over: Over = "epoch") -> Image.Image:
         runs: at least one.
         over: what `read_curves` was told.
     """
-    figure = _figure(8.0, 5.0)
+    figure = _figure("plot curves", 8.0, 5.0)
     axes = figure.subplots()
     marker = "." if max(len(run.over) for run in runs) <= 50 else ""
     unit = over.removesuffix("s")
@@ -257,7 +258,7 @@ def draw_samples(pictures: Sequence[tuple[int, Image.Image]]) -> Image.Image:
     high += line
     rows = math.ceil(len(pictures) / across)
     size = (across * (wide + gap) + gap, rows * (high + gap) + gap)
-    figure = _figure(size[0] / DOTS, size[1] / DOTS, layout=None)
+    figure = _figure("plot samples", size[0] / DOTS, size[1] / DOTS, layout=None)
     for number, (step, picture) in enumerate(pictures):
         left, top = gap + number % across * (wide + gap), gap + number // across * (high + gap)
         figure.figimage(np.asarray(picture), left, size[1] - top - line - picture.height)
@@ -312,9 +313,10 @@ def _panel(height: int, width: int, *, panels: int) -> tuple[float, float]:
     return max(side * width / longer, 1.0), max(side * height / longer, 1.0)
 
 
-def _figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Any:
+def _figure(what: str, width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Any:
     """An empty figure of so many inches, which no global state knows of."""
-    from matplotlib.figure import Figure  # here, because it takes a second
+    with needs("matplotlib", "plots", what):
+        from matplotlib.figure import Figure  # here, because it takes a second, and is an extra
 
     return Figure(figsize=(width, height), dpi=DOTS, layout=layout)
 

@@ -109,5 +109,9 @@ def _digest(path: Path, digest: str) -> str:
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    """The name of a tensor with numbers that are not finite, if there is one."""
-    return next((name for name, t in tensors.items() if t.is_floating_point() and not bool(t.isfinite().all())), None)
+    """The name of a tensor with numbers that are not finite, if there is one.
+
+    Moments of an optimizer may be: the square of a wild first gradient is infinite, and its weight then stays as it is.
+    """
+    numbers = ((name, t) for name, t in tensors.items() if t.is_floating_point() and not name.startswith("optimizer."))
+    return next((name for name, t in numbers if not bool(t.isfinite().all())), None)

@@ -42,7 +42,7 @@ def lines_of(out: str, name: str) -> list[str]:
 def test_the_list_says_what_and_where(call: Callable[..., Any]) -> None:
     out = call("data").out
     assert [line for line in out.splitlines() if not line.startswith(" ")] == list(CATALOGUE)
-    assert lines_of(out, "digits")[2] == "here, installed with scikit-learn"
+    assert lines_of(out, "digits")[2] == "here, a part of nextpixel"
     assert lines_of(out, "shapes")[1].startswith(
         "1x20x20 with 2 levels, 4 classes; 10,000 train, 1,000 validation, 2,000"
     )

@@ -1,5 +1,8 @@
+import contextlib
+import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +13,8 @@ import pytest
 import torch
 
 from nextpixel.cli import VERBS, main
-from nextpixel.models import MODELS
+from nextpixel.likelihoods import LIKELIHOODS
+from nextpixel.models import MODELS, settings_of
 
 COMMAND = [sys.executable, "-W", "error", "-m", "nextpixel.cli"]
 
@@ -44,6 +48,53 @@ def test_the_version_is_told(call: Callable[..., Any]) -> None:
 def test_an_unknown_verb_is_refused_with_a_guess(refused: Callable[..., Any]) -> None:
     assert "no command 'smaple'; did you mean sample?" in refused("smaple")
     assert "no command 'xyz'; there are train, " in refused("xyz")
+
+
+@pytest.mark.parametrize("words", [["train"], ["models"], ["plot", "curves"], ["recipes"], []], ids=" ".join)
+def test_help_of_a_verb_is_its_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    texts = []
+    for asked in (["help", *words], [*words, "--help"]):
+        with contextlib.suppress(SystemExit):
+            main(asked)
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] != ""
+
+
+def test_help_of_no_verb_is_refused_with_a_guess(refused: Callable[..., Any]) -> None:
+    assert "no command 'trian'; did you mean train?" in refused("help", "trian")
+
+
+@pytest.mark.parametrize("name", [*MODELS, *LIKELIHOODS])
+def test_a_model_is_told_with_what_each_setting_means(name: str, call: Callable[..., Any]) -> None:
+    out = call("models", name).out
+    part = {**MODELS, **LIKELIHOODS}[name]
+    assert out.startswith(f"{name}\n\n")
+    assert ">>>" not in out
+    for setting in settings_of(part):
+        default = inspect.signature(part).parameters[setting].default
+        assert re.search(rf"^    (?! ).*\b{setting} = {re.escape(str(default))}(, .*)?: \S", out, re.MULTILINE), setting
+
+
+def test_a_setting_is_told_in_the_words_of_its_model(call: Callable[..., Any]) -> None:
+    out = call("models", "gated_pixelcnn").out
+    assert "    filters = 128: features in each stack (D).\n" in out
+    assert "[1] van den Oord et al." in out
+    assert "filters = 64, blocks = 3, kernel = 3" in call("models", "pixelvae").out
+
+
+@pytest.mark.parametrize("verb", ["models", "train"])
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("pixelcnn++", "pixelcnnpp"), ("PixelCNN++", "pixelcnnpp"), ("PixelCNN", "pixelcnn"),
+        ("gated", "gated_pixelcnn"), ("pixel-snail", "pixelsnail"), ("Gated PixelCNN", "gated_pixelcnn"),
+        ("vae", "pixelvae"), ("BiLSTM", "diagonal_bilstm"), ("rowlstm", "row_lstm"), ("pixelcnplus", "pixelcnnpp"),
+        ("residul", "residual_pixelcnn"),
+    ],
+)  # fmt: skip
+def test_a_model_of_another_spelling_is_guessed(verb: str, name: str, meant: str, refused: Callable[..., Any]) -> None:
+    words = ("models", name) if verb == "models" else ("train", "digits", "--model.name", name)
+    assert f"no model {name!r}; did you mean {meant}?" in refused(*words)
 
 
 def test_models_and_data_are_listed(call: Callable[..., Any]) -> None:

@@ -109,7 +109,7 @@ def test_a_run_is_resumed_by_its_folder(call: Callable[..., Any], recipe: Callab
         (GOOD.replace("epochs: 1", "betas: [1]"), r"training\.betas must be a tuple with 2 elements, not \[1\]\."),
         (GOOD.replace("epochs: 1", "compile: maybe"), r"training\.compile must be true or false, not maybe\."),
         (GOOD.replace("epochs: 1", "optimizer: sgd"), r"optimizer must be one of adam, adamw, rmsprop, not sgd\."),
-        (GOOD.replace("gated_pixelcnn", "gated_pixelcn"), "no model 'gated_pixelcn'; there is gated_pixelcnn"),
+        (GOOD.replace("gated_pixelcnn", "gated_pixelcn"), "no model 'gated_pixelcn'; did you mean gated_pixelcnn"),
         (GOOD.replace("name: gated_pixelcnn, ", ""), r"does not say model\.name"),
         (GOOD.replace("name: digits", ""), r"does not say data\.name"),
         (GOOD.replace("digits", "digit"), "no data set 'digit'.*Did you mean digits"),
@@ -247,7 +247,9 @@ def test_to_count_a_model_changes_nothing() -> None:
 
 
 def test_a_recipe_comes_first_and_exists(refused: Callable[..., Any]) -> None:
-    assert "There is no recipe nowhere.yaml." in refused("train", "nowhere.yaml")
+    assert "There is no recipe 'nowhere.yaml'; nextpixel recipes lists what there is." in refused(
+        "train", "nowhere.yaml"
+    )
     assert "The recipe comes first, before --out" in refused("train", "--out", "a", "recipe.yaml")
 
 

@@ -72,13 +72,30 @@ def test_a_row_says_where_its_images_are(name: str) -> None:
         assert place == "not here yet, to be downloaded when first opened"
 
 
-def test_digits_are_those_of_the_package() -> None:
+def test_digits_are_those_of_scikit_learn_in_its_order() -> None:
     from sklearn.datasets import load_digits
 
-    data = open_data("digits")
-    ours = np.concatenate([split.images for split in (data.train, data.validation, data.test)])
-    theirs = np.asarray(load_digits(return_X_y=True)[0], np.uint8)
-    assert sorted(image.tobytes() for image in ours) == sorted(image.tobytes() for image in theirs)
+    images, labels = load_digits(return_X_y=True)
+    ours = CATALOGUE["digits"].load(None).train
+    assert ours.labels is not None
+    assert (ours.images.dtype, ours.labels.dtype) == (np.uint8, np.int64)
+    assert (ours.images.reshape(-1, 64) == images).all()
+    assert (ours.labels == labels).all()
+
+
+@pytest.mark.parametrize(
+    ("split", "hashed"),
+    [
+        ("train", "f79b3e11853f4230f975f9607782a540c54507f736facf19c4d674c2a8052abd"),
+        ("validation", "effb193f08c41066b5879b916319ab96d0291f56a52f50c3aad6c9345de806c9"),
+        ("test", "44576ed4e366773bdb563623bb628c5408602da5936293a45b275b4ad1feb3ad"),
+    ],
+)
+def test_the_splits_of_digits_never_change(split: str, hashed: str) -> None:
+    """Those of scikit-learn's images, before they were shipped; figures are of these very images and classes."""
+    found = open_data("digits").splits[split]
+    assert found.labels is not None
+    assert hashlib.sha256(found.images.tobytes() + found.labels.tobytes()).hexdigest() == hashed
 
 
 @pytest.mark.parametrize("name", [pytest.param("mnist-binary", marks=needs_data)])

@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, closest
 
 # A verb is the module of that name, imported only when it is asked for.
 VERBS = {
@@ -22,6 +22,7 @@ VERBS = {
     "complete": "draw the unknown part of images",
     "import": "make a model from weights that another program trained",
     "plot": "draw what a model sees, how a run went, a figure of samples",
+    "recipes": "list, show and copy the recipes that come with nextpixel",
     "models": "list the models and their settings",
     "data": "list, show and convert data sets",
 }
@@ -78,16 +79,16 @@ def _run(arguments: list[str]) -> int:
             from nextpixel import __version__
 
             print(f"nextpixel {__version__}")
+        case ["help", *rest]:
+            return _run([*rest, "--help"])
         case [verb, *rest] if verb in VERBS:
             module = f"{verb}_" if keyword.iskeyword(verb) else verb
             with _interruptible():
                 command = importlib.import_module(f"nextpixel.cli.{module}")
             return command.main(rest) or 0
         case [verb, *_]:
-            import difflib
-
-            close = difflib.get_close_matches(verb, VERBS, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(VERBS)}."
+            close = closest(verb, VERBS)
+            hint = f"did you mean {close}?" if close else f"there are {', '.join(VERBS)}."
             raise BadInput(f"There is no command {verb!r}; {hint}")
     return 0
 
@@ -126,7 +127,7 @@ def _usage() -> str:
             "",
             *lines,
             "",
-            "nextpixel COMMAND --help says more, with examples.",
+            "nextpixel help COMMAND, or COMMAND --help, says more, with examples.",
         ]
     )
 

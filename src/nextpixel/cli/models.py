@@ -1,31 +1,48 @@
 """`nextpixel models`: what can be trained."""
 
 import inspect
+import re
 from collections.abc import Mapping
 
 import nextpixel as npx
 from nextpixel.autoregressive import Backbone
 from nextpixel.cli.common import Parser
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
-from nextpixel.models import settings_of
+from nextpixel.models import named, settings_of
+
+Part = type[Backbone | npx.PixelVAE | Likelihood]
 
 
 def main(arguments: list[str]) -> None:
-    """Print each model and each likelihood with a line about it and its settings."""
-    parser = Parser(
-        "models", "List the models, the likelihoods, and the settings of each.", examples=["nextpixel models"]
-    )
-    parser.parse_args(arguments)
-    print("models")
-    _list(npx.MODELS)
-    print("likelihoods")
-    _list(LIKELIHOODS)
+    """Print each model and each likelihood with a line about it and its settings, or all that there is about one."""
+    about = "List the models, the likelihoods, and the settings of each; or say what one is and its settings mean."
+    parser = Parser("models", about, examples=["nextpixel models", "nextpixel models gated_pixelcnn"])
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of a model or a likelihood")
+    name = parser.parse_args(arguments).name
+    if name is not None:
+        _tell(name, named(name, {**npx.MODELS, **LIKELIHOODS}, "model"))
+    else:
+        print("models")
+        _list(npx.MODELS)
+        print("likelihoods")
+        _list(LIKELIHOODS)
 
 
-def _list(parts: Mapping[str, type[Backbone | npx.PixelVAE | Likelihood]]) -> None:
+def _list(parts: Mapping[str, Part]) -> None:
     for name, part in parts.items():
         print(f"  {name}")
         print(f"    {inspect.cleandoc(part.__doc__ or '').splitlines()[0]}")
-        parameters = inspect.signature(part).parameters
         for setting in settings_of(part):
-            print(f"      {setting} = {parameters[setting].default}")
+            print(f"      {_with_default(part, setting)}")
+
+
+def _tell(name: str, part: Part) -> None:
+    text = inspect.cleandoc(part.__doc__ or "").partition("\n\nExample")[0].replace("\nArgs:\n", "\nSettings:\n")
+    for setting in settings_of(part):  # some stand together: `    filters, blocks: …`
+        with_default = rf"\1{_with_default(part, setting)}"
+        text = re.sub(rf"^(    (?! )(?:[^:\n]+, )?){setting}(?=[,:] )", with_default, text, flags=re.MULTILINE)
+    print(name, text, sep="\n\n")
+
+
+def _with_default(part: Part, setting: str) -> str:
+    return f"{setting} = {inspect.signature(part).parameters[setting].default}"

@@ -1,7 +1,6 @@
 """`nextpixel plot`: what a model sees, how a run went, and a figure for a paper."""
 
 import argparse
-import difflib
 import re
 import sys
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from nextpixel.cli.common import (
     whole,
     with_bar,
 )
+from nextpixel.errors import closest
 from nextpixel.pairing import given
 
 EXAMPLES = (
@@ -44,8 +44,8 @@ def main(arguments: list[str]) -> None:
         case [kind, *rest] if kind in KINDS:
             KINDS[kind](rest)
         case [kind, *_] if not kind.startswith("-"):
-            close = difflib.get_close_matches(kind, KINDS, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(KINDS)}."
+            close = closest(kind, KINDS)
+            hint = f"did you mean {close}?" if close else f"there are {', '.join(KINDS)}."
             raise npx.BadInput(f"There is no plot {kind!r}; {hint}")
         case _:
             parser = Parser(

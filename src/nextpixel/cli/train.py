@@ -4,7 +4,6 @@ Constructors are the schema: a recipe's `model` has the arguments of the model's
 `open_data`, and `training` the fields of `Training`. What a signature says is what is accepted.
 """
 
-import difflib
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +17,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 import nextpixel as npx
 from nextpixel.cli.common import afford, device, imported, require
 from nextpixel.cli.recipe import SECTIONS, Parser, override, parse, read
+from nextpixel.cli.recipes import find
 from nextpixel.data import CATALOGUE, open_data
 from nextpixel.errors import BadInput
 from nextpixel.likelihoods import LIKELIHOODS, Categorical
@@ -29,11 +29,12 @@ from nextpixel.training.settings import Training
 LOWER = "model.filters, model.kernel or how many layers model has"
 MOST_TENSORS = 2**13
 EXAMPLES = """examples:
-  nextpixel train recipes/digits.yaml
-  nextpixel train recipes/mnist-binary.yaml --out runs/small --model.filters 32 --training.max_minutes 10
+  nextpixel train digits
+  nextpixel train mnist-binary --out runs/small --model.filters 32 --training.max_minutes 10
   nextpixel train runs/digits --resume --training.epochs 40
-  nextpixel train recipes/digits.yaml --help    (with the settings of that recipe's model)
+  nextpixel train digits --help    (with the settings of that recipe's model)
 """
+RECIPE = "a recipe's name (see nextpixel recipes), also where a data set has it, or a file; to resume, a run folder"
 
 
 def main(arguments: list[str]) -> None:
@@ -43,13 +44,17 @@ def main(arguments: list[str]) -> None:
         parser.print_help()
         raise SystemExit(0 if arguments else 2)
     if arguments[0].startswith("-"):
-        raise BadInput(f"The recipe comes first, before {arguments[0]}: nextpixel train RECIPE.yaml {arguments[0]} ….")
-    source = Path(arguments[0])
+        raise BadInput(f"The recipe comes first, before {arguments[0]}: nextpixel train RECIPE {arguments[0]} ….")
+    source = find(arguments[0])
     settings = _settings(source, arguments)
     if settings.resume and (settings.out is not None or not source.is_dir()):
-        raise BadInput(f"To resume, give the run folder alone: nextpixel train RUN_FOLDER --resume, not {source}.")
+        raise BadInput(
+            f"To resume, give the run folder alone: nextpixel train RUN_FOLDER --resume, not {arguments[0]}."
+        )
     if source.is_dir() and not settings.resume:
         raise BadInput(f"{source} is a run folder; give a recipe, or add --resume to go on with the run.")
+    if (own := Path(settings.data.name).expanduser()).suffix and not own.exists():
+        raise BadInput(f"There is no file or folder {own}; say where your own data is with --data.name PATH.")
     out = source if settings.resume else Path(settings.out or Path("runs") / source.stem)
 
     chosen, training = settings.model.as_dict(), Training(**settings.training.as_dict())
@@ -100,9 +105,7 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
     """The parser of recipes for the model and the likelihood of those names."""
     if ":" in str(name):
         imported(name.partition(":")[0])
-    elif name not in npx.MODELS:
-        close = difflib.get_close_matches(str(name), npx.MODELS, n=1)
-        raise BadInput(f"There is no model {name!r}; there is {close[0] if close else ', '.join(npx.MODELS)}.")
+    model = kind_of(name)
     parser = Parser(
         prog="nextpixel train",
         usage="nextpixel train RECIPE [options]",
@@ -112,7 +115,7 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
         exit_on_error=False,
         default_env=False,
     )
-    parser.add_argument("recipe", metavar="RECIPE", help="a YAML file; with --resume, a run folder")
+    parser.add_argument("recipe", metavar="RECIPE", help=RECIPE)
     parser.add_argument("--out", metavar="DIR", help="the run folder, new or empty (default: runs/ and RECIPE's name)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the folder RECIPE")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -126,7 +129,7 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
         default="none",
         help="label: images are given their class; map: the map beside each; label+map: both",
     )
-    parser.add_class_arguments(kind_of(name), "model", skip={"spec", "likelihood", "context"})
+    parser.add_class_arguments(model, "model", skip={"spec", "likelihood", "context"})
     if settings_of(LIKELIHOODS.get(likelihood, Categorical)):
         parser.add_class_arguments(LIKELIHOODS[likelihood], "model", as_group=False, skip={"spec"})
     parser.add_function_arguments(open_data, "data")

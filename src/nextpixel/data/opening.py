@@ -1,6 +1,5 @@
 """`open_data`: from a name or a path to a data set ready for training."""
 
-import difflib
 import os
 from dataclasses import replace
 from functools import partial
@@ -14,7 +13,7 @@ from nextpixel.data.lazy import change
 from nextpixel.data.readers import Options, read_path
 from nextpixel.data.splits import cut, cut_by_content
 from nextpixel.data.transforms import reduce_bits
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, closest
 
 
 def open_data(
@@ -103,8 +102,8 @@ def _path(name: str | Path) -> Path:
         return path
     if isinstance(name, Path) or os.sep in name or "/" in name or path.suffix or name.startswith("~"):
         raise BadInput(f"There is no file or folder {name}.")
-    close = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]}?" if close else ""
+    close = closest(name, CATALOGUE)
+    hint = f" Did you mean {close}?" if close else ""
     raise BadInput(
         f"There is no data set {name!r}; known are {', '.join(CATALOGUE)}, or the path of your own data.{hint}"
     )

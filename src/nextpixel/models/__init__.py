@@ -1,9 +1,8 @@
 """The models, by name: one file a paper."""
 
-import difflib
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Literal, overload
 
@@ -11,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nextpixel.autoregressive import Autoregressive, Backbone
-from nextpixel.errors import BadInput, plain
+from nextpixel.errors import BadInput, closest, plain
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
 from nextpixel.model import Model
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
@@ -83,7 +82,7 @@ def build(
         torch.Size([2, 3, 8, 8])
     """
     kind: Any = kind_of(name)
-    meaning = _named(likelihood, LIKELIHOODS, "likelihood")
+    meaning = named(likelihood, LIKELIHOODS, "likelihood")
     if context is not None and not isinstance(context, Context):
         raise BadInput(f"The context must be a Context such as ClassLabel(10), not {context!r}.")
     own, its = _settings(kind), _settings(meaning)
@@ -125,7 +124,7 @@ def kind_of(name: object) -> type[Backbone | PixelVAE]:
         except (ImportError, AttributeError, ValueError) as error:
             raise BadInput(f"There is no model {name!r}: {error}.") from error
     elif isinstance(name, str):
-        return _named(name, MODELS, "model")
+        return named(name, MODELS, "model")
     if not isinstance(found, type) or not issubclass(found, Backbone):
         raise BadInput(f"A model is a name such as gated_pixelcnn, or a class of nextpixel.Network, not {name!r}.")
     return found
@@ -184,9 +183,11 @@ def _check_kind(key: str, value: object, kind: Any) -> None:
         raise BadInput(f"{key} must be at most {LARGEST}, not {value}.")
 
 
-def _named(name: str, table: dict[str, Any], what: str) -> Any:
+def named(name: str, table: Mapping[str, Any], what: str) -> Any:
+    """What a table holds under a name; `what` is said of one that it does not hold."""
     if name not in table:
-        close = difflib.get_close_matches(str(name), table, 1)
-        hint = f"did you mean {close[0]}?" if close else f"the choice is {', '.join(table)}."
+        close = closest(name, table)
+        choice = f"the choice is {', '.join(table)}." if len(table) < 20 else f"nextpixel {what}s lists what there is."
+        hint = f"did you mean {close}?" if close else choice
         raise BadInput(f"There is no {what} {name!r}; {hint}")
     return table[name]

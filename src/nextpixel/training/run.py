@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -111,16 +112,17 @@ class RunFolder:
         new = not self._metrics.exists() or self._metrics.stat().st_size == 0
         threading.excepthook = lambda _: None  # TensorBoard's thread would print what is raised here as well
         try:
-            with self._metrics.open("a") as file:
+            with self._metrics.open("a", encoding="utf-8") as file:
                 file.write(_line(*row) * new + _line(*row.values()))
-            if self._board is None:
+            if self._board is None and find_spec("tensorboard"):  # an extra; without it metrics.csv is all
                 from torch.utils.tensorboard import SummaryWriter  # imports much, and only training needs it
 
                 self._board = SummaryWriter(str(self.path), purge_step=self._from or None)
-            for name, value in row.items():
-                if name != "step":
-                    self._board.add_scalar(name, value, metrics.step)
-            self._board.flush()
+            if self._board is not None:
+                for name, value in row.items():
+                    if name != "step":
+                        self._board.add_scalar(name, value, metrics.step)
+                self._board.flush()
         except OSError as error:
             raise BadInput(f"The metrics in {self.path} cannot be written: {error.strerror or error}.") from error
         finally:

@@ -7,7 +7,7 @@ import numpy as np
 
 from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.options import MOST_IN_MEMORY
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, needs
 
 _NUMBERS = ("logical", "double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 
@@ -18,8 +18,9 @@ def load_matlab(path: Path) -> dict[str, np.ndarray]:
     Raises:
         BadInput: a damaged file, one of version 7.3, or one that would fill the memory.
     """
-    from scipy.io import loadmat, whosmat  # here, because it takes a while
-    from scipy.io.matlab import MatReadError
+    with needs("scipy", "mat", "A .mat file"):
+        from scipy.io import loadmat, whosmat
+        from scipy.io.matlab import MatReadError
 
     with told(path):
         try:

@@ -1,0 +1,52 @@
+"""`nextpixel recipes`: those that come with the package, to train by name, or to copy and edit."""
+
+import re
+from pathlib import Path
+
+from nextpixel.cli.common import Parser, place
+from nextpixel.errors import BadInput
+from nextpixel.models import named
+
+FOLDER = Path(__file__).resolve().parents[1] / "recipes"
+EXAMPLES = (
+    "nextpixel recipes",
+    "nextpixel recipes show mnist-binary",
+    "nextpixel recipes copy digits -o mine.yaml    (then nextpixel train mine.yaml)",
+)
+
+
+def main(arguments: list[str]) -> None:
+    """List the recipes, print one, or copy one."""
+    about = "List the recipes, with what each costs and what was measured; print one, or copy one to edit."
+    parser = Parser("recipes", f"{about}\n`nextpixel train NAME` trains one as it is.", examples=EXAMPLES)
+    parser.add_argument("action", nargs="?", choices=("list", "show", "copy"), default="list", help="(default: list)")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of the recipe to show or copy")
+    parser.add_argument("-o", "--out", metavar="FILE", help="of the copy, a new .yaml file (default: NAME.yaml)")
+    options = parser.parse_args(arguments)
+    if (options.action == "list") != (options.name is None):
+        parser.error(f"{options.action} takes {'a' if options.name is None else 'no'} NAME")
+    if options.action == "list":
+        for name, path in recipes().items():
+            told = re.findall(r"\A# .*|^# (?:Cost|Measured): .*", path.read_text("utf-8"), re.MULTILINE)
+            print(name, *(line.removeprefix("# ") for line in told), sep="\n  ")
+    else:
+        text = named(options.name, recipes(), "recipe").read_text("utf-8")
+        print(text if options.action == "show" else _copy(text, options.out or f"{options.name}.yaml"), end="")
+
+
+def find(text: str) -> Path:
+    """What `nextpixel train` is given: a file or folder that is there, else a recipe by name, or as a clone has it."""
+    path = Path(text)
+    return path if path.exists() else named(re.sub(r"^recipes/(.+)\.yaml$", r"\1", text), recipes(), "recipe")
+
+
+def recipes() -> dict[str, Path]:
+    """The recipes of the package by name."""
+    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"), key=lambda path: path.stem)}
+
+
+def _copy(recipe: str, where: str) -> str:
+    if (out := place(where, ".yaml", ".yml")).exists():
+        raise BadInput(f"{out} is there already; name another file with -o.")
+    out.write_text(recipe, "utf-8")
+    return f"{out} is a recipe to edit; nextpixel train {out} trains by it.\n"
