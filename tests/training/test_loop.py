@@ -91,6 +91,20 @@ def test_the_best_model_stays_when_later_ones_are_worse(
     assert folder.joinpath("model.safetensors").read_bytes() == second != first
 
 
+def test_a_run_ends_when_validations_bring_nothing_better_and_counts_on_when_it_is_resumed(
+    model: npx.Autoregressive, data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nats = iter([3.0, 2.0, 4.0, 1.0, 1.0, 2.0, 9.0, 9.0, 9.0])
+    monkeypatch.setattr(_Loop, "validation_nats", lambda run: next(nats))
+    settings, folder = replace(SETTINGS, epochs=20, patience=2), tmp_path / "a"
+    train(copy_of(model), data, out=folder, settings=settings)
+    assert [row["epoch"] for row in rows(folder)] == [1, 2, 3, 4, 5, 6]
+    with pytest.raises(npx.BadInput, match=r"to go on, raise .*patience"):
+        train(copy_of(model), data, out=folder, settings=settings, resume=True)
+    train(copy_of(model), data, out=folder, settings=replace(settings, patience=4), resume=True)
+    assert [row["epoch"] for row in rows(folder)][6:] == [7, 8]
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop"])
 def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
     optimizer: Any, model: npx.Autoregressive, data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -31,6 +31,7 @@ from nextpixel.training import Training
         ({"precision": "16"}, "precision must be one of auto, fp32, bf16, not '16'"),
         ({"validate_every": 0.0}, r"validate_every must be above 0, not 0\.0"),
         ({"validation_images": 0}, "validation_images must be at least 1, not 0"),
+        ({"patience": 0}, "patience must be at least 1, not 0"),
         ({"samples": -1}, "samples must be at least 0, not -1"),
         ({"seed": -1}, "seed must be at least 0, not -1"),
     ],

@@ -117,7 +117,7 @@ class _Loop:
         if self.progress() >= 1:
             raise BadInput(
                 f"The run in {self.folder.path} is finished, after {self.position.step} steps and "
-                f"{self.position.minutes:.1f} minutes; to go on, raise training.epochs or training.max_minutes."
+                f"{self.position.minutes:.1f} minutes; to go on, raise training.epochs, max_minutes or patience."
             )
 
     def run(self) -> None:
@@ -144,6 +144,8 @@ class _Loop:
         return self.state.position
 
     def progress(self) -> float:
+        if self.settings.patience is not None and self.position.worse >= self.settings.patience:
+            return 1.0
         return self.settings.progress(self.position.step, self.steps, self.position.minutes)
 
     def step(self) -> None:
@@ -184,8 +186,9 @@ class _Loop:
             if not math.isfinite(nats):
                 raise BadInput(f"The validation loss is {nats} at step {position.step}; lower training.learning_rate.")
             self.draw()
+            position.worse += 1
             if nats < position.best:
-                position.best = nats
+                position.best, position.worse = nats, 0
                 save(self.model, self.folder.best)
         position.minutes = (time.monotonic() - self.clock) / 60
         metrics = Metrics(

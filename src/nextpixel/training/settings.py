@@ -32,6 +32,7 @@ class Training:
         precision: "fp32", "bf16" (activations only), or "auto": bf16 where the device computes it fast.
         validate_every: epochs between validations, which also save; 0.25 is four an epoch.
         validation_images: at most so many, the first ones; None for all.
+        patience: validations in a row without a better one after which the run ends; None for no end before its time.
         samples: images drawn at each validation into the run folder; 0 for none.
         seed: of the order of the images, of their noise and of dropout.
         compile: whether torch.compile makes the network faster; costs a minute at the start.
@@ -56,6 +57,7 @@ class Training:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     validate_every: float = 1.0
     validation_images: int | None = None
+    patience: int | None = None
     samples: int = 64
     seed: int = 0
     compile: bool = False
@@ -68,7 +70,7 @@ class Training:
         ):
             if getattr(self, name) not in choices:
                 raise BadInput(f"training.{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")
-        for name in ("epochs", "batch", "validation_images"):
+        for name in ("epochs", "batch", "validation_images", "patience"):
             self._check(name, getattr(self, name), "at least 1", lambda value: value >= 1)
         for name in ("max_minutes", "learning_rate", "epsilon", "gradient_clip", "validate_every"):
             self._check(name, getattr(self, name), "above 0", lambda value: 0 < value < math.inf)

@@ -27,6 +27,7 @@ class Position:
         best: the lowest validation loss so far, in nats per image.
         nats: the training loss summed over the steps since the last validation.
         steps: how many steps these are.
+        worse: validations since the best one.
     """
 
     step: int
@@ -35,6 +36,7 @@ class Position:
     best: float = float("inf")
     nats: float = 0.0
     steps: int = 0
+    worse: int = 0
 
     @property
     def epoch(self) -> float:
