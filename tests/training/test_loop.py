@@ -208,6 +208,30 @@ def test_minutes_end_a_run_with_a_validation_and_a_rate_near_zero(
     assert not list(folder.glob("samples/*"))
 
 
+def test_by_default_the_warm_up_suits_a_short_run(model: npx.Autoregressive, data: DataSet, tmp_path: Path) -> None:
+    settings = Training(epochs=8, batch=8, learning_rate=0.02, samples=0, precision="fp32")
+    before = validation_nats(copy_of(model).eval(), data)
+    folder = train(model, data, out=tmp_path / "a", settings=settings)
+    assert rows(folder)[0]["learning_rate"] > 0.9 * settings.learning_rate
+    assert rows(folder)[-1]["validation_nats"] < before - 3
+
+
+@pytest.mark.parametrize(("ema", "decay"), [(None, 1.0), (0.5, 0.5), (0.0, 0.0)])
+def test_by_default_nothing_limits_the_span_of_the_average(
+    ema: float | None,
+    decay: float,
+    model: npx.Autoregressive,
+    data: DataSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[float] = []
+    usual = _Loop.run
+    monkeypatch.setattr(_Loop, "run", lambda run: (seen.append(run.state.average.decay), usual(run))[1])
+    train(model, data, out=tmp_path / "a", settings=replace(SETTINGS, epochs=1, ema=ema))
+    assert seen == [decay]
+
+
 def test_a_fraction_of_an_epoch_and_of_the_images_is_validated(
     model: npx.Autoregressive, data: DataSet, tmp_path: Path
 ) -> None:

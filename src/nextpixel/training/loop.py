@@ -105,7 +105,7 @@ class _Loop:
         self.wrapped, self.optimizer = self.fabric.setup(compiled, optimizer)
         self.batches = Batches(data.train, size=settings.batch, seed=settings.seed, context=model.context)
         model.initialise(*self.batches[0])  # a run that is resumed gets its own weights back
-        average = MovingAverage(model, decay=settings.ema)
+        average = MovingAverage(model, decay=1.0 if settings.ema is None else settings.ema)
         self.state = State(model, average, optimizer, Position(0, self.batches.per_epoch))
         self.steps = settings.epochs * self.batches.per_epoch
         self.interval = max(1, round(settings.validate_every * self.batches.per_epoch))

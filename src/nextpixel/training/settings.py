@@ -24,11 +24,12 @@ class Training:
         betas: decay of the two moments that adam and adamw keep, a step.
         epsilon: what adam and adamw add to the root of the second moment.
         weight_decay: of matrices and kernels; biases and gains are left alone.
-        warmup: steps in which the learning rate rises linearly from zero.
+        warmup: steps in which the learning rate rises linearly from zero; None for the first 5 % of the run.
         schedule: "cosine" falls to zero over the run, "exponential" by the factor `decay` a step, "constant" stays.
         decay: of the exponential schedule, above 0; 1 for no decay.
         gradient_clip: largest norm of the gradient of nats per image; None for no limit.
-        ema: decay of the average of the weights that is validated and saved, a step; 0 for the weights themselves.
+        ema: decay of the average of the weights that is validated and saved, a step; 0 for the weights themselves, None
+            for an average over about the last tenth of the steps so far, however many there are.
         precision: "fp32", "bf16" (activations only), or "auto": bf16 where the device computes it fast.
         validate_every: epochs between validations, which also save; 0.25 is four an epoch.
         validation_images: at most so many, the first ones; None for all.
@@ -49,11 +50,11 @@ class Training:
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
     weight_decay: float = 0.0
-    warmup: int = 100
+    warmup: int | None = None
     schedule: Literal["cosine", "exponential", "constant"] = "cosine"
     decay: float = 1.0
     gradient_clip: float | None = None
-    ema: float = 0.999
+    ema: float | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     validate_every: float = 1.0
     validation_images: int | None = None
@@ -95,7 +96,8 @@ class Training:
 
     def rate(self, step: int, progress: float) -> float:
         """Tell the learning rate of a step, where `progress` of the run is behind it."""
-        risen = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        warmup = 0.05 * (step / progress if step and progress else 200) if self.warmup is None else self.warmup
+        risen = min(1.0, (step + 1) / warmup) if warmup else 1.0
         # 1 to any power is the constant schedule.
         fallen = 0.5 * (1 + math.cos(math.pi * progress)) if self.schedule == "cosine" else self.decay**step
         return self.learning_rate * risen * fallen
