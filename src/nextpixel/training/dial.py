@@ -28,7 +28,7 @@ from nextpixel.training.loop import _has_fast_bf16
 Timer = Callable[[Model, Tensor, Any], float]
 SIZES = ((16, 2), (24, 2), (32, 3), (48, 4), (64, 5), (96, 6), (128, 8), (192, 10))  # filters, blocks
 PIXELS, MOST_IMAGES = 8192, 16  # in a batch
-LEAST_STEPS, STEPS = 1000, 1300  # of a run; the latter of a minute, and growing with its root
+LEAST_STEPS, STEPS = 1000, 1800  # of a run; the latter of a minute, and growing with its root
 STEPPING = 60 * 0.85  # seconds of a minute that are for steps; others are for validations, samples and files
 VALIDATIONS, PATIENCE = 12, 4
 FEW_LEVELS, MOST_OF_IMAGES = 32, 2 / 3
@@ -95,7 +95,7 @@ def choose(
     per_epoch = max(1, count // batch)
     epochs = math.ceil(max(EPOCHS * count * spec.subpixels / weights, LEAST_STEPS / per_epoch))
     steps = min(max(1, int(room / seconds)), epochs * per_epoch)
-    rate = float(f"{0.003 * min(1.0, math.sqrt(32 / model['filters'])):.2g}")
+    rate = float(f"{0.005 * min(1.0, math.sqrt(32 / model['filters'])):.2g}")
     lines = [
         f"gated_pixelcnn: {model['filters']} filters x {model['blocks']} blocks, {weights:,} weights; "
         f"likelihood {likelihood} ({why}); context {model['context']}",
