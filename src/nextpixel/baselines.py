@@ -45,8 +45,15 @@ def baselines(spec: ImageSpec, train: Split, split: Split, *, images: int | None
     return found
 
 
+def compared(bits: float, found: dict[str, float]) -> str:
+    """Bits per dimension beside those of the baselines, in words; with a warning where nothing was learnt."""
+    beside = ", ".join(f"{name} {other:.3f}" for name, other in found.items())
+    return f"{beside}; WORSE THAN UNIFORM: nothing was learnt" if bits >= found["uniform"] else beside
+
+
 def _some(split: Split, count: int, most: int) -> np.ndarray:
     """Images of the first `count`, evenly spaced, (N, C, H, W)."""
+    most = most if isinstance(split.images, np.ndarray) else min(most, _COMPRESSED)  # on disk
     chosen = np.linspace(0, count - 1, min(count, most)).astype(np.int64)
     return split.batch(chosen, np.random.default_rng(0))[0].numpy()
 

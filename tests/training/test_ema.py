@@ -32,6 +32,14 @@ def test_a_short_run_forgets_where_it_began() -> None:
     assert average.average["weight"].item() == pytest.approx(1 + 99 / math.comb(29, 9))
 
 
+@pytest.mark.parametrize("updates", [200, 5000])
+def test_without_a_limit_the_average_spans_the_last_tenth_of_a_run_however_long_it_is(updates: int) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    average = MovingAverage(model, decay=1.0)
+    walk(model, average, [update / updates for update in range(1, updates + 1)])
+    assert average.average["weight"].item() == pytest.approx(0.9, abs=0.01)  # as far back on average
+
+
 def test_weights_that_stay_are_their_own_average_from_the_first_update() -> None:
     model = nn.Linear(3, 2)
     average = MovingAverage(model, decay=0.999)

@@ -93,6 +93,20 @@ def test_the_best_model_stays_when_later_ones_are_worse(
     assert folder.joinpath("model.safetensors").read_bytes() == second != first
 
 
+def test_a_run_ends_when_validations_bring_nothing_better_and_counts_on_when_it_is_resumed(
+    model: npx.Autoregressive, data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nats = iter([3.0, 2.0, 4.0, 1.0, 1.0, 2.0, 9.0, 9.0, 9.0])
+    monkeypatch.setattr(_Loop, "validation_nats", lambda run: next(nats))
+    settings, folder = replace(SETTINGS, epochs=20, patience=2), tmp_path / "a"
+    train(copy_of(model), data, out=folder, settings=settings)
+    assert [row["epoch"] for row in rows(folder)] == [1, 2, 3, 4, 5, 6]
+    with pytest.raises(npx.BadInput, match=r"to go on, raise .*patience"):
+        train(copy_of(model), data, out=folder, settings=settings, resume=True)
+    train(copy_of(model), data, out=folder, settings=replace(settings, patience=4), resume=True)
+    assert [row["epoch"] for row in rows(folder)][6:] == [7, 8]
+
+
 @pytest.fixture
 def heard() -> Iterator[None]:
     """SIGINT is not ignored, which it is where CI runs in the background."""
@@ -203,6 +217,30 @@ def test_minutes_end_a_run_with_a_validation_and_a_rate_near_zero(
     assert 10 <= metrics[-1]["minutes"] < 10.5
     assert metrics[-1]["learning_rate"] < 0.001 * settings.learning_rate
     assert not list(folder.glob("samples/*"))
+
+
+def test_by_default_the_warm_up_suits_a_short_run(model: npx.Autoregressive, data: DataSet, tmp_path: Path) -> None:
+    settings = Training(epochs=8, batch=8, learning_rate=0.02, samples=0, precision="fp32")
+    before = validation_nats(copy_of(model).eval(), data)
+    folder = train(model, data, out=tmp_path / "a", settings=settings)
+    assert rows(folder)[0]["learning_rate"] > 0.9 * settings.learning_rate
+    assert rows(folder)[-1]["validation_nats"] < before - 3
+
+
+@pytest.mark.parametrize(("ema", "decay"), [(None, 1.0), (0.5, 0.5), (0.0, 0.0)])
+def test_by_default_nothing_limits_the_span_of_the_average(
+    ema: float | None,
+    decay: float,
+    model: npx.Autoregressive,
+    data: DataSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[float] = []
+    usual = _Loop.run
+    monkeypatch.setattr(_Loop, "run", lambda run: (seen.append(run.state.average.decay), usual(run))[1])
+    train(model, data, out=tmp_path / "a", settings=replace(SETTINGS, epochs=1, ema=ema))
+    assert seen == [decay]
 
 
 def test_a_fraction_of_an_epoch_and_of_the_images_is_validated(

@@ -31,6 +31,7 @@ from nextpixel.training import Training
         ({"precision": "16"}, "precision must be one of auto, fp32, bf16, not '16'"),
         ({"validate_every": 0.0}, r"validate_every must be above 0, not 0\.0"),
         ({"validation_images": 0}, "validation_images must be at least 1, not 0"),
+        ({"patience": 0}, "patience must be at least 1, not 0"),
         ({"samples": -1}, "samples must be at least 0, not -1"),
         ({"seed": -1}, "seed must be at least 0, not -1"),
     ],
@@ -50,6 +51,21 @@ def test_the_rate_rises_linearly_then_falls_as_a_cosine() -> None:
     assert settings.rate(100, 1 / 3) == pytest.approx(0.75)
     assert settings.rate(100, 1.0) == 0.0
     assert Training(learning_rate=0.1, warmup=0, schedule="constant").rate(0, 0.9) == 0.1
+
+
+@pytest.mark.parametrize("steps", [20, 200, 5000])
+def test_without_a_number_the_warm_up_is_a_share_of_the_run_however_long_it_is(steps: int) -> None:
+    by_steps = Training(learning_rate=1.0, schedule="constant")
+    by_minutes = Training(learning_rate=1.0, schedule="constant", max_minutes=3.0)
+    for progress_at in (
+        lambda step: by_steps.progress(step, steps, 0.0),
+        lambda step: by_minutes.progress(step, 10**9, 3.0 * step / steps),
+    ):
+        rates = [by_steps.rate(step, progress_at(step)) for step in range(steps)]
+        risen = steps // 20
+        assert all(0 < rate < 1 for rate in rates[: risen - 1])
+        assert rates[risen // 2] == pytest.approx((risen // 2 + 1) / risen if risen > 1 else 0.1)
+        assert rates[max(1, risen) :] == [1.0] * (steps - max(1, risen))
 
 
 def test_the_rate_falls_by_a_factor_a_step() -> None:

@@ -146,8 +146,8 @@ def device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def images_of(model: npx.Model, options: argparse.Namespace) -> tuple[str, Split, list[str]]:
-    """The name of --data, its images of --split as the model knows them, and what there is to `tell` of them.
+def images_of(model: npx.Model, options: argparse.Namespace) -> tuple[str, Split, list[str], Split]:
+    """The name of --data, its images of --split as the model knows them, what there is to `tell`, and those to train on.
 
     Raises:
         BadInput: no such data, or none that the model is about.
@@ -158,7 +158,7 @@ def images_of(model: npx.Model, options: argparse.Namespace) -> tuple[str, Split
     every = sum(map(len, data.splits.values()))
     if options.data is not None and options.data not in CATALOGUE and options.split != "all":
         notes.append(f"{len(split)} of its {every} images are for {options.split}; --split all takes all of them")
-    return data.name, split, [*([differs] if differs else []), *notes]
+    return data.name, split, [*([differs] if differs else []), *notes], fit(model, data, data.train, what=data.name)[0]
 
 
 def data_of(model: Path, options: argparse.Namespace, *, like: int) -> DataSet:

@@ -100,7 +100,7 @@ def _images(model: npx.Model, options: Namespace) -> tuple[Tensor, Split, list[s
     if options.source is not None and options.data is not None:
         raise npx.BadInput(f"Give either IMAGES ({options.source}) or --data {options.data}, not both.")
     if options.source is None:
-        _, split, notes = images_of(model, options)
+        _, split, notes, _ = images_of(model, options)
     else:
         parts = _read(options.source, model.spec)
         split, notes = fit(model, parts, parts.test or parts.train, what=str(options.source))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 import nextpixel as npx
+from nextpixel.baselines import baselines, compared
 from nextpixel.checks import stepwise_log_prob
 from nextpixel.cli.common import (
     BATCH,
@@ -88,7 +89,7 @@ def main(arguments: list[str]) -> int:
 
     table = None if options.per_image is None else place(options.per_image, ".csv", ".npz")
     model = npx.load(options.model, device=device(options.device))
-    name, split, notes = images_of(model, options)
+    name, split, notes, train = images_of(model, options)
     began = time.monotonic()
     settings = {"images": options.images, "batch": BATCH, "seed": options.seed, "watch": _watch}
     if isinstance(model, npx.PixelVAE):
@@ -101,18 +102,21 @@ def main(arguments: list[str]) -> int:
     seconds = time.monotonic() - began
     stepwise = _stepwise(model, split, options.images or SLOW_IMAGES, seed=options.seed) if options.slow else None
     tell(notes)
+    beside = baselines(model.spec, train, split, images=options.images)
     if table is not None:
         write_arrays(table, **_columns(result, split, model.spec))
     if options.json:
         about = {"model": str(options.model), "data": name, "split": options.split}
         slow = {} if stepwise is None else {"stepwise": asdict(stepwise)}
         figures = asdict(result, dict_factory=_figures)
-        said = json.dumps({**about, **figures, "seconds": round(seconds, 2), **slow})
+        said = json.dumps({**about, **figures, "baselines": beside, "seconds": round(seconds, 2), **slow})
         print(json.dumps(json.loads(said, parse_constant=lambda name: None), indent=2))  # JSON has no NaN
     else:
         images = (result.elbo if isinstance(result, Bounds) else result).images
         print(f"{name}, {options.split}, {images} images in {seconds:.1f} s")
         print("\n".join(_lines(result)))
+        bits = (result.elbo if isinstance(result, Bounds) else result).bits_per_dim
+        print(f"  beside it, bits per dimension: {compared(bits, beside)}")
         if stepwise is not None:
             print(_verdict(stepwise))
     return 0 if stepwise is None or stepwise.agrees else 1

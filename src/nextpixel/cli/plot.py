@@ -146,7 +146,7 @@ def _figure(arguments: list[str]) -> None:
 
     out = place(options.out, ".png")
     model = npx.load(options.model, device=device(options.device))
-    name, split, notes = images_of(model, options)
+    name, split, notes, _ = images_of(model, options)
     if len(split) < ACROSS:
         raise npx.BadInput(f"The figure needs {ACROSS} images; the {options.split} split of {name} has {len(split)}.")
     halves, _ = split.batch(np.arange(ACROSS), np.random.default_rng(options.seed))

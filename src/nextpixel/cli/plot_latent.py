@@ -83,7 +83,7 @@ def _model(options: Namespace) -> npx.PixelVAE:
 
 def _given(model: npx.PixelVAE, options: Namespace, count: int) -> Tensor:
     """The first images of the data set's split."""
-    name, split, notes = images_of(model, options)
+    name, split, notes, _ = images_of(model, options)
     if len(split) < count:
         raise npx.BadInput(f"The plot needs {count} images; the {options.split} split of {name} has {len(split)}.")
     tell(notes)

@@ -4,11 +4,12 @@ Constructors are the schema: a recipe's `model` has the arguments of the model's
 `open_data`, and `training` the fields of `Training`. What a signature says is what is accepted.
 """
 
+import sys
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
@@ -23,12 +24,14 @@ from nextpixel.errors import BadInput
 from nextpixel.likelihoods import LIKELIHOODS, Categorical
 from nextpixel.models import kind_of, settings_of
 from nextpixel.pairing import context_of
+from nextpixel.training.dial import choose
 from nextpixel.training.loop import train
 from nextpixel.training.settings import Training
 
 LOWER = "model.filters, model.kernel or how many layers model has"
 MOST_TENSORS = 2**13
 EXAMPLES = """examples:
+  nextpixel train my-pictures/ --minutes 20 --data.size 32    (no recipe: all is chosen, and said)
   nextpixel train digits
   nextpixel train mnist-binary --out runs/small --model.filters 32 --training.max_minutes 10
   nextpixel train runs/digits --resume --training.epochs 40
@@ -45,13 +48,14 @@ def main(arguments: list[str]) -> None:
         raise SystemExit(0 if arguments else 2)
     if arguments[0].startswith("-"):
         raise BadInput(f"The recipe comes first, before {arguments[0]}: nextpixel train RECIPE {arguments[0]} ….")
-    source = find(arguments[0])
-    settings = _settings(source, arguments)
+    dialled = override(arguments, "--minutes") is not None and "--help" not in arguments
+    source = Path(arguments[0]) if dialled else find(arguments[0])
+    settings = _settings(source, arguments, _dial(arguments) if dialled else None)
     if settings.resume and (settings.out is not None or not source.is_dir()):
         raise BadInput(
             f"To resume, give the run folder alone: nextpixel train RUN_FOLDER --resume, not {arguments[0]}."
         )
-    if source.is_dir() and not settings.resume:
+    if source.is_dir() and not settings.resume and not dialled:
         raise BadInput(f"{source} is a run folder; give a recipe, or add --resume to go on with the run.")
     if (own := Path(settings.data.name).expanduser()).suffix and not own.exists():
         raise BadInput(f"There is no file or folder {own}; say where your own data is with --data.name PATH.")
@@ -73,6 +77,28 @@ def main(arguments: list[str]) -> None:
             config["data"][key] = str(Path(path).expanduser().absolute())
     train(model, data, out=out, settings=training, resume=settings.resume, config=config, device=where.type)
     print(f"The run is in {out}; its best model is {out / 'model.safetensors'}.")
+
+
+def _dial(arguments: list[str]) -> dict[str, Any]:
+    """A recipe for a data set and the minutes that there are; what was chosen is said."""
+    parser = Parser(exit_on_error=False, default_env=False)
+    for option in ("--device", "--seed", "--data-root"):
+        parser.add_argument(option, type=int if option == "--seed" else str, default=0 if option == "--seed" else None)
+    parser.add_argument("--minutes", type=float)
+    parser.add_function_arguments(open_data, "data")
+    words = [word.partition("=") for word in arguments[1:]]
+    known = ("--device", "--seed", "--data-root", "--minutes")
+    own = [
+        part
+        for (option, equals, value), following in zip(words, [*arguments[2:], ""], strict=True)
+        if option in known or option.startswith("--data.")
+        for part in (option, value if equals else following)
+    ]
+    said = parse(parser, {"data": {"name": arguments[0]}}, own)
+    options = said.data.as_dict() | ({} if said.data_root is None else {"root": said.data_root})
+    choice = choose(open_data(**options), said.minutes, seed=said.seed, device=device(said.device or "auto").type)
+    print("\n  ".join([f"{said.minutes:g} minutes for {arguments[0]}", *choice.lines]), file=sys.stderr)
+    return {**choice.recipe, "data": {"name": arguments[0]}}
 
 
 def _count(make: Callable[[], npx.Model]) -> None:
@@ -117,6 +143,9 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
     )
     parser.add_argument("recipe", metavar="RECIPE", help=RECIPE)
     parser.add_argument("--out", metavar="DIR", help="the run folder, new or empty (default: runs/ and RECIPE's name)")
+    parser.add_argument(
+        "--minutes", type=float | None, help="RECIPE is a data set instead: choose all for so many minutes"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the run in the folder RECIPE")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--data-root", metavar="DIR", help="the same as --data.root")
@@ -137,10 +166,10 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
     return parser
 
 
-def _settings(source: Path, arguments: list[str]) -> Namespace:
-    """The recipe with the overrides of the command line."""
+def _settings(source: Path, arguments: list[str], recipe: dict[str, Any] | None = None) -> Namespace:
+    """The recipe, read from its source if it is not given, with the overrides of the command line."""
     wants_help = "-h" in arguments or "--help" in arguments
-    recipe = read(source / "config.yaml" if source.is_dir() else source)
+    recipe = recipe or read(source / "config.yaml" if source.is_dir() else source)
     name = override(arguments, "--model.name") or recipe["model"].get("name")
     if name is None:
         raise BadInput(f"{source} does not say model.name; there is {', '.join(npx.MODELS)}.")

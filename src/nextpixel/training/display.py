@@ -1,5 +1,6 @@
 """What a training run shows while it runs: a bar in a terminal, a line now and then in a log."""
 
+import math
 import sys
 import time
 from contextlib import suppress
@@ -51,11 +52,18 @@ class Display:
         """Show the newest validation, in bits per dimension, from now on."""
         self._validation = f", validation {bits:.4f}"
 
-    def show(self, progress: float, *, epoch: float, bits: float, rate: float) -> None:
-        """Show a step: epochs done, the training loss in bits per dimension, and images per second."""
-        text = f"{bits:.4f} bits/dim{self._validation}, {rate:.0f} images/s, {self._left(progress)}"
+    def doing(self, what: str) -> None:
+        """Show that something else than steps is done."""
+        self._bar.update(self._task, description=what)
+
+    def show(self, progress: float, *, epoch: float, bits: float, rate: float, limit: float = math.inf) -> None:
+        """Show a step: epochs done, the training loss in bits per dimension, images a second, and what time is left.
+
+        That is no more than the seconds of the limit.
+        """
+        text = f"{bits:.4f} bits/dim{self._validation}, {rate:.0f} images/s, {self._left(progress, limit)}"
         if self._console.is_terminal:
-            self._bar.update(self._task, completed=progress, description=text)
+            self._bar.update(self._task, completed=progress, description=f"epoch {epoch:.2f}, {text}")
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             self.say(f"epoch {epoch:.2f}/{self._epochs}: {text}")
@@ -68,9 +76,9 @@ class Display:
             else:
                 print(text, file=sys.stderr, flush=True)
 
-    def _left(self, progress: float) -> str:
+    def _left(self, progress: float, limit: float) -> str:
         done = progress - self._began_at
         if done <= 0:
             return "time left unknown"
-        seconds = (time.monotonic() - self._began) * (1 - progress) / done
+        seconds = min(max(0.0, limit), (time.monotonic() - self._began) * (1 - progress) / done)
         return f"{seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"

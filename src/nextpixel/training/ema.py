@@ -11,11 +11,11 @@ class MovingAverage:
     """An exponential moving average of a model's weights that does not remember where it began.
 
     After t updates the decay is min(decay, (1 + t) / (10 + t)), so the random initial weights, or zeros, have no part
-    in the average of a short run.
+    in the average of a short run, and it never spans much more than the last tenth of the updates.
 
     Args:
         model: whose parameters are averaged, and its running statistics, which belong to them.
-        decay: the part of the average that a late update keeps; 0 makes the average the weights themselves.
+        decay: the part of the average that a late update keeps; 0 for the weights themselves, 1 for no limit but that.
     """
 
     def __init__(self, model: nn.Module, *, decay: float) -> None:

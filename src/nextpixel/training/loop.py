@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer, RMSprop
 
 from nextpixel import pictures
+from nextpixel.baselines import baselines, compared
 from nextpixel.checkpoint import save
 from nextpixel.data import DataSet, describe, learnt_from
 from nextpixel.errors import BadInput
@@ -100,7 +101,7 @@ class _Loop:
         from lightning_fabric import Fabric  # here, because it takes a second or two
 
         self.fabric = Fabric(accelerator=device, devices=1)
-        if settings.precision == "bf16" or (settings.precision == "auto" and _has_fast_bf16(self.fabric.device)):
+        if settings.precision == "bf16" or (settings.precision == "auto" and has_fast_bf16(self.fabric.device)):
             self.fabric = Fabric(accelerator=device, devices=1, precision="bf16-mixed")
         self.fabric.launch()
         optimizer = _optimizer(model, settings)
@@ -108,11 +109,13 @@ class _Loop:
         self.wrapped, self.optimizer = self.fabric.setup(compiled, optimizer)
         self.batches = Batches(data.train, size=settings.batch, seed=settings.seed, context=model.context)
         model.initialise(*self.batches[0])  # a run that is resumed gets its own weights back
-        average = MovingAverage(model, decay=settings.ema)
+        average = MovingAverage(model, decay=1.0 if settings.ema is None else settings.ema)
         self.state = State(model, average, optimizer, Position(0, self.batches.per_epoch, learnt=model.learnt))
         self.steps = settings.epochs * self.batches.per_epoch
         self.interval = max(1, round(settings.validate_every * self.batches.per_epoch))
-        self.rate, self.seconds = 0.0, 0.0
+        self.rate, self.seconds, self.cost = 0.0, 0.0, 0.0
+        self.watched = min(len(data.validation), settings.validation_images or len(data.validation))
+        self.baselines = baselines(model.spec, data.train, data.validation, images=self.watched)
 
     def resume(self) -> None:
         """Go back to where the run in the folder was saved last."""
@@ -123,7 +126,7 @@ class _Loop:
         if self.progress() >= 1 and not self.due():
             raise BadInput(
                 f"The run in {self.folder.path} is finished, after {self.position.step} steps and "
-                f"{self.position.minutes:.1f} minutes; to go on, raise training.epochs or training.max_minutes."
+                f"{self.position.minutes:.1f} minutes; to go on, raise training.epochs, max_minutes or patience."
             )
         step = max(0, self.position.step - 1)
         self.rate = self.settings.rate(step, self.settings.progress(step, self.steps, self.position.minutes))
@@ -149,9 +152,10 @@ class _Loop:
             self.save()
             self.display.say(f"Stopped at step {self.position.step}; {self.folder.path} can be resumed.")
             raise KeyboardInterrupt
+        best = self.bits(self.position.best)
         self.display.say(
             f"Trained {self.position.epoch:.2f} epochs in {self.position.minutes:.1f} minutes; best validation "
-            f"{self.position.best:.3f} nats per image, {self.bits(self.position.best):.4f} bits/dim."
+            f"{self.position.best:.3f} nats per image, {best:.4f} bits/dim ({compared(best, self.baselines)})."
         )
 
     @property
@@ -174,7 +178,17 @@ class _Loop:
         return BadInput(f"{str(error).rstrip('.')}; {kept}.")
 
     def progress(self) -> float:
-        return self.settings.progress(self.position.step, self.steps, self.position.minutes)
+        if self.settings.patience is not None and self.position.worse >= self.settings.patience:
+            return 1.0
+        position = self.position
+        return self.settings.progress(position.step, self.steps, position.minutes, reserve=self.reserve())
+
+    def reserve(self) -> float:
+        """Minutes that a validation with its samples takes: as measured, or else as steps let expect."""
+        if self.cost or not self.position.steps:
+            return self.cost
+        each = self.seconds / (self.position.steps * self.settings.batch)  # of an image in a step
+        return each * (self.watched / 3 + 2 * self.settings.samples) / 60
 
     def step(self) -> None:
         """Learn from one batch."""
@@ -209,12 +223,15 @@ class _Loop:
     def validate(self) -> None:
         """Measure the average weights, and save everything."""
         position = self.position
+        began = time.monotonic()
+        self.display.doing("validating")
         with self.state.average.in_place():
             nats = self.validation_nats()
             if not math.isfinite(nats):
                 raise _Diverged(f"The validation loss is {nats} at step {position.step}; lower training.learning_rate.")
+            position.worse += 1
             if nats < position.best:
-                position.best = nats
+                position.best, position.worse = nats, 0
                 save(self.model, self.folder.best)
         position.minutes = (time.monotonic() - self.clock) / 60
         metrics = Metrics(
@@ -233,21 +250,22 @@ class _Loop:
         self.save()  # before anything that could fail
         self.folder.record(metrics)
         with self.state.average.in_place():
+            self.display.doing("drawing samples")
             self.draw()
         position.minutes = (time.monotonic() - self.clock) / 60
+        self.cost = max(self.cost, (time.monotonic() - began) / 60)
 
     def validation_nats(self) -> float:
         """Nats per image, in the precision of the training."""
         split = self.data.validation
-        count = min(len(split), self.settings.validation_images or len(split))
         self.wrapped.eval()
         total = 0.0
         with torch.no_grad():
-            for start in range(0, count, self.settings.batch):
-                indices = np.arange(start, min(count, start + self.settings.batch))
+            for start in range(0, self.watched, self.settings.batch):
+                indices = np.arange(start, min(self.watched, start + self.settings.batch))
                 images, _ = split.batch(indices, np.random.default_rng(self.settings.seed))
                 total -= self.log_prob(images, given(self.model.context, split, indices)).sum().item()
-        return total / count
+        return total / self.watched
 
     def draw(self) -> None:
         """Draw samples of the average weights, always from the same noise.
@@ -276,7 +294,11 @@ class _Loop:
 
     def show(self, nats: float) -> None:
         self.display.show(
-            self.progress(), epoch=self.position.epoch, bits=self.bits(nats), rate=self.images_per_second()
+            self.progress(),
+            epoch=self.position.epoch,
+            bits=self.bits(nats),
+            rate=self.images_per_second(),
+            limit=60 * (self.settings.max_minutes - self.position.minutes) if self.settings.max_minutes else math.inf,
         )
 
     def bits(self, nats: float) -> float:
@@ -293,7 +315,8 @@ def _plain(model: Model, settings: Training) -> dict[str, Any]:
     return {"model": model.recipe, "training": chosen}
 
 
-def _has_fast_bf16(device: torch.device) -> bool:
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether a device computes with bfloat16 in hardware, faster than with float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 or later

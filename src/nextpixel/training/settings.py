@@ -29,14 +29,16 @@ class Training:
         betas: decay of the two moments that adam and adamw keep, a step.
         epsilon: what adam and adamw add to the root of the second moment.
         weight_decay: of matrices and kernels; biases and gains are left alone.
-        warmup: steps in which the learning rate rises linearly from zero.
+        warmup: steps in which the learning rate rises linearly from zero; None for the first 5 % of the run.
         schedule: "cosine" falls to zero over the run, "exponential" by the factor `decay` a step, "constant" stays.
         decay: of the exponential schedule, above 0; 1 for no decay.
         gradient_clip: largest norm of the gradient of nats per image; None for no limit.
-        ema: decay of the average of the weights that is validated and saved, a step; 0 for the weights themselves.
+        ema: decay of the average of the weights that is validated and saved, a step; 0 for the weights themselves, None
+            for an average over about the last tenth of the steps so far, however many there are.
         precision: "fp32", "bf16" (activations only), or "auto": bf16 where the device computes it fast.
         validate_every: epochs between validations, which also save; 0.25 is four an epoch.
         validation_images: at most so many, the first ones; None for all.
+        patience: validations in a row without a better one after which the run ends; None for no end before its time.
         samples: images drawn at each validation into the run folder; 0 for none.
         seed: of the order of the images, of their noise and of dropout.
         compile: whether torch.compile makes the network faster; costs a minute at the start.
@@ -53,14 +55,15 @@ class Training:
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
     weight_decay: float = 0.0
-    warmup: int = 100
+    warmup: int | None = None
     schedule: Literal["cosine", "exponential", "constant"] = "cosine"
     decay: float = 1.0
     gradient_clip: float | None = None
-    ema: float = 0.999
+    ema: float | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     validate_every: float = 1.0
     validation_images: int | None = None
+    patience: int | None = None
     samples: int = 64
     seed: int = 0
     compile: bool = False
@@ -73,7 +76,7 @@ class Training:
         ):
             if getattr(self, name) not in choices:
                 raise BadInput(f"training.{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")
-        for name in ("epochs", "batch", "validation_images"):
+        for name in ("epochs", "batch", "validation_images", "patience"):
             self._check(name, int, "at least 1", lambda value: value >= 1)
         for name in ("max_minutes", "learning_rate", "epsilon", "gradient_clip", "validate_every"):
             self._check(name, float, "above 0", lambda value: value > 0)
@@ -102,7 +105,7 @@ class Training:
         if isinstance(given, np.generic):
             given = given.item()
             object.__setattr__(self, name, given)
-        if given is None and name in ("max_minutes", "gradient_clip", "validation_images"):
+        if given is None and type(self).__dataclass_fields__[name].default is None:
             return
         if isinstance(given, bool) or not isinstance(given, int if kind is int else int | float):
             wanted = "a whole number" if kind is int else "a number"
@@ -112,14 +115,19 @@ class Training:
             limit = f" and at most {most}" if given > most and given != math.inf else ""
             raise BadInput(f"training.{name} must be {rule}{limit}, not {given}.")
 
-    def progress(self, step: int, steps: int, minutes: float) -> float:
-        """Tell the part of the run that is behind us, in [0, 1]: of its steps or minutes, whichever is more."""
-        timed = minutes / self.max_minutes if self.max_minutes is not None else 0.0
+    def progress(self, step: int, steps: int, minutes: float, *, reserve: float = 0.0) -> float:
+        """Tell the part of the run that is behind us, in [0, 1]: of its steps or minutes, whichever is more.
+
+        Some minutes may be in reserve for what comes after the last step; at the most half of all.
+        """
+        limit = self.max_minutes
+        timed = 0.0 if limit is None else minutes / max(limit - reserve, limit / 2)
         return min(1.0, max(step / steps, timed))
 
     def rate(self, step: int, progress: float) -> float:
         """Tell the learning rate of a step, where `progress` of the run is behind it."""
-        risen = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        warmup = 0.05 * (step / progress if step and progress else 200) if self.warmup is None else self.warmup
+        risen = min(1.0, (step + 1) / warmup) if warmup else 1.0
         # 1 to any power is the constant schedule.
         fallen = 0.5 * (1 + math.cos(math.pi * progress)) if self.schedule == "cosine" else self.decay**step
         return self.learning_rate * risen * fallen

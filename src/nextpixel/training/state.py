@@ -28,6 +28,7 @@ class Position:
         steps: how many steps these are.
         row: the last one of metrics.csv.
         learnt: what tells the data that it learns from (`data.learnt_from`).
+        worse: validations since the best one.
 
     Raises:
         TypeError: what a file says is something else.
@@ -41,9 +42,10 @@ class Position:
     steps: int = 0
     row: dict[str, Any] | None = None
     learnt: dict[str, Any] | None = None
+    worse: int = 0
 
     def __post_init__(self) -> None:
-        counts, amounts = (self.step, self.per_epoch, self.steps), (self.minutes, self.nats)
+        counts, amounts = (self.step, self.per_epoch, self.steps, self.worse), (self.minutes, self.nats)
         if (
             not all(type(count) is int and count >= 0 for count in counts)
             or not all(isinstance(amount, int | float) and math.isfinite(amount) for amount in (*amounts, self.step))
