@@ -65,8 +65,7 @@ def load_cifar(source: CifarSource, root: str | Path | None) -> Parts:
             raise BadInput(f"{folder} is not all of {source.file}: it has {sizes} images {parts.spec}.")
         return parts
     if folder is not None:
-        contents = {file: _read_file(folder / file, source) for file in (*TRAIN_FILES, TEST_FILE)}
-        place = folder
+        place, contents = folder, {file: _read_file(folder / file, source) for file in (*TRAIN_FILES, TEST_FILE)}
     else:
         place = locate(source.file, folder="", sha256=source.sha256, mirrors=source.mirrors, root=root)
         contents = _read_archive(place, source)

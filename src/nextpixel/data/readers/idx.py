@@ -1,13 +1,13 @@
 """IDX, the format of MNIST: two zero bytes, a type, the number of axes, big-endian sizes, then the values."""
 
 import gzip
+import io
 import math
 import re
 import struct
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def load_idx(path: Path) -> dict[str, np.ndarray]:
 
 
 @contextmanager
-def unzipped(path: Path) -> Generator[IO[bytes]]:
+def unzipped(path: Path) -> Generator[io.BufferedReader | gzip.GzipFile]:
     """Open a file, gzipped or plain, for what it holds."""
     with path.open("rb") as plain:
         zipped = plain.read(2) == _GZIP
