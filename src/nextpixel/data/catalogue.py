@@ -51,25 +51,17 @@ def _load_digits(root: str | Path | None) -> Parts:
 
 def _binarised(data: DataSet) -> DataSet:
     """Train is drawn anew for every batch; validation and test once, so that all figures are of the same images."""
-
-    def draw_once(split: Split, seed: int) -> Split:
-        return replace(split, images=binarise(split.images, np.random.default_rng(seed)))
-
-    return replace(
-        data,
-        spec=replace(data.spec, levels=2),
-        train=replace(data.train, draw=binarise),
-        validation=draw_once(data.validation, VALIDATION_SEED),
-        test=draw_once(data.test, TEST_SEED),
+    train = replace(data.train, draw=binarise)
+    validation, test = (
+        replace(split, images=binarise(split.images, np.random.default_rng(seed)))
+        for split, seed in ((data.validation, VALIDATION_SEED), (data.test, TEST_SEED))
     )
+    return replace(data, spec=replace(data.spec, levels=2), train=train, validation=validation, test=test)
 
 
 def _thresholded(data: DataSet) -> DataSet:
-    splits = {
-        which: replace(split, images=threshold(split.images))
-        for which, split in (("train", data.train), ("validation", data.validation), ("test", data.test))
-    }
-    return replace(data, spec=replace(data.spec, levels=2), **splits)
+    spec = replace(data.spec, levels=2)
+    return data.with_splits(lambda split: replace(split, images=threshold(split.images)), spec=spec)
 
 
 _MNIST_SIZES = (55_000, 5_000, 10_000)
@@ -82,32 +74,37 @@ def _mnist_row(
     levels: int,
     description: str,
     *,
+    channels: int = 1,
     source: IdxSource = MNIST,
+    load: Callable[[IdxSource, str | Path | None], Parts] = load_mnist,
     change: Callable[[DataSet], DataSet] = lambda data: data,
 ) -> CatalogueRow:
+    spec, place = ImageSpec(channels, 28, 28, levels=levels), source.mirrors[0]
+    reads = partial(load, source), partial(find_mnist, source)
+    return CatalogueRow(spec, CLASSES, _MNIST_SIZES, place, description, *reads, change)
+
+
+def _shapes_row(channels: int, levels: int, description: str, load: Callable[..., Parts]) -> CatalogueRow:
+    spec = ImageSpec(channels, 20, 20, levels=levels)
     return CatalogueRow(
-        ImageSpec(1, 28, 28, levels=levels),
-        CLASSES,
-        _MNIST_SIZES,
-        source.mirrors[0],
-        description,
-        partial(load_mnist, source),
-        partial(find_mnist, source),
-        change,
+        spec, 4, _SHAPES_SIZES, "made by nextpixel", description, load, lambda root: "here, generated when opened"
     )
+
+
+def _cifar_row(channels: int, description: str, load: Callable[..., Parts]) -> CatalogueRow:
+    spec, place = ImageSpec(channels, 32, 32, levels=256), CIFAR10.mirrors[0]
+    reads = partial(load, CIFAR10), partial(find_cifar, CIFAR10)
+    return CatalogueRow(spec, 10, _CIFAR_SIZES, place, description, *reads)
 
 
 def _imagenet_row(size: int) -> CatalogueRow:
-    return CatalogueRow(
-        ImageSpec(3, size, size, levels=256),
-        imagenet.CLASSES,
-        _IMAGENET_SIZES,
-        imagenet.SOURCE,
+    spec = ImageSpec(3, size, size, levels=256)
+    description = (
         f"ImageNet scaled to {size}x{size}, npz batches (or image files, then without classes), read from disk as "
-        "needed; test is the published validation set",
-        partial(imagenet.load_imagenet, size),
-        partial(imagenet.find_imagenet, size),
+        "needed; test is the published validation set"
     )
+    reads = partial(imagenet.load_imagenet, size), partial(imagenet.find_imagenet, size)
+    return CatalogueRow(spec, imagenet.CLASSES, _IMAGENET_SIZES, imagenet.SOURCE, description, *reads)
 
 
 CATALOGUE: dict[str, CatalogueRow] = {
@@ -127,52 +124,24 @@ CATALOGUE: dict[str, CatalogueRow] = {
         change=_binarised,
     ),
     "mnist-threshold": _mnist_row(2, "MNIST, a pixel being 1 above level 127", change=_thresholded),
-    "mnist-coloured": CatalogueRow(
-        ImageSpec(3, 28, 28, levels=4),
-        CLASSES,
-        _MNIST_SIZES,
-        MNIST.mirrors[0],
+    "mnist-coloured": _mnist_row(
+        4,
         "MNIST above level 127 in one colour on another, drawn once for each image",
-        partial(load_coloured_mnist, MNIST),
-        partial(find_mnist, MNIST),
+        channels=3,
+        load=load_coloured_mnist,
     ),
     "fashion-mnist": _mnist_row(256, "pieces of clothing in grey", source=FASHION_MNIST),
-    "shapes": CatalogueRow(
-        ImageSpec(1, 20, 20, levels=2),
-        4,
-        _SHAPES_SIZES,
-        "made by nextpixel",
+    "shapes": _shapes_row(
+        1,
+        2,
         "discs, squares, triangles and crosses of any place, size and rotation; no two images are alike",
         load_shapes,
-        lambda root: "here, generated when opened",
     ),
-    "shapes-coloured": CatalogueRow(
-        ImageSpec(3, 20, 20, levels=4),
-        4,
-        _SHAPES_SIZES,
-        "made by nextpixel",
-        "the same shapes in one colour on another, drawn for each image",
-        load_coloured_shapes,
-        lambda root: "here, generated when opened",
+    "shapes-coloured": _shapes_row(
+        3, 4, "the same shapes in one colour on another, drawn for each image", load_coloured_shapes
     ),
-    "cifar10": CatalogueRow(
-        ImageSpec(3, 32, 32, levels=256),
-        10,
-        _CIFAR_SIZES,
-        CIFAR10.mirrors[0],
-        "small photographs of animals and vehicles (CIFAR-10)",
-        partial(load_cifar, CIFAR10),
-        partial(find_cifar, CIFAR10),
-    ),
-    "cifar10-grey": CatalogueRow(
-        ImageSpec(1, 32, 32, levels=256),
-        10,
-        _CIFAR_SIZES,
-        CIFAR10.mirrors[0],
-        "CIFAR-10 in grey: (19595 R + 38470 G + 7471 B) / 65536, rounded",
-        partial(load_grey_cifar, CIFAR10),
-        partial(find_cifar, CIFAR10),
-    ),
+    "cifar10": _cifar_row(3, "small photographs of animals and vehicles (CIFAR-10)", load_cifar),
+    "cifar10-grey": _cifar_row(1, "CIFAR-10 in grey: (19595 R + 38470 G + 7471 B) / 65536, rounded", load_grey_cifar),
     "imagenet32": _imagenet_row(32),
     "imagenet64": _imagenet_row(64),
 }

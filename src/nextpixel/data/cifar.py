@@ -4,18 +4,17 @@ The files are read from a folder, or out of the archive in which they are publis
 counts only under its exact name, as a plain file of the right size.
 """
 
-import gzip
 import tarfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.download import data_root, locate, whereabouts
 from nextpixel.data.readers.batches import read_batches
+from nextpixel.data.readers.damage import told
+from nextpixel.data.readers.idx import unzipped
 from nextpixel.data.transforms import desaturate
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
@@ -25,8 +24,6 @@ CLASSES = len(NAMES)
 TRAIN_FILES, TEST_FILE = tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"
 FOLDER, PYTHON_FOLDER = "cifar-10-batches-bin", "cifar-10-batches-py"  # below the data root as in the archives
 _RECORD = 1 + 3 * 32 * 32
-_GZIP = b"\x1f\x8b"
-_DAMAGE = (OSError, EOFError, ValueError, tarfile.TarError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -68,8 +65,7 @@ def load_cifar(source: CifarSource, root: str | Path | None) -> Parts:
             raise BadInput(f"{folder} is not all of {source.file}: it has {sizes} images {parts.spec}.")
         return parts
     if folder is not None:
-        contents = {file: _read_file(folder / file, source) for file in (*TRAIN_FILES, TEST_FILE)}
-        place = folder
+        place, contents = folder, {file: _read_file(folder / file, source) for file in (*TRAIN_FILES, TEST_FILE)}
     else:
         place = locate(source.file, folder="", sha256=source.sha256, mirrors=source.mirrors, root=root)
         contents = _read_archive(place, source)
@@ -109,43 +105,25 @@ def _read_file(path: Path, source: CifarSource) -> bytes:
 
 def _read_archive(path: Path, source: CifarSource) -> dict[str, bytes]:
     """The six files, by name."""
-    try:
-        with path.open("rb") as raw:
-            zipped = raw.read(2) == _GZIP
-            raw.seek(0)
-            if not zipped:
-                return _read_members(raw, path, source)
-            with gzip.GzipFile(fileobj=raw) as stream:
-                contents = _read_members(stream, path, source)
-                while stream.read(2**20):  # to the end, where the sum of all is checked
-                    pass
-                return contents
-    except BadInput:
-        raise
-    except _DAMAGE as error:
-        raise BadInput(f"{path} is a damaged archive ({error}).") from error
-
-
-def _read_members(stream: Any, path: Path, source: CifarSource) -> dict[str, bytes]:
-    contents = {}
-    with tarfile.open(fileobj=stream, mode="r:") as archive:
-        for member in archive:
+    contents, size = {}, source.images * _RECORD
+    with told(path, "is a damaged archive"), unzipped(path) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+        for member in tar:
             name = PurePosixPath(member.name)
             if name.is_absolute() or ".." in name.parts:
                 raise BadInput(f"{path} has a member {member.name}, which is outside of it: this is not {source.file}.")
             if name.parent != PurePosixPath(FOLDER) or name.name not in (*TRAIN_FILES, TEST_FILE):
                 continue
-            if not member.isreg() or member.size != source.images * _RECORD:
+            if not member.isreg() or member.size != size:
                 what = f"{member.size} bytes long" if member.isreg() else "no plain file"
-                raise BadInput(
-                    f"{path} has a member {member.name} that is {what}, not of {source.images * _RECORD} bytes."
-                )
-            content = archive.extractfile(member)
+                raise BadInput(f"{path} has a member {member.name} that is {what}, not of {size} bytes.")
+            content = tar.extractfile(member)
             assert content is not None
             contents[name.name] = content.read()
-    for file in (*TRAIN_FILES, TEST_FILE):
-        if file not in contents:
-            raise BadInput(f"{path} has no member {FOLDER}/{file}.")
+        for file in (*TRAIN_FILES, TEST_FILE):
+            if file not in contents:
+                raise BadInput(f"{path} has no member {FOLDER}/{file}.")
+        while stream.read(2**20):  # to the end, where gzip checks the sum of all
+            pass
     return contents
 
 

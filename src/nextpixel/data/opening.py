@@ -70,24 +70,13 @@ def open_data(
         >>> data.spec.shape, data.spec.levels, len(data.train), len(data.validation), len(data.test)
         ((1, 8, 8), 17, 1257, 180, 360)
     """
-    options = Options(
-        levels=levels,
-        like=like,
-        ordinal=ordinal,
-        layout=layout,
-        splits=splits,
-        first_label=first_label,
-        damaged=damaged,
-        size=size,
-        fit=fit,
-        channels=channels,
-    )
+    files = Options(levels=levels, like=like, ordinal=ordinal, layout=layout, splits=splits, first_label=first_label)
+    options = replace(files, damaged=damaged, size=size, fit=fit, channels=channels)
     if isinstance(name, str) and name in CATALOGUE:
         options.refuse(f"{name}, which has a name and no files of yours")
         row = CATALOGUE[name]
-        _, for_validation, for_test = row.sizes
-        chosen = for_validation if validation is None else validation
-        data = row.change(cut(row.load(root), name, validation=chosen, test=for_test))
+        chosen = row.sizes[1] if validation is None else validation
+        data = row.change(cut(row.load(root), name, validation=chosen, test=row.sizes[2]))
     else:
         data = cut_by_content(read_path(_path(name), options), str(name), validation=validation)
     if bits is not None:
@@ -117,14 +106,10 @@ def with_bits(data: DataSet, bits: int) -> DataSet:
     """
     if not data.spec.ordinal:
         raise BadInput(f"bits={bits} needs levels that are in order; those of {data.name} are names (ordinal=False).")
-
     reduce = partial(reduce_bits, bits=bits, levels=data.spec.levels)
     reduce(np.empty(0, np.uint8))  # refuses what is out of range now, not with the first batch
-
-    return data.with_splits(
-        lambda split: replace(split, images=change(split.images, reduce)),
-        spec=replace(data.spec, levels=2**bits),
-    )
+    spec = replace(data.spec, levels=2**bits)
+    return data.with_splits(lambda split: replace(split, images=change(split.images, reduce)), spec=spec)
 
 
 def _limited(data: DataSet, limit: int) -> DataSet:

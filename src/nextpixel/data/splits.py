@@ -47,15 +47,13 @@ def cut(parts: Parts, name: str, *, validation: int, test: int) -> DataSet:
             f"{name} has {images} training images, too few to set {for_validation} aside for validation "
             f"and {for_test} for test."
         )
-    order = np.random.default_rng(ORDER_SEED).permutation(images)
-    return _complete(
-        parts,
-        name,
-        rule="by a fixed seed" if for_test else "test as published, validation by a fixed seed",
-        train=order[: held_out - for_validation],
-        **({} if parts.validation is not None else {"validation": order[held_out - for_validation : held_out]}),
-        **({} if parts.test is not None else {"test": order[held_out:]}),
+    train, validated, tested = np.split(
+        np.random.default_rng(ORDER_SEED).permutation(images), [held_out - for_validation, held_out]
     )
+    cut_off = {"validation": validated, "test": tested}
+    missing = {split: indices for split, indices in cut_off.items() if split not in parts.splits}
+    rule = "by a fixed seed" if for_test else "test as published, validation by a fixed seed"
+    return _complete(parts, name, train=train, **missing, rule=rule)
 
 
 def cut_by_content(parts: Parts, name: str, *, validation: int | None = None) -> DataSet:
@@ -118,13 +116,4 @@ def _first(numbers: np.ndarray, start: int, count: int | None, left: int) -> np.
 
 def _complete(parts: Parts, name: str, *, rule: str, **cut: np.ndarray) -> DataSet:
     splits = parts.splits | {split: parts.train.take(indices) for split, indices in cut.items()}
-    return DataSet(
-        name,
-        parts.spec,
-        parts.classes,
-        **splits,
-        maps=parts.maps,
-        class_names=parts.class_names,
-        rule=rule,
-        notes=parts.notes,
-    )
+    return DataSet(name, **{**vars(parts), **splits}, rule=rule)

@@ -82,13 +82,11 @@ def _joined(files: Sequence[Path]) -> dict[str, np.ndarray]:
     for file in files:
         load = _loader(file)
         assert load is not None
-        stem = IDX.sub("", file.name) if load is load_idx else file.stem
         found = load(file)
-        if load is load_idx:
-            found = dict([next(iter(found.items()))])  # the labels beside are a file of their own
-        arrays |= (
-            {stem: next(iter(found.values()))} if len(found) == 1 else {f"{stem} {name}": found[name] for name in found}
-        )
+        if load is load_idx:  # the labels beside are a file of their own
+            arrays[IDX.sub("", file.name)] = next(iter(found.values()))
+        else:
+            arrays |= {file.stem if len(found) == 1 else f"{file.stem} {name}": found[name] for name in found}
     return arrays
 
 

@@ -63,19 +63,10 @@ def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNS
     """
     layout = options.layout
     named, notes = _by_split(arrays, path, options.splits)
-    images = {
-        split: _images(found.images, what=f"{found.name} in {path}", layout=layout) for split, found in named.items()
-    }
-    train = images["train"]
-    for split, found in images.items():
-        if found.shape[1:] != train.shape[1:]:
-            raise BadInput(
-                f"{path} has {split} images of shape {found.shape[1:]} and training images of shape {train.shape[1:]}."
-            )
-    kinds = {array.dtype for array in images.values()}
-    kind = (
-        "boolean" if kinds == {np.dtype(bool)} else "byte" if kinds <= {np.dtype(bool), np.dtype("u1")} else "integer"
-    )
+    images = {split: _images(it.images, what=f"{it.name} in {path}", layout=layout) for split, it in named.items()}
+    _check_shapes(images, "images", path)
+    kinds = {array.dtype.char for array in images.values()}
+    kind = "boolean" if kinds == {"?"} else "byte" if kinds <= {"?", "B"} else "integer"
     asked = _scalar(arrays, "levels", path) if options.levels is None else options.levels
     levels = find_levels(kind, *find_range(images.values()), path, asked=asked, like=options.like)
     counts = {split: len(found) for split, found in images.items()}
@@ -86,17 +77,10 @@ def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNS
     splits = {
         split: Split(change(found, stored), labels.get(split), maps=maps.get(split)) for split, found in images.items()
     }
-    shape, ordinal = splits["train"].images[:1].shape[1:], options.ordinal and _is_ordinal(arrays, path)
-    return Parts(
-        ImageSpec(*shape, levels=levels.count, ordinal=ordinal),
-        classes,
-        train=splits["train"],
-        validation=splits.get("validation"),
-        test=splits.get("test"),
-        maps=map_kind,
-        class_names=names,
-        notes=tuple(note for note in (levels.note, *notes) if note),
-    )
+    ordinal = options.ordinal and _scalar(arrays, "ordinal", path, "b", "true or false") is not False
+    spec = ImageSpec(*splits["train"].images[:1].shape[1:], levels=levels.count, ordinal=ordinal)
+    notes = tuple(note for note in (levels.note, *notes) if note)
+    return Parts(spec, classes, **splits, maps=map_kind, class_names=names, notes=notes)
 
 
 def _stored(images: np.ndarray, *, dtype: np.dtype, options: Options, path: Path) -> np.ndarray:
@@ -186,13 +170,9 @@ def _by_split(
         chosen = {split: (_only(stems[stem], split, path), stem) for split, stem in wanted.items()}
     named = {}
     for split, (name, stem) in chosen.items():
-        labels, maps = (there.get((role, stem)) for role in ("labels", "maps"))
-        named[split] = _Named(
-            name,
-            arrays[name],
-            arrays[_only(labels, f"the labels of {split}", path)] if labels else None,
-            arrays[_only(maps, f"the maps of {split}", path)] if maps else None,
-        )
+        beside = {role: there[role, stem] for role in ("labels", "maps") if (role, stem) in there}
+        found = {role: arrays[_only(names, f"the {role} of {split}", path)] for role, names in beside.items()}
+        named[split] = _Named(name, arrays[name], **found)
     used = {id(array) for found in named.values() for array in (found.images, found.labels, found.maps)}
     left = [name for name, array in arrays.items() if id(array) not in used]
     like, lengths = named["train"].images.shape, {len(found.images) for found in named.values()}
@@ -211,6 +191,13 @@ def _only(names: list[str], what: str, path: Path) -> str:
     if len(names) > 1:
         raise BadInput(f"{path} has {' and '.join(names)} for {what}; data.splits={{train: NAME, …}} says which.")
     return names[0]
+
+
+def _check_shapes(arrays: Mapping[str, np.ndarray], what: str, path: Path) -> None:
+    like = arrays["train"].shape[1:]
+    for split, array in arrays.items():
+        if array.shape[1:] != like:
+            raise BadInput(f"{path} has {split} {what} of shape {array.shape[1:]} and training {what} of shape {like}.")
 
 
 def _images(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray:
@@ -291,11 +278,8 @@ def _maps(
             raise BadInput(f"{path} has maps for other splits, but no {split}_maps.")
     train = maps["train"]
     are_numbers = train.dtype.kind == "f"
+    _check_shapes(maps, "maps", path)
     for split, array in maps.items():
-        if array.shape[1:] != train.shape[1:]:
-            raise BadInput(
-                f"{path} has {split} maps of shape {array.shape[1:]} and training maps of shape {train.shape[1:]}."
-            )
         if (array.dtype.kind == "f") != are_numbers:
             raise BadInput(f"{path} has {split} maps of {array.dtype} and training maps of {train.dtype} values.")
     if are_numbers:
@@ -303,9 +287,8 @@ def _maps(
             raise BadInput(f"{path} has map_levels={levels}, but its maps are numbers, not integer codes.")
         return maps, MapKind(train.shape[1])
     lowest, highest = find_range(maps.values())
-    levels = check_levels(
-        max(2, highest + 1) if levels is None else levels, lowest, highest, path, named="codes of maps"
-    )
+    levels = max(2, highest + 1) if levels is None else levels
+    check_levels(levels, lowest, highest, path, named="codes of maps")
     stored = np.min_scalar_type(levels - 1)
     return {split: array.astype(stored) for split, array in maps.items()}, MapKind(train.shape[1], levels)
 
@@ -325,11 +308,7 @@ def _codes_or_numbers(array: np.ndarray, *, what: str, layout: str | None) -> np
 
 
 def _labels(
-    named: Mapping[str, _Named],
-    counts: Mapping[str, int],
-    names: tuple[str, ...] | None,
-    first: int | None,
-    path: Path,
+    named: Mapping[str, _Named], counts: Mapping[str, int], names: tuple[str, ...] | None, first: int | None, path: Path
 ) -> tuple[dict[str, np.ndarray], int | None, tuple[str, ...] | None]:
     """Labels from 0 of each split, how many classes they number, and the names of these."""
     given = {split: found.labels for split, found in named.items() if found.labels is not None}
@@ -391,18 +370,13 @@ def _class_names(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[str, ...
     return None
 
 
-def _scalar(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> int | None:
+def _scalar(
+    arrays: Mapping[str, np.ndarray], name: str, path: Path, kinds: str = "ui", what: str = "one whole number"
+) -> int | None:
+    """What the file says by a single value; None where it says nothing."""
     if name not in arrays:
         return None
     array = arrays[name]
-    if array.shape not in ((), (1,)) or array.dtype.kind not in "ui":
-        raise BadInput(f"{name} in {path} must be one whole number, not {array.dtype} values of shape {array.shape}.")
-    return int(array.reshape(()))
-
-
-def _is_ordinal(arrays: Mapping[str, np.ndarray], path: Path) -> bool:
-    """What the file says of its levels; that they are in order, if it says nothing."""
-    array = arrays.get("ordinal", np.array(True))
-    if array.shape not in ((), (1,)) or array.dtype != bool:
-        raise BadInput(f"ordinal in {path} must be true or false, not {array.dtype} values of shape {array.shape}.")
-    return bool(array.reshape(()))
+    if array.shape not in ((), (1,)) or array.dtype.kind not in kinds:
+        raise BadInput(f"{name} in {path} must be {what}, not {array.dtype} values of shape {array.shape}.")
+    return array.item()

@@ -1,5 +1,6 @@
 """CIFAR-10 and CIFAR-100 for Python, the folders that torchvision unpacks: pickles of rows of red, green and blue."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,5 +40,4 @@ def read_batches(folder: Path, options: Options = UNSAID) -> Parts:
                 raise BadInput(f"{folder} has batches of {key} that differ in shape ({error}).") from error
     if (folder / meta).is_file():
         arrays["class_names"] = read_pickled(folder / meta)[0][names]
-    layout = options.layout or "NCHW"
-    return arrange(arrays, folder, Options(**{**vars(options), "layout": layout}))
+    return arrange(arrays, folder, replace(options, layout=options.layout or "NCHW"))

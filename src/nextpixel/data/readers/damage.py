@@ -2,6 +2,7 @@
 
 import lzma
 import struct
+import tarfile
 import tokenize
 import zipfile
 import zlib
@@ -12,7 +13,8 @@ from nextpixel.errors import BadInput
 
 _DAMAGE = (
     *(OSError, EOFError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeError, AttributeError),
-    *(SyntaxError, AssertionError, tokenize.TokenError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(SyntaxError, AssertionError, tokenize.TokenError, struct.error, zlib.error, lzma.LZMAError),
+    *(zipfile.BadZipFile, tarfile.TarError),
 )
 
 

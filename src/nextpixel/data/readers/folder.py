@@ -17,7 +17,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,29 +61,21 @@ def read_folders(folders: Mapping[str, Path], options: Options = UNSAID) -> Part
         scans = {} if options.levels else {"train": pictures["train"].scan(_SAMPLE)}
     else:
         scans = {split: some.scan(keep=not stay) for split, some in pictures.items()}
-    seen = [found for scan in scans.values() for found in scan.seen] or [example]
-    wide = any(map(_is_wide, seen))
-    meant = _meant(min(map(np.min, seen)), max(map(np.max, seen)), wide, folders["train"], options)
+    seen = [pixels for ranges, _ in scans.values() for pixels in ranges]
+    meant = _meant(seen or [example], folders["train"], options)
     splits: dict[str, Any] = {}
     for split, folder in folders.items():
         some = pictures[split]
-        some.meant = meant
+        some.meant, every = meant, np.arange(len(some))
         labels = _labels(folder, [names[split][int(file)] for file in some.files], classes) if classes else None
-        every = np.arange(len(some))
-        if stay:
-            splits[split] = Split(some, labels)
-        else:
-            splits[split] = Split(some.levels(scans[split].pixels, every), labels, marks=some.contents(every))
+        images = some if stay else some.levels(scans[split][1], every)
+        splits[split] = Split(images, labels, marks=None if stay else some.contents(every))
     if not stay:
         splits = _marked(splits)
     lost = [name for some in pictures.values() for name in some.damaged]
-    return Parts(
-        ImageSpec(*example.shape, levels=meant.count, ordinal=options.ordinal),
-        len(classes) or None,
-        **splits,
-        class_names=tuple(map(_printable, classes)) or None,
-        notes=tuple(_notes(skipped, lost, meant)),
-    )
+    spec = ImageSpec(*example.shape, levels=meant.count, ordinal=options.ordinal)
+    class_names, notes = tuple(map(_printable, classes)) or None, tuple(_notes(skipped, lost, meant))
+    return Parts(spec, len(classes) or None, **splits, class_names=class_names, notes=notes)
 
 
 def read_picture(path: Path, options: Options = UNSAID) -> Parts:
@@ -96,40 +88,20 @@ def read_picture(path: Path, options: Options = UNSAID) -> Parts:
     images = options.fitting(read_pixels(path))
     if not len(images):
         raise BadInput(f"{path} is smaller than a tile of size={options.size}.")
-    meant = _meant(images.min(), images.max(), _is_wide(images), path, options)
+    meant = _meant([images], path, options)
     levels = (images >> meant.shift).astype(np.min_scalar_type(meant.count - 1))
     spec = ImageSpec(*images.shape[1:], levels=meant.count, ordinal=options.ordinal)
-    return Parts(spec, None, Split(levels), notes=tuple(_notes({}, [], meant)))
-
-
-@dataclass
-class _Scan:
-    """The least and the greatest pixel of each image, and the images where they are kept."""
-
-    seen: list[np.ndarray] = field(default_factory=list)
-    pixels: list[np.ndarray] = field(default_factory=list)
+    return Parts(spec, None, Split(levels), notes=tuple(_notes(Counter(), [], meant)))
 
 
 class _Pictures(Lazy):
-    """Image files, fitted, all of them like the first one of the training images.
-
-    Args:
-        folder: where they are.
-        names: of the files below it. Text, not paths: there may be millions.
-        options: what the user says of them.
-
-    Attributes:
-        example: pixels that the others must be like, shape (C, H, W).
-        first: their file.
-        meant: what pixels mean; None for what they are.
-        damaged: files that could not be read, where such are skipped.
-    """
+    """Image files, fitted, all of them like the first one of the training images."""
 
     def __init__(self, folder: Path, names: Sequence[str], options: Options) -> None:
-        self._folder, self._names, self._options = folder, names, options
-        self.damaged: list[str] = []
-        self.meant: Levels | None = None
-        self.example, self.first = np.empty(0, np.uint8), folder
+        self._folder, self._names, self._options = folder, names, options  # names are text: there may be millions
+        self.damaged: list[str] = []  # files that could not be read, where such are skipped
+        self.meant: Levels | None = None  # what pixels mean
+        self.example, self.first = np.empty(0, np.uint8), folder  # pixels that the others must be like, and their file
         self.files, self._tiles = np.arange(len(names)), np.zeros(len(names), np.int64)
         if options.fit == "tiles":
             counts = [options.fitting.count(*_size_of(folder / name)) for name in names]
@@ -149,17 +121,20 @@ class _Pictures(Lazy):
                 return image, self._file(index)
         raise BadInput(f"{self._folder} has no image that can be read.")
 
-    def scan(self, most: int | None = None, *, keep: bool = False) -> "_Scan":
-        """Look at all images, leaving out those that cannot be read, or at about so many, evenly spaced."""
-        looked, scan, kept = range(0, len(self), max(1, len(self) // most) if most else 1), _Scan(), []
-        for index in looked:
+    def scan(self, most: int | None = None, *, keep: bool = False) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Look at all images, leaving out those that cannot be read, or at about so many, evenly spaced.
+
+        Returns the least and the greatest pixel of each, and the images where they are to be kept.
+        """
+        ranges, images, there = [], [], []
+        for index in range(0, len(self), max(1, len(self) // most) if most else 1):
             if (pixels := self._alike(index)) is not None:
-                scan.seen += [np.array([pixels.min(), pixels.max()])]
-                scan.pixels += [pixels] if keep else []
-                kept.append(index)
+                ranges.append(np.array([pixels.min(), pixels.max()]))
+                images += [pixels] if keep else []
+                there.append(index)
         if most is None:
-            self.files, self._tiles = self.files[kept], self._tiles[kept]
-        return scan
+            self.files, self._tiles = self.files[there], self._tiles[there]
+        return ranges, images
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         return self.levels((self._alike(int(index)) for index in indices), indices)
@@ -171,7 +146,7 @@ class _Pictures(Lazy):
         for place, (index, some) in enumerate(zip(indices, pixels, strict=True)):
             if some is None:
                 raise BadInput(f"{self._file(int(index))} cannot be read any more.")
-            shifted = some >> self.meant.shift if _is_wide(some) else some
+            shifted = some if some.dtype == np.uint8 else some >> self.meant.shift
             check_levels(self.meant.count, 0, int(shifted.max()), self._file(int(index)))
             images[place] = shifted
         return images
@@ -196,13 +171,14 @@ class _Pictures(Lazy):
         """The pixels of an image, shape (C, H, W); None where its file is damaged and such are skipped."""
         file = int(self.files[index])
         if self._last is None or self._last[0] != file:
+            path = self._file(index)
             try:
-                self._last = file, self._options.fitting(read_pixels(self._folder / self._names[file]))
+                self._last = file, self._options.fitting(read_pixels(path))
             except Damaged as error:
                 if self._options.damaged == "refuse":
                     raise BadInput(f"{str(error).rstrip('.')}; data.damaged=skip leaves such files out.") from error
-                if str(self._folder / self._names[file]) not in self.damaged:
-                    self.damaged.append(str(self._folder / self._names[file]))
+                if str(path) not in self.damaged:
+                    self.damaged.append(str(path))
                 return None
         return self._last[1][self._tiles[index]]
 
@@ -263,13 +239,10 @@ def _size_of(path: Path) -> tuple[int, int]:
     return 0, 0
 
 
-def _meant(lowest: Any, highest: Any, wide: bool, what: Path, options: Options) -> Levels:
-    kind = "word" if wide else "byte"
-    return find_levels(kind, int(lowest), int(highest), what, asked=options.levels, like=options.like)
-
-
-def _is_wide(pixels: np.ndarray) -> bool:
-    return pixels.dtype != np.uint8
+def _meant(seen: Sequence[np.ndarray], what: Path, options: Options) -> Levels:
+    kind = "byte" if all(pixels.dtype == np.uint8 for pixels in seen) else "word"
+    lowest, highest = int(min(map(np.min, seen))), int(max(map(np.max, seen)))
+    return find_levels(kind, lowest, highest, what, asked=options.levels, like=options.like)
 
 
 def _split_folders(path: Path, asked: Mapping[str, str] | None) -> dict[str, Path]:
@@ -333,17 +306,13 @@ def _images_below(folder: str | Path, skipped: Counter[str], within: str = "") -
             skipped[suffix if entry.is_file() else "links or devices"] += 1
 
 
-def _notes(skipped: Mapping[str, int], lost: Sequence[str], meant: Levels) -> Iterator[str]:
+def _notes(skipped: Counter[str], lost: Sequence[str], meant: Levels) -> Iterator[str]:
     if skipped:
-        yield f"files skipped: {_counted(skipped)}"
+        yield f"files skipped: {', '.join(f'{count} {kind}' for kind, count in skipped.most_common())}"
     if lost:
         yield f"damaged files left out: {len(lost)} ({', '.join(lost[:3])}{', …' if len(lost) > 3 else ''})"
     if meant.note:
         yield meant.note
-
-
-def _counted(skipped: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(skipped.items(), key=lambda each: -each[1]))
 
 
 def _kind(image: np.ndarray) -> str:

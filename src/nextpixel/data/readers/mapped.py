@@ -10,7 +10,8 @@ import os
 import shutil
 import struct
 import zipfile
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,7 @@ def map_array(path: Path, name: str) -> np.ndarray:
     Raises:
         BadInput: no such array, one of Python objects, a damaged file, or a cache that cannot be written.
     """
-    with _named(path, name), zipfile.ZipFile(path) as archive:
-        member = _member(archive, path, name)
+    with _member(path, name) as (archive, member):
         if member.compress_type == zipfile.ZIP_STORED:
             return _map(path, start=_start(path, member), size=member.file_size)
         with archive.open(member) as file:
@@ -75,20 +75,17 @@ def read_array(path: Path, name: str) -> np.ndarray:
     Raises:
         BadInput: as `map_array`.
     """
-    with _named(path, name), zipfile.ZipFile(path) as archive:
-        member = _member(archive, path, name)
-        with archive.open(member) as file:
-            return _read(file, member.file_size)
+    with _member(path, name) as (archive, member), archive.open(member) as file:
+        return _read(file, member.file_size)
 
 
-def _named(path: Path, name: str) -> AbstractContextManager[None]:
-    return told(path, f"is damaged: its array {name} cannot be read")
-
-
-def _member(archive: zipfile.ZipFile, path: Path, name: str) -> zipfile.ZipInfo:
-    if f"{name}.npy" not in archive.NameToInfo:
-        raise BadInput(f"{path} has no array {name}.")
-    return archive.getinfo(f"{name}.npy")
+@contextmanager
+def _member(path: Path, name: str) -> Generator[tuple[zipfile.ZipFile, zipfile.ZipInfo]]:
+    """The open archive, and what it says of an array."""
+    with told(path, f"is damaged: its array {name} cannot be read"), zipfile.ZipFile(path) as archive:
+        if f"{name}.npy" not in archive.NameToInfo:
+            raise BadInput(f"{path} has no array {name}.")
+        yield archive, archive.getinfo(f"{name}.npy")
 
 
 def _start(path: Path, member: zipfile.ZipInfo) -> int:
@@ -104,12 +101,11 @@ def _start(path: Path, member: zipfile.ZipInfo) -> int:
 def _header(file: Any, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """The shape, whether it is by columns and the type of an npy file of `size` bytes; then its values follow."""
     start, version = file.tell(), np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, by_columns, kind = np.lib.format.read_array_header_1_0(file)
-    elif version == (2, 0):
-        shape, by_columns, kind = np.lib.format.read_array_header_2_0(file)
-    else:  # 3.0, for fields with names beyond ASCII
+    if version not in ((1, 0), (2, 0)):  # 3.0, for fields with names beyond ASCII
         raise ValueError(f"npy format {version} is not one of plain numbers")
+    form = np.lib.format
+    read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
+    shape, by_columns, kind = read(file)
     left = size - (file.tell() - start)
     if not all(type(length) is int and length >= 0 for length in shape):
         raise ValueError(f"no array has the shape {shape}")

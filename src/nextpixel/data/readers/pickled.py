@@ -19,6 +19,7 @@ import numpy as np
 
 from nextpixel.data.readers.damage import told
 from nextpixel.errors import BadInput
+from nextpixel.files import whole_file
 
 _NUMBERS = re.compile(r"b1|[iu][1248]|f[248]")
 _MOST_LETTERS = 2**22  # of a list of words that becomes an array of equally long ones
@@ -78,19 +79,14 @@ def convert_pickle(path: Path, place: Path) -> tuple[dict[str, np.ndarray], list
         What was written, and the names of what was not.
 
     Raises:
-        BadInput: as `read_pickled`.
+        BadInput: as `read_pickled`, or the npz file cannot be written.
     """
     arrays, left = read_pickled(path)
-    beside = place.with_name(f".{place.name}.part")
-    try:
-        # Not numpy's own function: names such as `file` are arguments to it.
-        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
-        beside.replace(place)
-    finally:
-        beside.unlink(missing_ok=True)
+    # Not numpy's own function: names such as `file` are arguments to it.
+    with whole_file(place) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
     return arrays, left
 
 
