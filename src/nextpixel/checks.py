@@ -131,9 +131,9 @@ def check(model: Autoregressive, context: object = None, *, seed: int = 0) -> li
         later = nats.new_zeros(())
         for place in torch.randperm(spec.subpixels, generator=generator)[:PLACES].tolist():
             after = exact.predict(torch.where(order >= place, other, x), context).log_pmf()
-            later = torch.maximum(later, _difference(before.log_pmf(), after)[:, order <= place].max())
-        steps = _difference(nats, stepwise_log_prob(exact, x, context)).max()
-        single = _difference(nats, exact.float().predict(x, context).log_prob(x)).max()
+            later = torch.maximum(later, difference(before.log_pmf(), after)[:, order <= place].max())
+        steps = difference(nats, stepwise_log_prob(exact, x, context)).max()
+        single = difference(nats, exact.float().predict(x, context).log_prob(x)).max()
         together, alone = exact.sample(3, context, seed=seed), exact.sample(1, _last(context), seed=seed, first=2)
     return [
         Finding(
@@ -153,7 +153,7 @@ def check(model: Autoregressive, context: object = None, *, seed: int = 0) -> li
     ]
 
 
-def _difference(some: Tensor, others: Tensor) -> Tensor:
+def difference(some: Tensor, others: Tensor) -> Tensor:
     """How far numbers are apart; where both are −∞ they agree, though their difference is not a number."""
     return (some - others).masked_fill(some == others, 0.0).abs()
 

@@ -168,9 +168,6 @@ def read_curves(run: Path, over: Over = "epoch") -> Curves:
     Args:
         run: the folder.
         over: the column that is the horizontal axis.
-
-    Raises:
-        BadInput: no such folder, no metrics in it, or a file that is not metrics.
     """
     path = _run_folder(run) / "metrics.csv"
     if not path.is_file():
@@ -224,11 +221,7 @@ def draw_curves(runs: Sequence[Curves], over: Over = "epoch") -> Image.Image:
 
 
 def read_samples(run: Path, most: int) -> list[tuple[int, Image.Image]]:
-    """Read the pictures that a run drew: at most so many, evenly over the run, with the step of each.
-
-    Raises:
-        BadInput: no such folder, no pictures in it, or one that cannot be read.
-    """
+    """Read the pictures that a run drew: at most so many, evenly over the run, with the step of each."""
     paths = sorted(path for path in (_run_folder(run) / "samples").glob("*.png") if path.stem.isdecimal())
     if not paths:
         raise BadInput(f"The run {run} has no samples: there is no picture in {run / 'samples'}.")

@@ -140,8 +140,8 @@ WRONG: dict[str, tuple[str, object, str]] = {
     "white": ("a.png", np.full((4, 6), 255), "has no two values"),
     "another size": ("a.png", np.eye(3), "a.png is 3x3, but the images are 6x4."),
     "on its side": ("a.png", np.eye(6)[:, :4], "a.png is 4x6, but the images are 6x4."),
-    "damaged": ("a.png", b"\x89PNG\r\n\x1a\n", "is damaged or cannot be read"),
-    "no picture": ("a.png", b"text", "is damaged or cannot be read"),
+    "damaged": ("a.png", b"\x89PNG\r\n\x1a\n", "cannot be read"),
+    "no picture": ("a.png", b"text", "cannot be read"),
     "all known": ("a.npy", np.ones((4, 6), bool), "has no two values"),
     "not numbers": ("a.npy", np.full((4, 6), np.nan), "has no two values"),
     "texts": ("a.npy", np.full((4, 6), "x"), "must be of booleans or numbers"),
@@ -152,7 +152,7 @@ WRONG: dict[str, tuple[str, object, str]] = {
     "too few": ("a.npy", EACH[:2], "is for 2 images, but there are 3"),
     "objects": ("a.npy", np.full((4, 6), None), "is damaged or cannot be read"),
     "several arrays": ("a.npz", {"a": HOLE, "b": HOLE}, "has no array known, but a, b."),
-    "cut": ("a.npz", b"PK\x03\x04", "is damaged or cannot be read"),
+    "cut": ("a.npz", b"PK\x03\x04", "holds no plain numpy arrays"),
 }
 
 

@@ -228,7 +228,7 @@ def test_a_byte_order_mark_means_nothing(recipe: Callable[..., Any]) -> None:
     [
         ("--model.kernel", 60001, "weights of a model, their gradients and moments need"),
         ("--model.filters", 60000, "GiB of memory, but there are"),
-        ("--model.blocks", 60000, "The model would have more than 8,192 tensors of weights; lower model.filters"),
+        ("--model.blocks", 60000, "The weights of the model cannot even be counted; lower model.filters"),
         ("--training.samples", 10**9, "training.samples must be at least 0 and at most 65536"),
         ("--training.samples", 10**7, "training.samples must be at least 0 and at most 65536"),
     ],

@@ -1,4 +1,7 @@
-"""What the commands share: their parser, their options, and how they find models, images and places to write."""
+"""What the commands share: their parser, their options, and how they find models, images and places to write.
+
+What cannot be used is a `BadInput`, raised before the work.
+"""
 
 import argparse
 import importlib
@@ -22,6 +25,7 @@ from nextpixel import pictures
 from nextpixel.cli.recipe import check_data, read
 from nextpixel.data import CATALOGUE, DataSet, Split, open_data
 from nextpixel.errors import BadInput
+from nextpixel.files import whole_file
 from nextpixel.pairing import difference, fit, part_of
 
 Work = TypeVar("Work")
@@ -73,11 +77,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def imported(name: str) -> ModuleType:
-    """Import a module of the user's, from this folder or an installed package.
-
-    Raises:
-        BadInput: it cannot be imported.
-    """
+    """Import a module of the user's, from this folder or an installed package."""
     sys.path.insert(0, "")
     try:
         return importlib.import_module(name)
@@ -108,11 +108,7 @@ def temperature(text: str) -> float:
 
 
 def afford(count: int, spec: npx.ImageSpec, out: Sequence[Path], *, lower: str) -> None:
-    """Refuse so many images before the work if memory or the picture in `out` cannot hold them.
-
-    Raises:
-        BadInput: what memory lacks, or how large the picture would be.
-    """
+    """Refuse so many images before the work if memory or the picture in `out` cannot hold them."""
     require(2 * 8 * count * spec.subpixels, f"{count:,} images {spec}", lower)  # int64, twice when put together
     enlarged = max(1, pictures.READABLE // max(spec.height, spec.width)) ** 2 * spec.height * spec.width
     if count * enlarged > MOST_DOTS and any(path.suffix.lower() == ".png" for path in out):
@@ -120,11 +116,7 @@ def afford(count: int, spec: npx.ImageSpec, out: Sequence[Path], *, lower: str) 
 
 
 def require(needed: int, what: str, lower: str) -> None:
-    """Refuse what needs more bytes than this machine has.
-
-    Raises:
-        BadInput: with both numbers.
-    """
+    """Refuse what needs more bytes than this machine has."""
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**40
     if needed > there:
         sizes = [f"{size / 2**30:,.0f}" if size < 2**80 else "endless" for size in (needed, there)]
@@ -132,11 +124,7 @@ def require(needed: int, what: str, lower: str) -> None:
 
 
 def device(name: str) -> torch.device:
-    """The device of that name, which must be there; `auto` is the fastest that is.
-
-    Raises:
-        BadInput: no such device.
-    """
+    """The device of that name, which must be there; `auto` is the fastest that is."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     usable = [kind for kind, is_there in there.items() if is_there]
     if name == "auto":
@@ -147,11 +135,7 @@ def device(name: str) -> torch.device:
 
 
 def images_of(model: npx.Model, options: argparse.Namespace) -> tuple[str, Split, list[str], Split]:
-    """The name of --data, its images of --split as the model knows them, what there is to `tell`, and those to train on.
-
-    Raises:
-        BadInput: no such data, or none that the model is about.
-    """
+    """The name of --data, its images of --split as the model knows them, what to `tell`, and the train split."""
     data = data_of(options.model, options, like=model.spec.levels)
     split, notes = fit(model, data, data.split(options.split), what=data.name)
     differs = difference(model.learnt, data, splits=data.splits if options.split == "all" else [options.split])
@@ -162,12 +146,8 @@ def images_of(model: npx.Model, options: argparse.Namespace) -> tuple[str, Split
 
 
 def data_of(model: Path, options: argparse.Namespace, *, like: int) -> DataSet:
-    """The data set of --data, or by default the one that config.yaml beside the model names; `like` is for `open_data`.
-
-    Raises:
-        BadInput: neither names one, or it cannot be opened.
-    """
-    recipe = _config(model).get("data", {})
+    """The data set of --data, or else the one that config.yaml beside the model names; `like` is for `open_data`."""
+    recipe = config_of(model).get("data", {})
     learnt = recipe.get("name")
     if options.data is not None and options.data != learnt:
         both_own = learnt not in CATALOGUE and options.data not in CATALOGUE
@@ -190,22 +170,14 @@ def tell(notes: Iterable[str]) -> None:
 
 
 def exact(model: npx.Model, what: str) -> npx.Autoregressive:
-    """The model, if its likelihood is exact; `what` needs that.
-
-    Raises:
-        BadInput: it has only bounds.
-    """
+    """The model, if its likelihood is exact; `what` needs that."""
     if not isinstance(model, npx.Autoregressive):
         raise BadInput(f"{what} needs an exact likelihood, but a {model.recipe['name']} has only bounds.")
     return model
 
 
 def classes_of(model: npx.Model, label: str | None) -> npx.ClassLabel | None:
-    """The classes that a model knows, or None; `label` is what --label says.
-
-    Raises:
-        BadInput: a label means nothing to the model.
-    """
+    """The classes that a model knows, or None; `label` is what --label says."""
     context = part_of(model.context, npx.ClassLabel)
     if context is None and label is not None:
         raise BadInput(f"This model knows no classes, so --label {label} means nothing to it.")
@@ -213,11 +185,7 @@ def classes_of(model: npx.Model, label: str | None) -> npx.ClassLabel | None:
 
 
 def labels_of(context: npx.ClassLabel, text: str) -> list[int]:
-    """The labels that --label names: all, or classes by name or number and ranges of numbers, with commas between.
-
-    Raises:
-        BadInput: there is no such class, or one is named twice.
-    """
+    """The labels that --label names: all, or classes by name or number and ranges of numbers, with commas between."""
     if text in (context.names or ()):  # a name may have a comma in it, or be `all`
         return [context.number(text)]
     if text == "all":
@@ -235,11 +203,7 @@ def labels_of(context: npx.ClassLabel, text: str) -> list[int]:
 
 
 def place(text: str, *suffixes: str) -> Path:
-    """The file to be written; refused before the work, not after it.
-
-    Raises:
-        BadInput: a suffix that is not among `suffixes`, no such folder, or one that cannot be written.
-    """
+    """The file to be written; refused before the work, not after it."""
     path = Path(text)
     if path.suffix.lower() not in suffixes:
         raise BadInput(f"The output must end in {' or '.join(suffixes)}, not {text}.")
@@ -259,15 +223,13 @@ def write_arrays(path: Path, **arrays: Tensor | np.ndarray | Sequence[str] | int
         name: array.astype(np.min_scalar_type(array.max())) if array.dtype.kind in "bui" else array
         for name, array in kept.items()
     }
-    beside = path.with_name(f".{path.name}.part")
-    with beside.open("wb") as file:
+    with whole_file(path) as beside, beside.open("wb") as file:
         if path.suffix.lower() == ".csv":
             form = ["%.17g" if column.dtype.kind == "f" else "%d" for column in small.values()]
             rows = np.column_stack([*small.values()])
             np.savetxt(file, rows, form, ",", header=",".join(small), comments="", encoding="utf-8")
         else:
             np.savez_compressed(file, **small)
-    beside.replace(path)
 
 
 def write_images(path: Path, model: npx.Model, images: Tensor, beside: Split, **more: Tensor) -> None:
@@ -297,10 +259,11 @@ def pieces(count: int) -> list[slice]:
     return [slice(start, min(count, start + BATCH)) for start in range(0, count, BATCH)]
 
 
-def _config(model: Path) -> dict[str, Any]:
+def config_of(model: Path) -> dict[str, Any]:
+    """What config.yaml beside a model says, in its three sections."""
     path = (model if model.is_dir() else model.parent) / "config.yaml"
     if not path.is_file():
-        return {}
+        return {"data": {}}
     recipe = read(path)
     if recipe["data"]:
         check_data(recipe["data"], path)

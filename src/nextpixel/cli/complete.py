@@ -14,6 +14,7 @@ from nextpixel.cli.common import (
     Parser,
     afford,
     classes_of,
+    config_of,
     device,
     images_of,
     labels_of,
@@ -102,7 +103,7 @@ def _images(model: npx.Model, options: Namespace) -> tuple[Tensor, Split, list[s
     if options.source is None:
         _, split, notes, _ = images_of(model, options)
     else:
-        parts = _read(options.source, model.spec)
+        parts = _read(options, model.spec)
         split, notes = fit(model, parts, parts.test or parts.train, what=str(options.source))
         notes += parts.notes
     split = split.take(slice(options.images))
@@ -110,12 +111,17 @@ def _images(model: npx.Model, options: Namespace) -> tuple[Tensor, Split, list[s
     return images.long(), split, notes
 
 
-def _read(source: Path, spec: npx.ImageSpec) -> Parts:
+def _read(options: Namespace, spec: npx.ImageSpec) -> Parts:
+    """The images of a source, read as those that the model learnt from."""
+    source: Path = options.source
     if not source.is_file() and not source.is_dir():
         raise npx.BadInput(f"There is no file or folder {source}.")
+    said = {
+        name: value for name, value in config_of(options.model)["data"].items() if name in ("size", "fit", "channels")
+    }
     if not spec.ordinal:
-        return read_path(source, Options(levels=spec.levels, ordinal=False))
-    return read_path(source, Options(like=spec.levels))
+        return read_path(source, Options(levels=spec.levels, ordinal=False, **said))
+    return read_path(source, Options(like=spec.levels, **said))
 
 
 def _with_label(model: npx.Model, label: str | None, split: Split) -> Split:

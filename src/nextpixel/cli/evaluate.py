@@ -12,7 +12,7 @@ import torch
 
 import nextpixel as npx
 from nextpixel.baselines import baselines, compared
-from nextpixel.checks import stepwise_log_prob
+from nextpixel.checks import difference, stepwise_log_prob
 from nextpixel.cli.common import (
     BATCH,
     SEED,
@@ -178,10 +178,9 @@ def _stepwise(model: npx.Model, split: Split, images: int, *, seed: int) -> Step
             context = beside if bounded is None else bounded.posterior(x[piece]).mean
             whole_image = stepped.predict(x[piece], context).log_prob(x[piece].to(model.device))
             one_by_one = stepwise_log_prob(stepped, x[piece], context)
-            # Where both are −∞ they agree, though their difference is not a number.
-            differences.append((whole_image - one_by_one).masked_fill(whole_image == one_by_one, 0.0).abs().max())
-    difference = float(torch.stack(differences).max())
-    return Stepwise(len(x), difference, TOLERANCE, difference <= TOLERANCE)
+            differences.append(difference(whole_image, one_by_one).max())
+    largest = float(torch.stack(differences).max())
+    return Stepwise(len(x), largest, TOLERANCE, largest <= TOLERANCE)
 
 
 def _verdict(stepwise: Stepwise) -> str:

@@ -1,23 +1,20 @@
 """Which pixels of images are known: parts that have names, shares, and the files of masks."""
 
 import re
-import warnings
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from torch import Tensor
 
+from nextpixel.data.readers.damage import told
+from nextpixel.data.readers.folder import opened
+from nextpixel.data.readers.mapped import load_arrays
 from nextpixel.errors import BadInput
 
 PARTS = ("top-half", "bottom-half", "left-half", "right-half", "centre", "border")
-_BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-_DAMAGE = (OSError, EOFError, SyntaxError, TypeError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, *_BOMB)
 
 
 def known_pixels(which: str, images: Tensor, *, seed: int) -> Tensor:
@@ -33,9 +30,6 @@ def known_pixels(which: str, images: Tensor, *, seed: int) -> Tensor:
 
     Returns:
         Bool, shape (B, 1 or C, H, W).
-
-    Raises:
-        BadInput: no such mask, one of another size, or one that knows all or nothing.
     """
     count, channels, height, width = images.shape
     if which.startswith("random:"):
@@ -59,18 +53,11 @@ def known_pixels(which: str, images: Tensor, *, seed: int) -> Tensor:
 def _of_file(path: Path) -> NDArray[Any]:
     if not path.is_file():
         raise BadInput(f"Known pixels are {', '.join(PARTS)}, random:30% or the file of a mask, not {str(path)!r}.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            mask = _of_arrays(path) if path.suffix.lower() in (".npz", ".npy") else _of_picture(path)
-    except BadInput:
-        raise
-    except _DAMAGE as error:
-        raise BadInput(f"The mask {path} is damaged or cannot be read ({error}).") from error
+    with told(f"The mask {path}"):
+        mask = _of_arrays(path) if path.suffix.lower() in (".npz", ".npy") else _of_picture(path)
     if mask.dtype.kind not in "buif" or mask.size == 0:
-        raise BadInput(
-            f"The mask {path} must be of booleans or numbers, not {mask.dtype} values of shape {mask.shape}."
-        )
+        kind = f"{mask.dtype} values of shape {mask.shape}"
+        raise BadInput(f"The mask {path} must be of booleans or numbers, not {kind}.")
     return mask
 
 
@@ -98,8 +85,7 @@ def _part(which: str, height: int, width: int) -> NDArray[np.bool_]:
 
 def _of_picture(path: Path) -> NDArray[Any]:
     """Where the transparency of a picture varies, its opacity; else its brightness: (H, W)."""
-    with Image.open(path) as opened:
-        picture = ImageOps.exif_transpose(opened)
+    with opened(path) as (_, picture):
         opacity = np.asarray(picture.convert("RGBA"))[:, :, 3] if picture.has_transparency_data else np.zeros(1)
         if opacity.min() < opacity.max():
             return opacity
@@ -109,10 +95,7 @@ def _of_picture(path: Path) -> NDArray[Any]:
 
 def _of_arrays(path: Path) -> NDArray[Any]:
     """The array `known` of a file, or its single one."""
-    with path.open("rb") as file:
-        found = np.load(file, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        if "known" not in found.files and len(found.files) != 1:
-            raise BadInput(f"The mask {path} has no array known, but {', '.join(found.files) or 'nothing'}.")
-        return found["known" if "known" in found.files else found.files[0]]
+    arrays = load_arrays(path)
+    if "known" not in arrays and len(arrays) != 1:
+        raise BadInput(f"The mask {path} has no array known, but {', '.join(arrays) or 'nothing'}.")
+    return arrays.get("known", next(iter(arrays.values())))

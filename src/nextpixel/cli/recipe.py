@@ -32,11 +32,7 @@ KINDS = {
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:
-    """The three sections of a recipe.
-
-    Raises:
-        BadInput: no such file, or one that is not YAML of these sections.
-    """
+    """The three sections of a recipe."""
     if not path.is_file():
         raise BadInput(f"There is no recipe {path}.")
     if path.stat().st_size > MOST_BYTES:
@@ -58,11 +54,7 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def parse(parser: ArgumentParser, recipe: Mapping[str, Any], arguments: Sequence[str] = ()) -> Namespace:
-    """The settings of a recipe with the overrides of a command line, if each is of the type that is asked for.
-
-    Raises:
-        BadInput: an unknown setting, or a value that it cannot have.
-    """
+    """The settings of a recipe with the overrides of a command line, if each is of the type that is asked for."""
     try:
         settings = parser.parse_object(dict(recipe))
         if arguments:
@@ -89,11 +81,7 @@ def parse(parser: ArgumentParser, recipe: Mapping[str, Any], arguments: Sequence
 
 
 def check_data(settings: Mapping[str, Any], path: Path) -> None:
-    """Refuse what the section `data` of a file says if `open_data` does not know it.
-
-    Raises:
-        BadInput: an unknown setting, or a value that it cannot have.
-    """
+    """Refuse what the section `data` of a file says if `open_data` does not know it."""
     parser = Parser(exit_on_error=False, default_env=False)
     parser.add_function_arguments(open_data, "data")
     try:

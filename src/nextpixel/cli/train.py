@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import torch
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
-from torch.nn.modules.module import register_module_parameter_registration_hook
 
 import nextpixel as npx
 from nextpixel.cli.common import afford, device, imported, require
@@ -22,14 +21,14 @@ from nextpixel.cli.recipes import find
 from nextpixel.data import CATALOGUE, open_data
 from nextpixel.errors import BadInput
 from nextpixel.likelihoods import LIKELIHOODS, Categorical
-from nextpixel.models import kind_of, settings_of
+from nextpixel.models import TooLarge, kind_of, outline, settings_of
 from nextpixel.pairing import context_of
 from nextpixel.training.dial import choose
 from nextpixel.training.loop import train
 from nextpixel.training.settings import Training
 
 LOWER = "model.filters, model.kernel or how many layers model has"
-MOST_TENSORS = 2**13
+MOST_CALLS = 2**17  # of torch, to make a model
 EXAMPLES = """examples:
   nextpixel train my-pictures/ --minutes 20 --data.size 32    (no recipe: all is chosen, and said)
   nextpixel train digits
@@ -102,25 +101,12 @@ def _dial(arguments: list[str]) -> dict[str, Any]:
 
 
 def _count(make: Callable[[], npx.Model]) -> None:
-    """Refuse a model that memory cannot hold: it is made without memory, and counted as it grows."""
-    weights, tensors = 0, 0
-
-    def count(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter | None) -> None:
-        nonlocal weights, tensors
-        if parameter is not None:
-            weights, tensors = weights + parameter.numel(), tensors + 1
-        require(16 * weights, f"{weights:,} weights of a model, their gradients and moments", LOWER)  # all in float32
-        if tensors > MOST_TENSORS:
-            raise BadInput(f"The model would have more than {MOST_TENSORS:,} tensors of weights; lower {LOWER}.")
-
-    hook = register_module_parameter_registration_hook(count)
+    """Refuse a model that memory cannot hold: it is made without memory, and its weights are counted."""
     try:
-        with torch.device("meta"):
-            make()
-    except RuntimeError as error:  # more than torch can think of
+        weights = sum(tensor.numel() for tensor in outline(make, numbers=2**62, calls=MOST_CALLS).values())
+    except TooLarge as error:
         raise BadInput(f"The weights of the model cannot even be counted; lower {LOWER}.") from error
-    finally:
-        hook.remove()
+    require(16 * weights, f"{weights:,} weights of a model, their gradients and moments", LOWER)  # all in float32
 
 
 class _Format(RawDescriptionHelpFormatter, DefaultHelpFormatter):

@@ -52,11 +52,7 @@ CIFAR10 = CifarSource(
 
 
 def load_cifar(source: CifarSource, root: str | Path | None) -> Parts:
-    """Read the training and the test images, 256 levels of red, green and blue.
-
-    Raises:
-        BadInput: a file is missing, damaged or not as long as it must be, or the download failed.
-    """
+    """Read the training and the test images, 256 levels of red, green and blue."""
     folder = _folder(root)
     if folder is not None and folder.name == PYTHON_FOLDER:
         parts = read_batches(folder)

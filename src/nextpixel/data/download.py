@@ -16,11 +16,7 @@ ROOT_VARIABLE = "NEXTPIXEL_DATA"
 
 
 def data_root(root: str | Path | None) -> Path | None:
-    """The folder of the user's data sets: this one, or else the one that NEXTPIXEL_DATA names, if it does.
-
-    Raises:
-        BadInput: not a folder.
-    """
+    """The folder of the user's data sets: this one, or else the one that NEXTPIXEL_DATA names, if it does."""
     named = root if root is not None else os.environ.get(ROOT_VARIABLE) or None
     if named is None:
         return None
@@ -44,19 +40,12 @@ def locate(file: str, *, folder: str, sha256: str, mirrors: Sequence[str], root:
         sha256: what a download must have.
         mirrors: addresses that end with a slash, tried in turn.
         root: of the user's data sets; the variable NEXTPIXEL_DATA names it when None.
-
-    Raises:
-        BadInput: the root is not a folder, or no mirror gave the right file.
     """
     return _below_root(file, folder, root) or fetch(file, folder=folder, sha256=sha256, mirrors=mirrors)
 
 
 def whereabouts(files: Sequence[str], *, folder: str, root: str | Path | None) -> str:
-    """Say where `locate` would take files from; nothing is downloaded or checked.
-
-    Raises:
-        BadInput: the root is not a folder.
-    """
+    """Say where `locate` would take files from; nothing is downloaded or checked."""
     own = [_below_root(file, folder, root) for file in files]
     if all(own):
         return f"in the data root, {(data_root(root) or Path()) / folder}"
@@ -67,11 +56,7 @@ def whereabouts(files: Sequence[str], *, folder: str, root: str | Path | None) -
 
 
 def fetch(file: str, *, folder: str, sha256: str, mirrors: Sequence[str]) -> Path:
-    """Take a file from the cache, downloaded when it is not there or damaged; a failure leaves no file behind.
-
-    Raises:
-        BadInput: no mirror gave the right file, or the cache cannot be written.
-    """
+    """Take a file from the cache, downloaded when it is not there or damaged; a failure leaves no file behind."""
     place = cache_folder() / folder
     pooch.get_logger().setLevel("WARNING")  # the progress bar says enough
     reasons = []

@@ -49,7 +49,7 @@ def open_data(
         limit: keep the first so many images of each split, for quick trials.
         validation: how many training images become validation images.
         levels: of the images. When None: the file's own scalar `levels`, or what the range that is there says (see
-            `data.readers.depth`); where that is not clear, it must be given.
+            `data.readers.levels`); where that is not clear, it must be given.
         ordinal: False when the levels of an npz or npy file are names, such as codes of a VQ-VAE. The file may say so
             itself, by a scalar `ordinal`.
         layout: of an npz or npy file's images with four axes, `NHWC` or `NCHW`; seen from the sizes when None.

@@ -145,7 +145,11 @@ def outline(make: Callable[[], Model], *, numbers: int, calls: int) -> dict[str,
         with _Limited(numbers, calls), torch.device("meta"):
             return make().state_dict()
     except (RuntimeError, OverflowError, MemoryError) as error:  # sizes that torch cannot even think of
-        raise BadInput("it asks for more than any memory holds.") from error
+        raise TooLarge("it asks for more than any memory holds.") from error
+
+
+class TooLarge(BadInput):
+    """A model that is not even thought of."""
 
 
 class _Limited(TorchDispatchMode):
@@ -159,7 +163,7 @@ class _Limited(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         self.calls, self.numbers = self.calls - 1, self.numbers - getattr(out, "numel", int)()
         if self.calls < 0 or self.numbers < 0:
-            raise BadInput("it asks for more than it may have.")
+            raise TooLarge("it asks for more than it may have.")
         return out
 
 

@@ -218,19 +218,11 @@ class PixelVAE(Model):
         return torch.stack(weights).logsumexp(0) - math.log(samples)
 
     def log_prob(self, x: Tensor, context: object = None) -> PerImage:
-        """Refused: p(x) is an integral over z.
-
-        Raises:
-            BadInput: always.
-        """
+        """Refused: p(x) is an integral over z."""
         raise BadInput("A pixelvae has no exact log_prob, only bounds of it: take elbo or iw_bound.")
 
     def predict(self, x: Tensor, context: object = None) -> Any:
-        """Refused: without z, a sub-pixel has no distribution of its own.
-
-        Raises:
-            BadInput: always.
-        """
+        """Refused: without z, a sub-pixel has no distribution of its own."""
         raise BadInput("A pixelvae predicts pixels given z only: take decoder.predict(x, z), or elbo and iw_bound.")
 
     def sample(

@@ -1,10 +1,10 @@
 """Files of images, one format a file: each reader takes a path and what the user says of it, and gives `Parts`.
 
-What holds arrays only has to load them by their names; `arrays.arrange` makes the rest of them.
+What cannot be read or could mean two things is a `BadInput`, in every one of them. What holds arrays only has to load
+them by their names; `arrays.arrange` makes the rest of them.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,6 @@ from nextpixel.data.readers.options import Options
 from nextpixel.data.readers.text import load_text
 from nextpixel.errors import BadInput
 
-Reader = Callable[[Path, Options], Parts]
-
 _LOADERS = {".npz": load_arrays, ".npy": load_arrays, ".mat": load_matlab, ".amat": load_text}
 _OTHERS = {
     (".pkl", ".pickle", ".p"): "`nextpixel data convert FILE -o FILE.npz` takes the arrays out of a pickle",
@@ -31,16 +29,6 @@ _OTHERS = {
     (".h5", ".hdf5", ".parquet", ".arrow", ".tfrecord", ".lmdb", ".csv", ".txt", ".json", ".safetensors"): (
         "read it by its own library, and store numpy.savez(FILE, images=…, labels=…)"
     ),
-}
-
-
-def _load_and_arrange(load: Callable[[Path], dict[str, np.ndarray]], path: Path, options: Options) -> Parts:
-    return arrange(load(path), path, options)
-
-
-READERS: dict[str, Reader] = {
-    **{suffix: partial(_load_and_arrange, load) for suffix, load in _LOADERS.items()},
-    **dict.fromkeys(IMAGE_SUFFIXES, read_picture),
 }
 
 
@@ -90,4 +78,4 @@ def _joined(files: Sequence[Path]) -> dict[str, np.ndarray]:
     return arrays
 
 
-__all__ = ["READERS", "Options", "read_path"]
+__all__ = ["Options", "read_path"]

@@ -56,10 +56,6 @@ def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNS
             names; when True, the scalar `ordinal` may still say so. layout: `NHWC`, `NCHW` or `HWCN`; when None, the
             axis of 1 to 4 is the colours. Maps of which that is true of both or neither follow the images. splits:
             names of the arrays of images; labels and maps are those that have the same words beside.
-
-    Raises:
-        BadInput: names or shapes that do not fit, values that are not integer levels, labels that number no classes,
-            maps that are neither codes nor finite numbers.
     """
     layout = options.layout
     named, notes = _by_split(arrays, path, options.splits)
@@ -102,9 +98,6 @@ def read_maps(path: Path, size: int) -> tuple[np.ndarray, np.ndarray | None]:
 
     Returns:
         Integers or float32 numbers, shape (N, d, h, w); and the array `labels`, shape (N,), or None.
-
-    Raises:
-        BadInput: a damaged file, no such array, or one that is no maps of this size.
     """
     arrays = load_arrays(path)
     others = [name for name in arrays if name not in _SCALARS]

@@ -21,11 +21,7 @@ def are_batches(folder: Path) -> bool:
 
 
 def read_batches(folder: Path, options: Options = UNSAID) -> Parts:
-    """Read the training and the test images, 256 levels of three colours, and the names of the classes.
-
-    Raises:
-        BadInput: a file is missing or damaged, or holds something else.
-    """
+    """Read the training and the test images, 256 levels of three colours, and the names of the classes."""
     train, test, meta, labels, names = _TEN if (folder / _TEN[1][0]).is_file() else _HUNDRED
     arrays = {"levels": np.array(256)}
     for split, files in (("train", train), ("test", test)):

@@ -15,8 +15,8 @@ become levels (how many there are, see `levels`):
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,7 @@ _SAMPLE = 500  # images that are looked at where they stay on disk
 
 
 def read_folder(path: Path, options: Options = UNSAID) -> Parts:
-    """Read every image below a folder, into memory if they are not too many.
-
-    Raises:
-        BadInput: no images, a damaged image, images of different sizes or channels, sub-folders that could mean two
-            things, or class folders that do not match. A large folder's images say so only when they are read.
-    """
+    """Read every image below a folder, into memory if they are not too many."""
     options.refuse(f"{path}, a folder of images", "layout", "first_label")
     return read_folders(_split_folders(path, options.splits), options)
 
@@ -79,11 +74,7 @@ def read_folders(folders: Mapping[str, Path], options: Options = UNSAID) -> Part
 
 
 def read_picture(path: Path, options: Options = UNSAID) -> Parts:
-    """Read one image file, as a source of one image, or of its tiles.
-
-    Raises:
-        BadInput: as `read_folder`.
-    """
+    """Read one image file, as a source of one image, or of its tiles."""
     options.refuse(f"{path}, an image", "layout", "first_label", "splits")
     images = options.fitting(read_pixels(path))
     if not len(images):
@@ -196,19 +187,10 @@ def _marked(splits: Mapping[str, Split]) -> dict[str, Any]:
 
 
 def read_pixels(path: Path) -> np.ndarray:
-    """Pixels of one file, uint8 or, of more than eight bits, uint16; shape (C, H, W), C being 1 or 3.
-
-    Raises:
-        BadInput: not an image, damaged, of a kind without levels, or with more pixels than pillow trusts.
-    """
-    with told(path, "cannot be read as an image"), warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            with Image.open(path) as opened:
-                palette = opened.format == "GIF" or opened.mode in ("P", "PA")  # pillow opens some GIFs as grey
-                picture = _flat(ImageOps.exif_transpose(opened), colour=palette)
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise ValueError(str(error)) from error
+    """Pixels of one file, uint8 or, of more than eight bits, uint16; shape (C, H, W), C being 1 or 3."""
+    with opened(path) as (kind, picture):
+        palette = kind == "GIF" or picture.mode in ("P", "PA")  # pillow opens some GIFs as grey
+        picture = _flat(picture, colour=palette)
     pixels = np.asarray(picture)
     if picture.mode == "F":
         raise BadInput(f"{path} has floating-point pixels; images must have integer levels.")
@@ -217,6 +199,18 @@ def read_pixels(path: Path) -> np.ndarray:
             raise BadInput(f"{path} has pixels from {pixels.min()} to {pixels.max()}, more than 16 bits hold.")
         pixels = pixels.astype(np.uint16)
     return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+
+
+@contextmanager
+def opened(path: Path) -> Generator[tuple[str | None, Image.Image]]:
+    """The kind of an image file, and its picture the right way up; what is wrong with either is a sentence."""
+    with told(path, "cannot be read as an image"), warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(path) as picture:
+                yield picture.format, ImageOps.exif_transpose(picture)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise ValueError(str(error)) from error
 
 
 def _flat(picture: Image.Image, *, colour: bool) -> Image.Image:

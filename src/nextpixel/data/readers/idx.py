@@ -48,9 +48,6 @@ def read_idx(path: Path, *, axes: int) -> np.ndarray:
     Args:
         path: the file.
         axes: how many it must have: 3 for images, 1 for labels.
-
-    Raises:
-        BadInput: not an IDX file, another type of value, other axes, or not as long as its header says.
     """
     start = 4 + 4 * axes
     with told(path), unzipped(path) as file:

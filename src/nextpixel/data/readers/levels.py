@@ -50,9 +50,6 @@ def find_levels(
         what: has them, for the sentences.
         asked: levels that the user or the file says.
         like: those of a model that the images are for, which decides what is not clear.
-
-    Raises:
-        BadInput: values that are no levels, or may mean two things.
     """
     if asked is not None:
         return Levels(check_levels(asked, lowest, highest, what))

@@ -57,9 +57,6 @@ def map_array(path: Path, name: str) -> np.ndarray:
     Args:
         path: the npz file.
         name: of the array.
-
-    Raises:
-        BadInput: no such array, one of Python objects, a damaged file, or a cache that cannot be written.
     """
     with _member(path, name) as (archive, member):
         if member.compress_type == zipfile.ZIP_STORED:
@@ -70,11 +67,7 @@ def map_array(path: Path, name: str) -> np.ndarray:
 
 
 def read_array(path: Path, name: str) -> np.ndarray:
-    """Read an array of an npz file into memory, and nothing else of the file.
-
-    Raises:
-        BadInput: as `map_array`.
-    """
+    """Read an array of an npz file into memory, and nothing else of the file."""
     with _member(path, name) as (archive, member), archive.open(member) as file:
         return _read(file, member.file_size)
 

@@ -13,11 +13,7 @@ _NUMBERS = ("logical", "double", "single", *(f"{sign}int{bits}" for sign in ("",
 
 
 def load_matlab(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of numbers; an empty array of objects stands for anything else.
-
-    Raises:
-        BadInput: a damaged file, one of version 7.3, or one that would fill the memory.
-    """
+    """The arrays of numbers; an empty array of objects stands for anything else."""
     with needs("scipy", "mat", "A .mat file"):
         from scipy.io import loadmat, whosmat
         from scipy.io.matlab import MatReadError

@@ -10,11 +10,7 @@ from nextpixel.errors import BadInput
 
 
 def load_text(path: Path) -> dict[str, np.ndarray]:
-    """The rows as the array `images`.
-
-    Raises:
-        BadInput: something else than numbers, or rows that differ in length.
-    """
+    """The rows as the array `images`."""
     with told(path):
         with path.open("rb") as file:
             if not file.read(2**10).split():
