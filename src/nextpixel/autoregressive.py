@@ -38,12 +38,7 @@ class Backbone(nn.Module, ABC):
     """
 
     def __init__(
-        self,
-        spec: ImageSpec,
-        likelihood: Likelihood,
-        *,
-        colours: Literal["dependent", "independent"],
-        carries: bool,
+        self, spec: ImageSpec, likelihood: Likelihood, *, colours: Literal["dependent", "independent"], carries: bool
     ) -> None:
         super().__init__()
         one_of(colours, "colours", ("dependent", "independent"))
