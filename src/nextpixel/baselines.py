@@ -40,7 +40,10 @@ def baselines(spec: ImageSpec, train: Split, split: Split, *, images: int | None
             spec, _some(train, len(train), _LEARNT_FROM), _some(split, count, _LEARNT_FROM)
         )
     some = _some(split, count, _COMPRESSED)
-    name, content = ("PNG", _png(some, spec)) if _has_png(spec) else ("zlib", zlib.compress(_stored(some, spec), 9))
+    if spec.ordinal and spec.levels <= 256 and spec.channels in (1, 3):
+        name, content = "PNG", _png(some, spec)
+    else:
+        name, content = "zlib", zlib.compress(some.astype(np.min_scalar_type(spec.levels - 1)).tobytes(), 9)
     found[name] = 8 * len(content) / some.size
     return found
 
@@ -67,10 +70,6 @@ def _independent(spec: ImageSpec, train: np.ndarray, images: np.ndarray) -> floa
     return float(np.mean([bits[places + image.ravel()].mean() for image in images]))
 
 
-def _has_png(spec: ImageSpec) -> bool:
-    return spec.ordinal and spec.levels <= 256 and spec.channels in (1, 3)
-
-
 def _png(images: np.ndarray, spec: ImageSpec) -> bytes:
     """All images below each other."""
     column = np.moveaxis(images.astype(np.uint8), 1, 3).reshape(-1, spec.width, spec.channels)
@@ -80,7 +79,3 @@ def _png(images: np.ndarray, spec: ImageSpec) -> bytes:
     stream = io.BytesIO()
     picture.save(stream, "PNG", optimize=True)
     return stream.getvalue()
-
-
-def _stored(images: np.ndarray, spec: ImageSpec) -> bytes:
-    return images.astype(np.min_scalar_type(spec.levels - 1)).tobytes()
