@@ -38,12 +38,7 @@ class Backbone(nn.Module, ABC):
     """
 
     def __init__(
-        self,
-        spec: ImageSpec,
-        likelihood: Likelihood,
-        *,
-        colours: Literal["dependent", "independent"],
-        carries: bool,
+        self, spec: ImageSpec, likelihood: Likelihood, *, colours: Literal["dependent", "independent"], carries: bool
     ) -> None:
         super().__init__()
         one_of(colours, "colours", ("dependent", "independent"))
@@ -153,12 +148,7 @@ class Autoregressive(Model):
         return self._distribution(x, context).log_prob(x).flatten(1).sum(1)
 
     def initialise(self, x: Tensor, context: Any = None) -> None:
-        """Let the layers that have a start from data (see `initialising`) take it from these images; once, when fresh.
-
-        Args:
-            x: levels, shape (B, C, H, W).
-            context: labels or the like; not needed by a model without context.
-        """
+        """Let the layers that start from data (see `initialising`) take it from these images; once, when fresh."""
         if any(isinstance(layer, WeightNorm) for layer in self.modules()):
             network = evaluating(self)
             with initialising(network), torch.no_grad():
@@ -183,11 +173,10 @@ class Autoregressive(Model):
     def predict(self, x: Tensor, context: object = None) -> Finite:
         """The distribution of every sub-pixel of `x`, given the earlier ones of `x`; from one pass in evaluation mode.
 
+        Arguments and errors are those of `log_prob`.
+
         Returns:
             A torch Distribution with batch shape (B, C, H, W); its `log_prob(x)` is in nats and sums to `log_prob`.
-
-        Raises:
-            BadInput: images or context are not what the model is about.
         """
         x, context = self._check(x, context)
         return evaluating(self)._distribution(x, context)

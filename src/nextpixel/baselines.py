@@ -41,11 +41,10 @@ def baselines(spec: ImageSpec, train: Split, split: Split, *, images: int | None
         )
     some = _some(split, count, _COMPRESSED)
     if spec.ordinal and spec.levels <= 256 and spec.channels in (1, 3):
-        found["PNG"] = 8 * len(_png(some, spec)) / some.size
+        name, content = "PNG", _png(some, spec)
     else:
-        found["zlib"] = (
-            8 * len(zlib.compress(some.astype(np.min_scalar_type(spec.levels - 1)).tobytes(), 9)) / some.size
-        )
+        name, content = "zlib", zlib.compress(some.astype(np.min_scalar_type(spec.levels - 1)).tobytes(), 9)
+    found[name] = 8 * len(content) / some.size
     return found
 
 

@@ -17,15 +17,7 @@ from nextpixel.unroll import Site, noise
 def stepwise_log_prob(model: Autoregressive, x: Tensor, context: object = None) -> Tensor:
     """`model.predict(x).log_prob(x)`, but every sub-pixel is predicted before the next is shown to the network.
 
-    A network that sees what it predicts scores better in one parallel pass than here.
-
-    Args:
-        model: any exact model.
-        x: levels, shape (B, C, H, W).
-        context: what the model is conditioned on.
-
-    Returns:
-        Nats, shape (B, C, H, W).
+    A network that sees what it predicts scores better in one parallel pass than here. Nats, shape (B, C, H, W).
     """
     x = model.spec.check(x).to(model.device)
     dtype = torch.promote_types(next(model.parameters()).dtype, torch.float32)  # of the likelihoods
@@ -50,11 +42,7 @@ def naive_sample(
     given: Tensor | None = None,
     known: Tensor | None = None,
 ) -> Tensor:
-    """`model.sample`, or `model.complete` of `given` where `known`, with one whole `predict` a sub-pixel.
-
-    Returns:
-        Levels, int64, shape (B, C, H, W).
-    """
+    """`model.sample`, or `model.complete` of `given` where `known`, with one whole `predict` a sub-pixel."""
     channels, height, width = model.spec.shape
     images = torch.zeros(count, channels, height, width, dtype=torch.long, device=model.device)
     if given is not None and known is not None:
@@ -135,21 +123,13 @@ def check(model: Autoregressive, context: object = None, *, seed: int = 0) -> li
         steps = difference(nats, stepwise_log_prob(exact, x, context)).max()
         single = difference(nats, exact.float().predict(x, context).log_prob(x)).max()
         together, alone = exact.sample(3, context, seed=seed), exact.sample(1, _last(context), seed=seed, first=2)
+        others = (together[2:] != alone).sum()
+    leak = "a sub-pixel sees itself or what follows: its likelihood means nothing"
     return [
-        Finding(
-            "nothing later is seen",
-            float(later),
-            TOLERANCE,
-            "a sub-pixel sees itself or what follows: its likelihood means nothing",
-        ),
+        Finding("nothing later is seen", float(later), TOLERANCE, leak),
         Finding("steps agree with one pass", float(steps), TOLERANCE, "samples do not follow what is measured"),
         Finding("float32 is near float64", float(single), 1e-3, "figures in float32 are rounding noise"),
-        Finding(
-            "an image does not depend on its batch",
-            float((together[2:] != alone).sum()),
-            0.0,
-            "the images of a batch see each other",
-        ),
+        Finding("an image does not depend on its batch", float(others), 0.0, "the images of a batch see each other"),
     ]
 
 

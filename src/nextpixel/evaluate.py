@@ -18,18 +18,9 @@ from nextpixel.typing import PerImage
 
 
 def bits_per_dim(model: Model, x: Tensor, context: object = None) -> PerImage:
-    """−log₂ p(x) over the number of sub-pixels, for each image.
+    """−log₂ p(x) over the number of sub-pixels, for each image, shape (B,).
 
-    Args:
-        model: any exact model.
-        x: levels, shape (B, C, H, W).
-        context: what the model is conditioned on.
-
-    Returns:
-        Bits, shape (B,).
-
-    Raises:
-        BadInput: as `model.log_prob`.
+    The model is any exact one; other arguments and errors are those of its `log_prob`.
     """
     with torch.no_grad():
         return -model.log_prob(x, context) / (model.spec.subpixels * math.log(2))
@@ -78,15 +69,12 @@ def evaluate(
     Raises:
         BadInput: no images, or not what the model is about.
     """
-    count = _count(split, images)
-    noise = np.random.default_rng(seed)
-    nats = []
-    with torch.no_grad():
-        for start in watch(range(0, count, whole(batch, "batch", least=1))):
-            indices = np.arange(start, min(count, start + batch))
-            x, _ = split.batch(indices, noise)
-            nats.append(-model.log_prob(x, given(model.context, split, indices)).double().cpu())
-    return summarise(torch.cat(nats), model.spec)
+
+    def costs(x: Tensor, indices: np.ndarray) -> list[Tensor]:
+        return [-model.log_prob(x, given(model.context, split, indices))]
+
+    (nats,) = _measured(costs, split, images, batch, seed, watch)
+    return summarise(nats, model.spec)
 
 
 @dataclass(frozen=True)
@@ -120,28 +108,20 @@ def evaluate_bounds(
 ) -> Bounds:
     """Measure the bounds of a model on a split of a data set, in evaluation mode and the precision of its weights.
 
-    Args:
-        model: with the split's spec; it stays in the mode that it is in.
-        split: its labels mean nothing here.
-        images: only the first so many; None for all.
-        samples: of the latent vector, for the importance-weighted bound; 0 to leave that out.
-        batch: images at once.
-        seed: of the latent vectors, and of images that are drawn.
-        watch: goes through the batches, for a progress bar.
+    Other arguments and errors are those of `evaluate`; the split's labels mean nothing here.
 
-    Raises:
-        BadInput: no images, or not what the model is about.
+    Args:
+        samples: of the latent vector, for the importance-weighted bound; 0 to leave that out.
+        seed: of the latent vectors, and of images that are drawn.
     """
-    count = _count(split, images)
-    noise = np.random.default_rng(seed)
-    costs: list[list[Tensor]] = []
-    with torch.no_grad():
-        for start in watch(range(0, count, whole(batch, "batch", least=1))):
-            x, _ = split.batch(np.arange(start, min(count, start + batch)), noise)
-            elbo = model.elbo(x, seed=seed, first=start)
-            tighter = [model.iw_bound(x, samples=samples, seed=seed, first=start)] if samples else []
-            costs.append([-elbo.nats, -elbo.reconstruction, elbo.kl, *(-bound for bound in tighter)])
-    parts = [summarise(torch.cat(part).double().cpu(), model.spec) for part in zip(*costs, strict=True)]
+
+    def costs(x: Tensor, indices: np.ndarray) -> list[Tensor]:
+        first = int(indices[0])
+        elbo = model.elbo(x, seed=seed, first=first)
+        tighter = [-model.iw_bound(x, samples=samples, seed=seed, first=first)] if samples else []
+        return [-elbo.nats, -elbo.reconstruction, elbo.kl, *tighter]
+
+    parts = [summarise(nats, model.spec) for nats in _measured(costs, split, images, batch, seed, watch)]
     return Bounds(parts[0], parts[1], parts[2], parts[3] if samples else None, samples)
 
 
@@ -152,8 +132,22 @@ def summarise(nats: Tensor, spec: ImageSpec) -> Evaluation:
     return Evaluation(len(nats), mean, error, mean * bits, error * bits, nats)
 
 
-def _count(split: Split, images: int | None) -> int:
+def _measured(
+    costs: Callable[[Tensor, np.ndarray], list[Tensor]],
+    split: Split,
+    images: int | None,
+    batch: int,
+    seed: int,
+    watch: Callable[[Sequence[int]], Iterable[int]],
+) -> list[Tensor]:
+    """Each of the costs of a batch and its indices, of all images, (N,)."""
     count = len(split) if images is None else min(images, len(split))
     if count < 1:
         raise BadInput("There are no images to evaluate on.")
-    return count
+    noise = np.random.default_rng(seed)
+    found: list[list[Tensor]] = []
+    with torch.no_grad():
+        for start in watch(range(0, count, whole(batch, "batch", least=1))):
+            indices = np.arange(start, min(count, start + batch))
+            found.append([cost.double().cpu() for cost in costs(split.batch(indices, noise)[0], indices)])
+    return [torch.cat(part) for part in zip(*found, strict=True)]

@@ -33,9 +33,9 @@ class Likelihood(ABC):
         """Numbers that the network must give for each pixel (P); those of a channel together if uncoupled."""
 
     @property
-    @abstractmethod
     def couples(self) -> bool:
         """Whether a channel's distribution depends on the pixel's channels before it, whatever the network sees."""
+        return False
 
     def distribution(self, parameters: Tensor, levels: Tensor, channels: slice = ALL) -> distributions.Finite:
         """What the network's numbers mean.
@@ -75,10 +75,6 @@ class Bernoulli(Likelihood):
     def parameters(self) -> int:
         return self._channels
 
-    @property
-    def couples(self) -> bool:
-        return False
-
     def meaning(self, parameters: Tensor) -> Conditional:
         return lambda levels, channels: distributions.Bernoulli(parameters[:, channels], validate_args=False)
 
@@ -92,10 +88,6 @@ class Categorical(Likelihood):
     @property
     def parameters(self) -> int:
         return self._channels * self._levels
-
-    @property
-    def couples(self) -> bool:
-        return False
 
     def meaning(self, parameters: Tensor) -> Conditional:
         logits = parameters.unflatten(1, (-1, self._levels)).movedim(2, -1)  # (B, S, *, L)

@@ -213,8 +213,7 @@ def draw_curves(runs: Sequence[Curves], over: Over = "epoch") -> Image.Image:
         label = f"{run.run}: {run.validation[best]:.4f} at {unit} {run.over[best]:,.6g}"
         axes.plot(run.over, run.validation, color=colour, marker=marker, label=label)
     axes.plot([], [], color="grey", linestyle="--", label="training")
-    axes.set_xlabel(f"{unit}s")
-    axes.set_ylabel("bits per dimension")
+    axes.set(xlabel=f"{unit}s", ylabel="bits per dimension")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=9, title="validation, and its lowest value")
     return _picture(figure)
@@ -225,9 +224,8 @@ def read_samples(run: Path, most: int) -> list[tuple[int, Image.Image]]:
     paths = sorted(path for path in (_run_folder(run) / "samples").glob("*.png") if path.stem.isdecimal())
     if not paths:
         raise BadInput(f"The run {run} has no samples: there is no picture in {run / 'samples'}.")
-    chosen = np.unique(
-        np.linspace(len(paths) - 1, 0, min(most, len(paths))).round().astype(int)
-    )  # the last in any case
+    # The last in any case.
+    chosen = np.unique(np.linspace(len(paths) - 1, 0, min(most, len(paths))).round().astype(int))
     found = []
     for path in (paths[index] for index in chosen):
         try:
@@ -283,10 +281,8 @@ def _channels(model: Autoregressive, channel: int | None) -> list[int]:
 def _check_pixel(model: Autoregressive, row: int, column: int) -> None:
     _, height, width = model.spec.shape
     if not (0 <= row < height and 0 <= column < width):
-        raise BadInput(
-            f"The pixel {row},{column} is outside of the image: it has rows 0 to {height - 1} "
-            f"and columns 0 to {width - 1}."
-        )
+        there = f"rows 0 to {height - 1} and columns 0 to {width - 1}"
+        raise BadInput(f"The pixel {row},{column} is outside of the image: it has {there}.")
 
 
 def _name(model: Autoregressive, channel: int) -> str:

@@ -51,14 +51,8 @@ def import_pixelcnnpp(path: str | os.PathLike[str], *, height: int = 32, width: 
             f"{path} is for images of {channels} channels and {outputs} outputs; the port has 1 or 3 channels."
         )
     blocks = sum(name.startswith("up_layers.0.u_stream.") and name.endswith("conv_input.conv.bias") for name in tensors)
-    model = build(
-        "pixelcnnpp",
-        ImageSpec(channels, height, width, LEVELS),
-        "logistic_mixture",
-        filters=filters,
-        blocks=blocks,
-        mixtures=outputs // each,
-    )
+    spec, mixtures = ImageSpec(channels, height, width, LEVELS), outputs // each
+    model = build("pixelcnnpp", spec, "logistic_mixture", filters=filters, blocks=blocks, mixtures=mixtures)
     ours: dict[str, Tensor] = {}
     used: set[str] = set()
     try:
@@ -128,11 +122,9 @@ def _layers(blocks: int) -> dict[str, _Source]:
                     here, there = f"{ours}.{scale}.{block}.{stream}", f"{theirs}.{name}.{block}"
                     found[f"{here}.enter"] = _Source(f"{there}.conv_input.conv")
                     found[f"{here}.leave"] = _Source(f"{there}.conv_out.conv")
-                    if stream == "left":
-                        two = ours == "down"
-                        found[f"{here}.beside"] = _Source(f"{there}.nin_skip.lin_a", *[_streams] * two)
-                    elif ours == "down":
-                        found[f"{here}.beside"] = _Source(f"{there}.nin_skip.lin_a")
+                    if stream == "left" or ours == "down":
+                        change = [_streams] if stream == "left" and ours == "down" else []
+                        found[f"{here}.beside"] = _Source(f"{there}.nin_skip.lin_a", *change)
     for step in range(SCALES - 1):
         back = SCALES - 2 - step
         for stream, name in (("above", "u"), ("left", "ul")):

@@ -26,9 +26,16 @@ VERBS = {
     "models": "list the models and their settings",
     "data": "list, show and convert data sets",
 }
-
-
 NO_MEMORY = "The memory does not suffice; ask for fewer or smaller images, a smaller batch, or a smaller model."
+LACKS_MEMORY = "not enough memory|out of memory|can't allocate memory|calculation overflowed"  # what torch says
+LISTED = "\n".join(f"  {verb:<10}{about}" for verb, about in VERBS.items())
+USAGE = f"""usage: nextpixel COMMAND …
+
+Image models of the PixelRNN and PixelCNN family: exact likelihoods, samples, completions.
+
+{LISTED}
+
+nextpixel help COMMAND, or COMMAND --help, says more, with examples."""
 PLAIN = {ord("±"): "+/-", ord("−"): "-", ord("×"): "x", ord("…"): "..."}
 
 
@@ -55,10 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(str(error))
     except OSError as error:
         return _refuse(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
-    except MemoryError:
-        return _refuse(NO_MEMORY)
-    except RuntimeError as error:  # torch has no MemoryError
-        if not re.search(r"not enough memory|out of memory|can't allocate memory|calculation overflowed", str(error)):
+    except (MemoryError, RuntimeError) as error:  # torch has no MemoryError
+        if isinstance(error, RuntimeError) and not re.search(LACKS_MEMORY, str(error)):
             raise
         return _refuse(NO_MEMORY)
     except KeyboardInterrupt:
@@ -71,10 +76,10 @@ def _run(arguments: list[str]) -> int:
             raise BadInput(f"The argument {argument!r} is empty, or has a character that no name can have.")
     match arguments:
         case []:
-            print(_usage(), file=sys.stderr)
+            print(USAGE, file=sys.stderr)
             return 2
         case ["-h" | "--help", *_]:
-            print(_usage())
+            print(USAGE)
         case ["--version", *_]:
             from nextpixel import __version__
 
@@ -97,14 +102,14 @@ def _run(arguments: list[str]) -> int:
 def _interruptible() -> Generator[None]:
     """End at once if interrupted: libraries that are being imported catch a KeyboardInterrupt or print it."""
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else our parent's, such as ignored
-    if ours and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-    else:
+    if not ours or threading.current_thread() is not threading.main_thread():
         yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
@@ -115,21 +120,6 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error("nextpixel", _plain)
-
-
-def _usage() -> str:
-    lines = [f"  {verb:<10}{about}" for verb, about in VERBS.items()]
-    return "\n".join(
-        [
-            "usage: nextpixel COMMAND …",
-            "",
-            "Image models of the PixelRNN and PixelCNN family: exact likelihoods, samples, completions.",
-            "",
-            *lines,
-            "",
-            "nextpixel help COMMAND, or COMMAND --help, says more, with examples.",
-        ]
-    )
 
 
 def _refuse(sentence: str) -> int:

@@ -30,7 +30,6 @@ from nextpixel.pairing import difference, fit, part_of
 
 Work = TypeVar("Work")
 SPLITS = ("train", "validation", "test", "all")
-SEED = 2**63 - 1  # the greatest
 MOST_DOTS = 2**29  # of a picture
 BATCH = 64  # images at once, where it makes no difference to the result
 
@@ -58,9 +57,8 @@ class Parser(argparse.ArgumentParser):
 
     def add_model(self) -> None:
         self.add_argument("model", type=Path, metavar="MODEL", help="a .safetensors file, or a run folder")
-        self.add_argument(
-            "--import", type=imported, metavar="MODULE", help="the module of your own network, where MODEL is one"
-        )
+        about = "the module of your own network, where MODEL is one"
+        self.add_argument("--import", type=imported, metavar="MODULE", help=about)
         self.add_device()
 
     def add_device(self) -> None:
@@ -68,12 +66,18 @@ class Parser(argparse.ArgumentParser):
 
     def add_data(self) -> None:
         self.add_argument("--data", metavar="NAME", help="a data set's name or path; by default what MODEL learnt from")
-        self.add_argument("--data-root", metavar="DIR", help="where data sets are, in torchvision's layout")
+        self.add_data_root()
         self.add_argument("--split", choices=SPLITS, default="test", help="(default: test)")
+
+    def add_data_root(self) -> None:
+        self.add_argument("--data-root", metavar="DIR", help="where data sets are, in torchvision's layout")
 
     def add_drawing(self) -> None:
         self.add_argument("--temperature", type=temperature, default=1.0, help="below 1: likelier, duller (default: 1)")
-        self.add_argument("--seed", type=whole(0, SEED), default=0, help="of the noise (default: 0)")
+        self.add_seed("of the noise (default: 0)")
+
+    def add_seed(self, about: str) -> None:
+        self.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, help=about)
 
 
 def imported(name: str) -> ModuleType:
@@ -99,9 +103,8 @@ def whole(least: int, most: int = 10**9) -> Callable[[str], int]:
 
 def temperature(text: str) -> float:
     """Read a number above zero; far away from 1, float32 has no room for what is multiplied by it."""
-    value = (
-        float(text) if re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?", text, re.ASCII | re.I) else math.nan
-    )
+    plain = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?", text, re.ASCII | re.I)
+    value = float(text) if plain else math.nan
     if not 1e-6 <= value <= 1e6:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, from 1e-6 to 1e6")
     return value
@@ -132,6 +135,11 @@ def device(name: str) -> torch.device:
     if name not in usable:
         raise BadInput(f"There is no device {name!r} here; there is {' and '.join(usable)}.")
     return torch.device(name)
+
+
+def load(options: argparse.Namespace) -> npx.Model:
+    """The model MODEL on --device."""
+    return npx.load(options.model, device=device(options.device))
 
 
 def images_of(model: npx.Model, options: argparse.Namespace) -> tuple[str, Split, list[str], Split]:
@@ -218,11 +226,10 @@ def place(text: str, *suffixes: str) -> Path:
 
 def write_arrays(path: Path, **arrays: Tensor | np.ndarray | Sequence[str] | int | None) -> None:
     """Write an npz (or csv) file, at once or not at all; None is left out, whole numbers are in the smallest dtype."""
-    kept = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
-    small: dict[str, Any] = {
-        name: array.astype(np.min_scalar_type(array.max())) if array.dtype.kind in "bui" else array
-        for name, array in kept.items()
-    }
+    small: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
+    for name, array in small.items():
+        if array.dtype.kind in "bui":
+            small[name] = array.astype(np.min_scalar_type(array.max()))
     with whole_file(path) as beside, beside.open("wb") as file:
         if path.suffix.lower() == ".csv":
             form = ["%.17g" if column.dtype.kind == "f" else "%d" for column in small.values()]
@@ -257,6 +264,12 @@ def with_bar(work: Sequence[Work], doing: str) -> Iterable[Work]:
 def pieces(count: int) -> list[slice]:
     """Cut `count` images into batches."""
     return [slice(start, min(count, start + BATCH)) for start in range(0, count, BATCH)]
+
+
+def drawn(options: argparse.Namespace, count: int, doing: str, draw: Callable[..., Tensor]) -> Tensor:
+    """So many images, drawn in pieces, each with noise of its own."""
+    asked = {"seed": options.seed, "temperature": options.temperature}
+    return torch.cat([draw(piece, **asked, first=piece.start).cpu() for piece in with_bar(pieces(count), doing)])
 
 
 def config_of(model: Path) -> dict[str, Any]:

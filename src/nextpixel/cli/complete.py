@@ -3,6 +3,7 @@
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,14 +16,13 @@ from nextpixel.cli.common import (
     afford,
     classes_of,
     config_of,
-    device,
+    drawn,
     images_of,
     labels_of,
-    pieces,
+    load,
     place,
     tell,
     whole,
-    with_bar,
     write_images,
 )
 from nextpixel.cli.known import known_pixels
@@ -53,44 +53,32 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("-n", "--images", type=whole(1), default=8, metavar="N", help="the first N images (default: 8)")
     parser.add_argument("--completions", type=whole(1), default=4, metavar="K", help="of each image (default: 4)")
-    parser.add_argument(
-        "--label",
-        metavar="CLASS",
-        help="the class of all images, its name or number; by default that of each, where it is known",
-    )
+    about = "the class of all images, its name or number; by default that of each, where it is known"
+    parser.add_argument("--label", metavar="CLASS", help=about)
     parser.add_drawing()
-    parser.add_argument(
-        "--out", nargs="+", default=["completions.png"], metavar="FILE", help=".png, .npz (default: completions.png)"
-    )
+    about = ".png, .npz (default: completions.png)"
+    parser.add_argument("--out", nargs="+", default=["completions.png"], metavar="FILE", help=about)
     options = parser.parse_args(arguments)
 
     out = [place(text, ".png", ".npz") for text in options.out]
-    model = npx.load(options.model, device=device(options.device))
+    model = load(options)
     images, split, notes = _images(model, options)
     known = known_pixels(options.known, images, seed=options.seed)
     split = _with_label(model, options.label, split)
     afford(len(images) * options.completions, model.spec, out, lower="-n or --completions")
     every = torch.arange(len(images)).repeat_interleave(options.completions)
     spec = model.spec
-    completed = torch.cat(
-        [
-            model.complete(
-                images[every[piece]],
-                known[every[piece]],
-                given(model.context, split, every[piece]),
-                seed=options.seed,
-                temperature=options.temperature,
-                first=piece.start,
-            ).cpu()
-            for piece in with_bar(pieces(len(every)), "completing")
-        ]
-    )
+
+    def draw(piece: slice, **asked: Any) -> Tensor:
+        which = every[piece]
+        return model.complete(images[which], known[which], given(model.context, split, which), **asked)
+
+    completed = drawn(options, len(every), "completing", draw)
     tell(notes)
     print(f"{100 * known.float().mean():.4g} % of the pixels are known.")
     for path in out:
         if path.suffix.lower() == ".png":
-            sheet = pictures.completions(images, known, completed, spec.levels, ordinal=spec.ordinal)
-            pictures.write(sheet, path)
+            pictures.write(pictures.completions(images, known, completed, spec.levels, ordinal=spec.ordinal), path)
         else:
             write_images(path, model, completed, split.take(every.numpy()), given=images, known=known)
         print(f"{len(images)} images, {options.completions} completions of each: {path}")
@@ -116,9 +104,8 @@ def _read(options: Namespace, spec: npx.ImageSpec) -> Parts:
     source: Path = options.source
     if not source.is_file() and not source.is_dir():
         raise npx.BadInput(f"There is no file or folder {source}.")
-    said = {
-        name: value for name, value in config_of(options.model)["data"].items() if name in ("size", "fit", "channels")
-    }
+    asked = config_of(options.model)["data"]
+    said = {name: asked[name] for name in ("size", "fit", "channels") if name in asked}
     if not spec.ordinal:
         return read_path(source, Options(levels=spec.levels, ordinal=False, **said))
     return read_path(source, Options(like=spec.levels, **said))

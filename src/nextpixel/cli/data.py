@@ -18,10 +18,8 @@ _PAPER, _INK = "white", "black"
 def main(arguments: list[str]) -> None:
     """List the data sets; `show` and `convert` are commands of their own."""
     match arguments:
-        case ["show", *rest]:
-            _show(rest)
-        case ["convert", *rest]:
-            _convert(rest)
+        case ["show" | "convert" as action, *rest]:
+            (_show if action == "show" else _convert)(rest)
         case _:
             _list(arguments)
 
@@ -39,7 +37,7 @@ def _list(arguments: list[str]) -> None:
             "nextpixel data convert shapes.pkl -o shapes.npz",
         ],
     )
-    _add_root(parser)
+    parser.add_data_root()
     options = parser.parse_args(arguments)
     found = {name: row.find(options.data_root) for name, row in CATALOGUE.items()}
     for name, row in CATALOGUE.items():
@@ -64,7 +62,7 @@ def _show(arguments: list[str]) -> None:
         ],
     )
     parser.add_argument("name", metavar="NAME", help="a name, a folder of images, an npz or npy file")
-    _add_root(parser)
+    parser.add_data_root()
     parser.add_argument("--split", choices=("train", "validation", "test"), default="train", help="(default: train)")
     parser.add_argument("-n", "--images", type=whole(1), default=80, metavar="N", help="about how many (default: 80)")
     parser.add_argument("--levels", type=whole(2), metavar="L", help="of one's own images, where they do not say it")
@@ -81,11 +79,9 @@ def _show(arguments: list[str]) -> None:
     rows = _rows(split, options.images)
     chosen = np.arange(min(options.images, len(split))) if rows is None else np.concatenate(list(rows.values()))
     images, _ = split.batch(chosen, np.random.default_rng(0))
-    if rows is None:
-        picture = pictures.grid(images, data.spec.levels, ordinal=data.spec.ordinal)
-    else:
-        columns = len(chosen) // len(rows)
-        picture = pictures.grid(images, data.spec.levels, ordinal=data.spec.ordinal, columns=columns)
+    columns = None if rows is None else len(chosen) // len(rows)
+    picture = pictures.grid(images, data.spec.levels, ordinal=data.spec.ordinal, columns=columns)
+    if rows is not None:
         picture = _with_labels(picture, [data.class_names[label] if data.class_names else str(label) for label in rows])
     pictures.write(picture, out)
     print("\n".join(describe(data)))
@@ -100,10 +96,7 @@ def _convert(arguments: list[str]) -> None:
         "those of its instructions that make numpy arrays of numbers are understood, and one that asks for anything\n"
         "else is refused. A dictionary with train, test and, if there are any, train_labels and test_labels becomes a\n"
         "data set with these splits; lists of numbers or words become arrays, and what else is left out is named.",
-        examples=[
-            "nextpixel data convert shapes.pkl -o shapes.npz",
-            "nextpixel data show shapes.npz",
-        ],
+        examples=["nextpixel data convert shapes.pkl -o shapes.npz", "nextpixel data show shapes.npz"],
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a pickle of arrays")
     parser.add_argument("-o", "--out", required=True, metavar="FILE", help="the npz file")
@@ -118,10 +111,6 @@ def _convert(arguments: list[str]) -> None:
     for name in left:
         print(f"{name}: left out, neither an array nor a list of numbers or words")
     print(out)
-
-
-def _add_root(parser: Parser) -> None:
-    parser.add_argument("--data-root", metavar="DIR", help="where data sets are, in torchvision's layout")
 
 
 def _rows(split: Split, count: int) -> dict[int, np.ndarray] | None:

@@ -3,8 +3,8 @@
 import json
 import math
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,10 @@ from nextpixel.baselines import baselines, compared
 from nextpixel.checks import difference, stepwise_log_prob
 from nextpixel.cli.common import (
     BATCH,
-    SEED,
     Parser,
-    device,
     exact,
     images_of,
+    load,
     pieces,
     place,
     tell,
@@ -69,29 +68,25 @@ def main(arguments: list[str]) -> int:
     parser.add_model()
     parser.add_data()
     parser.add_argument("--images", type=whole(1), metavar="N", help="only the first N images")
-    parser.add_argument(
-        "--slow",
-        action="store_true",
-        help="predict the first images (N, or 16) once more, sub-pixel by sub-pixel, and compare: a leak check",
-    )
-    parser.add_argument(
-        "--seed", type=whole(0, SEED), default=0, help="of images that are drawn: the train split's, if binarised"
-    )
-    parser.add_argument(
-        "--samples",
-        type=whole(0),
-        metavar="K",
-        help=f"of z, for a pixelvae's importance-weighted bound; 0 leaves it out (default: {SAMPLES})",
-    )
+    about = "predict the first images (N, or 16) once more, sub-pixel by sub-pixel, and compare: a leak check"
+    parser.add_argument("--slow", action="store_true", help=about)
+    parser.add_seed("of images that are drawn: the train split's, if binarised")
+    about = f"of z, for a pixelvae's importance-weighted bound; 0 leaves it out (default: {SAMPLES})"
+    parser.add_argument("--samples", type=whole(0), metavar="K", help=about)
     parser.add_argument("--per-image", metavar="FILE", help="write the nats and bits of each image, .csv or .npz")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
 
     table = None if options.per_image is None else place(options.per_image, ".csv", ".npz")
-    model = npx.load(options.model, device=device(options.device))
+    model = load(options)
     name, split, notes, train = images_of(model, options)
     began = time.monotonic()
-    settings = {"images": options.images, "batch": BATCH, "seed": options.seed, "watch": _watch}
+    settings = {
+        "images": options.images,
+        "batch": BATCH,
+        "seed": options.seed,
+        "watch": partial(with_bar, doing="evaluating"),
+    }
     if isinstance(model, npx.PixelVAE):
         samples = SAMPLES if options.samples is None else options.samples
         result = evaluate_bounds(model, split, samples=samples, **settings)
@@ -112,18 +107,13 @@ def main(arguments: list[str]) -> int:
         said = json.dumps({**about, **figures, "baselines": beside, "seconds": round(seconds, 2), **slow})
         print(json.dumps(json.loads(said, parse_constant=lambda name: None), indent=2))  # JSON has no NaN
     else:
-        images = (result.elbo if isinstance(result, Bounds) else result).images
-        print(f"{name}, {options.split}, {images} images in {seconds:.1f} s")
+        total = result.elbo if isinstance(result, Bounds) else result
+        print(f"{name}, {options.split}, {total.images} images in {seconds:.1f} s")
         print("\n".join(_lines(result)))
-        bits = (result.elbo if isinstance(result, Bounds) else result).bits_per_dim
-        print(f"  beside it, bits per dimension: {compared(bits, beside)}")
+        print(f"  beside it, bits per dimension: {compared(total.bits_per_dim, beside)}")
         if stepwise is not None:
             print(_verdict(stepwise))
     return 0 if stepwise is None or stepwise.agrees else 1
-
-
-def _watch(work: Sequence[int]) -> Iterable[int]:
-    return with_bar(work, "evaluating")
 
 
 def _figures(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -184,16 +174,11 @@ def _stepwise(model: npx.Model, split: Split, images: int, *, seed: int) -> Step
 
 
 def _verdict(stepwise: Stepwise) -> str:
-    compared = (
-        f"Sub-pixel by sub-pixel, {stepwise.images} images: the log-likelihood of a sub-pixel differs by up to "
-        f"{stepwise.difference:.2g} nats"
-    )
+    meaning = ": this model sees what it predicts, or its step is not its forward; its likelihood means nothing."
     if stepwise.agrees:
-        return (
-            f"{compared}, within the tolerance of {stepwise.tolerance:g}, "
-            "as where no sub-pixel sees itself or what follows."
-        )
+        meaning = ", as where no sub-pixel sees itself or what follows."
     return (
-        f"{compared}, above the tolerance of {stepwise.tolerance:g}: this model sees what it predicts, "
-        "or its step is not its forward; its likelihood means nothing."
+        f"Sub-pixel by sub-pixel, {stepwise.images} images: the log-likelihood of a sub-pixel differs by up to "
+        f"{stepwise.difference:.2g} nats, {'within' if stepwise.agrees else 'above'} the tolerance of "
+        f"{stepwise.tolerance:g}{meaning}"
     )

@@ -72,14 +72,9 @@ def _part(which: str, height: int, width: int) -> NDArray[np.bool_]:
     known = np.zeros((height, width), dtype=bool)
     half, side = (height // 2, width // 2), (height // 4, width // 4)
     centre = np.s_[side[0] : height - side[0], side[1] : width - side[1]]
-    known[
-        {
-            "top-half": np.s_[: half[0]],
-            "bottom-half": np.s_[height - half[0] :],
-            "left-half": np.s_[:, : half[1]],
-            "right-half": np.s_[:, width - half[1] :],
-        }.get(which, centre)
-    ] = True
+    halves = (np.s_[: half[0]], np.s_[height - half[0] :], np.s_[:, : half[1]], np.s_[:, width - half[1] :])
+    named: dict[str, Any] = dict(zip(PARTS, halves, strict=False))
+    known[named.get(which, centre)] = True
     return ~known if which == "border" else known
 
 

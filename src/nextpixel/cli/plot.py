@@ -6,25 +6,16 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 import nextpixel as npx
 from nextpixel import pictures, plots
 from nextpixel.cli import plot_latent
-from nextpixel.cli.common import (
-    SEED,
-    Parser,
-    device,
-    exact,
-    images_of,
-    pieces,
-    place,
-    tell,
-    whole,
-    with_bar,
-)
+from nextpixel.cli.common import Parser, drawn, exact, images_of, load, place, tell, whole, with_bar
 from nextpixel.errors import closest
 from nextpixel.pairing import given
 
@@ -48,9 +39,8 @@ def main(arguments: list[str]) -> None:
             hint = f"did you mean {close}?" if close else f"there are {', '.join(KINDS)}."
             raise npx.BadInput(f"There is no plot {kind!r}; {hint}")
         case _:
-            parser = Parser(
-                "plot", "Draw what a model sees, how a run went, or a figure of samples.", examples=EXAMPLES
-            )
+            about = "Draw what a model sees, how a run went, or a figure of samples."
+            parser = Parser("plot", about, examples=EXAMPLES)
             kinds = f"{', '.join(KINDS)}; nextpixel plot KIND --help says more"
             parser.add_argument("kind", metavar="KIND", help=kinds)
             parser.parse_args(arguments)
@@ -68,19 +58,14 @@ def _receptive_field(arguments: list[str]) -> None:
     parser.add_model()
     parser.add_argument("--pixel", type=_pixel, metavar="r,c", help="row and column from 0 (default: the centre)")
     parser.add_argument("--channel", type=whole(0), metavar="N", help="the parameters of this one (default: of each)")
-    _add_seed(parser, "of the images' random levels")
-    _add_out(parser, "receptive-field.png")
-    options = parser.parse_args(arguments)
-
-    out = place(options.out, ".png")
-    model = exact(npx.load(options.model, device=device(options.device)), "The receptive field")
+    parser.add_seed("of the images' random levels (default: 0)")
+    options, out = _options(parser, arguments, "receptive-field.png")
+    model = exact(load(options), "The receptive field")
     row, column = options.pixel or (model.spec.height // 2, model.spec.width // 2)
     where = (row, column, options.channel)
-    bar = partial(with_bar, doing="looking")
-    field = plots.receptive_field(model, *where, seed=options.seed, watch=bar)
+    field = plots.receptive_field(model, *where, seed=options.seed, watch=partial(with_bar, doing="looking"))
     pictures.write(plots.draw_receptive_field(model, field, *where), out)
-    for line in plots.describe_receptive_field(model, field, *where):
-        print(line)
+    print("\n".join(plots.describe_receptive_field(model, field, *where)))
     print(f"The receptive field: {out}")
 
 
@@ -94,13 +79,9 @@ def _curves(arguments: list[str]) -> None:
         ),
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder")
-    parser.add_argument(
-        "--over", choices=("epoch", "step", "minutes"), default="epoch", help="the horizontal axis (default: epoch)"
-    )
-    _add_out(parser, "curves.png")
-    options = parser.parse_args(arguments)
-
-    out = place(options.out, ".png")
+    about = "the horizontal axis (default: epoch)"
+    parser.add_argument("--over", choices=("epoch", "step", "minutes"), default="epoch", help=about)
+    options, out = _options(parser, arguments, "curves.png")
     # Of several, such as runs/*, some may have no metrics (yet); but one must.
     runs = [run for run in options.runs if (run / "metrics.csv").is_file()] or options.runs[:1]
     curves = [plots.read_curves(run, options.over) for run in runs]
@@ -116,13 +97,9 @@ def _samples(arguments: list[str]) -> None:
         examples=("nextpixel plot samples runs/digits", "nextpixel plot samples runs/digits -n 4 --out over-time.png"),
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    parser.add_argument(
-        "-n", "--pictures", type=whole(1), default=12, metavar="N", help="at most, evenly over the run (default: 12)"
-    )
-    _add_out(parser, "samples.png")
-    options = parser.parse_args(arguments)
-
-    out = place(options.out, ".png")
+    about = "at most, evenly over the run (default: 12)"
+    parser.add_argument("-n", "--pictures", type=whole(1), default=12, metavar="N", help=about)
+    options, out = _options(parser, arguments, "samples.png")
     found = plots.read_samples(options.run, options.pictures)
     pictures.write(plots.draw_samples(found), out)
     print(f"{len(found)} pictures of {options.run}: {out}")
@@ -141,11 +118,8 @@ def _figure(arguments: list[str]) -> None:
     parser.add_model()
     parser.add_data()
     parser.add_drawing()
-    _add_out(parser, "figure.png")
-    options = parser.parse_args(arguments)
-
-    out = place(options.out, ".png")
-    model = npx.load(options.model, device=device(options.device))
+    options, out = _options(parser, arguments, "figure.png")
+    model = load(options)
     name, split, notes, _ = images_of(model, options)
     if len(split) < ACROSS:
         raise npx.BadInput(f"The figure needs {ACROSS} images; the {options.split} split of {name} has {len(split)}.")
@@ -157,30 +131,21 @@ def _figure(arguments: list[str]) -> None:
     # Nothing is known of the images of the first rows: to complete them is to draw them.
     every, halves = np.tile(np.arange(ACROSS), rows), halves.long().repeat(rows, 1, 1, 1)
     known = torch.cat([torch.zeros_like(known).repeat(DRAWN, 1, 1, 1), known.repeat(COMPLETED, 1, 1, 1)])
-    images = torch.cat(
-        [
-            model.complete(
-                halves[piece],
-                known[piece],
-                given(model.context, split, every[piece]),
-                seed=options.seed,
-                temperature=options.temperature,
-                first=piece.start,
-            ).cpu()
-            for piece in with_bar(pieces(len(halves)), "drawing")
-        ]
-    )
+
+    def draw(piece: slice, **asked: Any) -> Tensor:
+        return model.complete(halves[piece], known[piece], given(model.context, split, every[piece]), **asked)
+
+    images = drawn(options, len(halves), "drawing", draw)
     pictures.write(pictures.grid(images, model.spec.levels, ordinal=model.spec.ordinal, columns=ACROSS), out)
     tell(notes)
     print(f"{ACROSS * DRAWN} images from scratch, {COMPLETED} completions of each of {ACROSS} top halves: {out}")
 
 
-def _add_seed(parser: Parser, what: str) -> None:
-    parser.add_argument("--seed", type=whole(0, SEED), default=0, help=f"{what} (default: 0)")
-
-
-def _add_out(parser: Parser, default: str) -> None:
+def _options(parser: Parser, arguments: list[str], default: str) -> tuple[argparse.Namespace, Path]:
+    """What is asked for, and the place of the picture."""
     parser.add_argument("--out", default=default, metavar="FILE.png", help=f"(default: {default})")
+    options = parser.parse_args(arguments)
+    return options, place(options.out, ".png")
 
 
 def _pixel(text: str) -> tuple[int, int]:

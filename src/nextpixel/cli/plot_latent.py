@@ -1,7 +1,7 @@
 """`nextpixel plot latents`, `reconstructions` and `interpolations`: what the latent vector of a pixelvae says."""
 
 from argparse import Namespace
-from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 import nextpixel as npx
 from nextpixel import pictures
-from nextpixel.cli.common import Parser, afford, device, images_of, pieces, place, tell, whole, with_bar
+from nextpixel.cli.common import Parser, afford, drawn, images_of, load, place, tell, whole
 
 ROWS, COLUMNS = 12, 6  # of `latents`
 
@@ -17,11 +17,10 @@ ROWS, COLUMNS = 12, 6  # of `latents`
 def latents(arguments: list[str]) -> None:
     """Rows of images that share their latent vector."""
     parser = _parser("latents", f"Draw {ROWS} latent vectors from the prior, and a row of {COLUMNS} images given each.")
-    options = parser.parse_args(arguments)
-    model, out = _model(options), place(options.out, ".png")
+    options, model, out = _opened(parser, arguments)
     z = torch.from_numpy(np.random.default_rng(options.seed).standard_normal((ROWS, model.latent)))
     every = z.repeat_interleave(COLUMNS, 0)
-    made = _drawn(options, len(every), lambda piece, **settings: model.decode(every[piece], **settings))
+    made = drawn(options, len(every), "drawing", lambda piece, **asked: model.decode(every[piece], **asked))
     pictures.write(pictures.grid(made, model.spec.levels, ordinal=model.spec.ordinal, columns=COLUMNS), out)
     print(f"{ROWS} latent vectors, a row of {COLUMNS} images given each: {out}")
 
@@ -31,14 +30,12 @@ def reconstructions(arguments: list[str]) -> None:
     parser = _parser("reconstructions", "Each row: an image, then images drawn given latent vectors of its posterior.")
     parser.add_data()
     parser.add_argument("-n", "--images", type=whole(1), default=12, metavar="N", help="the first N (default: 12)")
-    options = parser.parse_args(arguments)
-    model, out = _model(options), place(options.out, ".png")
+    options, model, out = _opened(parser, arguments)
     given = _given(model, options, options.images)
     every = given.repeat_interleave(COLUMNS, 0)
-    made = _drawn(options, len(every), lambda piece, **settings: model.reconstruct(every[piece], **settings))
-    sheet = pictures.completions(
-        given, torch.ones(given.shape, dtype=torch.bool), made, model.spec.levels, ordinal=model.spec.ordinal
-    )
+    made = drawn(options, len(every), "drawing", lambda piece, **asked: model.reconstruct(every[piece], **asked))
+    all_known = torch.ones(given.shape, dtype=torch.bool)
+    sheet = pictures.completions(given, all_known, made, model.spec.levels, ordinal=model.spec.ordinal)
     pictures.write(sheet, out)
     print(f"{len(given)} images, {COLUMNS} reconstructions of each: {out}")
 
@@ -49,8 +46,7 @@ def interpolations(arguments: list[str]) -> None:
     parser.add_data()
     parser.add_argument("-n", "--pairs", type=whole(1), default=8, metavar="N", help="of images (default: 8)")
     parser.add_argument("--steps", type=whole(2), default=8, metavar="K", help="images drawn on a way (default: 8)")
-    options = parser.parse_args(arguments)
-    model, out = _model(options), place(options.out, ".png")
+    options, model, out = _opened(parser, arguments)
     given = _given(model, options, 2 * options.pairs)
     afford(options.pairs * (options.steps + 2), model.spec, [out], lower="--steps or --pairs")
     x, y = given[::2], given[1::2]
@@ -62,23 +58,22 @@ def interpolations(arguments: list[str]) -> None:
 
 
 def _parser(kind: str, about: str) -> Parser:
-    parser = Parser(
-        f"plot {kind}",
-        f"{about} For a pixelvae.",
-        examples=(f"nextpixel plot {kind} runs/mnist-binary-pixelvae --out {kind}.png",),
-    )
+    example = f"nextpixel plot {kind} runs/mnist-binary-pixelvae --out {kind}.png"
+    parser = Parser(f"plot {kind}", f"{about} For a pixelvae.", examples=[example])
     parser.add_model()
     parser.add_drawing()
     parser.add_argument("--out", default=f"{kind}.png", metavar="FILE.png", help=f"(default: {kind}.png)")
     return parser
 
 
-def _model(options: Namespace) -> npx.PixelVAE:
-    model = npx.load(options.model, device=device(options.device))
+def _opened(parser: Parser, arguments: list[str]) -> tuple[Namespace, npx.PixelVAE, Path]:
+    """What is asked for, the model, and the place of the picture."""
+    options = parser.parse_args(arguments)
+    model = load(options)
     if not isinstance(model, npx.PixelVAE):
         name = model.recipe["name"]
         raise npx.BadInput(f"The plot is of latent vectors, which a {name} has not; it needs a pixelvae.")
-    return model
+    return options, model, place(options.out, ".png")
 
 
 def _given(model: npx.PixelVAE, options: Namespace, count: int) -> Tensor:
@@ -89,12 +84,3 @@ def _given(model: npx.PixelVAE, options: Namespace, count: int) -> Tensor:
     tell(notes)
     given, _ = split.batch(np.arange(count), np.random.default_rng(options.seed))
     return given.long()
-
-
-def _drawn(options: Namespace, count: int, draw: Callable[..., Tensor]) -> Tensor:
-    """Images drawn in pieces, each with noise of its own."""
-    parts = [
-        draw(piece, seed=options.seed, temperature=options.temperature, first=piece.start).cpu()
-        for piece in with_bar(pieces(count), "drawing")
-    ]
-    return torch.cat(parts)

@@ -21,14 +21,7 @@ from nextpixel.errors import BadInput
 SECTIONS = ("model", "data", "training")
 MOST_BYTES = 2**18  # of a file; the reader of YAML takes a second for so many
 MOST_OF_A_MODEL = 2**16  # filters, blocks and the like: a layer of more has more weights than memory
-
-KINDS = {
-    "<class 'int'>": "a whole number",
-    "<class 'float'>": "a number",
-    "<class 'bool'>": "true or false",
-    "<class 'str'>": "a text",
-    "<class 'NoneType'>": "null",
-}
+KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "NoneType": "null"}
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:
@@ -72,9 +65,8 @@ def parse(parser: ArgumentParser, recipe: Mapping[str, Any], arguments: Sequence
         for part in _leaves(value):
             most = MOST_OF_A_MODEL if name.startswith("model.") else 2**63 - 1
             if part == "" or (isinstance(part, float) and not math.isfinite(part)):
-                raise BadInput(
-                    f"{name} must be {'a finite number' if part else 'left out or not empty'}, not {part!r}."
-                )
+                wanted = "a finite number" if part else "left out or not empty"
+                raise BadInput(f"{name} must be {wanted}, not {part!r}.")
             if isinstance(part, int | float) and not -most <= part <= most:
                 raise BadInput(f"{name} must be at most {most}, not {part}.")
     return settings
@@ -92,13 +84,10 @@ def check_data(settings: Mapping[str, Any], path: Path) -> None:
 
 def override(arguments: Sequence[str], option: str) -> str | None:
     """What the command line says last after an option."""
-    found = None
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
-        if argument == option:
-            found = following
-        if argument.startswith(f"{option}="):
-            found = argument.partition("=")[2]
-    return found
+    words = [argument.partition("=") for argument in arguments]
+    pairs = zip(words, [*arguments[1:], ""], strict=False)
+    found = [value if equals else following for (word, equals, value), following in pairs if word == option]
+    return found[-1] if found else None
 
 
 class Parser(ArgumentParser):
@@ -163,8 +152,7 @@ def _sentence(message: str, parser: ArgumentParser) -> str:
         kinds = (str(kind) for kind in re.findall(r"Expected (?:an? )?(.+?)(?: -|\. Got| Given|$)", text))
         wanted = dict.fromkeys(_called(kind) for kind in kinds)
         return f"{wrong[1]} must be {' or '.join(wanted)}, not {wrong[2]}."
-    if unknown := re.match(r"Group '(\w+)' does not accept option '([\w.-]+)'", text):
-        return f"There is no setting {unknown[1]}.{unknown[2]}{_hint(f'{unknown[1]}.{unknown[2]}', parser)}"
+    text = re.sub(r"^Group '(\w+)' does not accept option '([\w.-]+)'", r"unrecognized arguments: --\1.\2 ", text)
     if unknown := re.match(r"unrecognized arguments: --([\w.-]+)", text):
         return f"There is no setting {unknown[1]}{_hint(unknown[1], parser)}"
     if missing := re.match(r"the following arguments are required: (.*)", text):
@@ -176,12 +164,11 @@ def _called(kind: str) -> str:
     """How jsonargparse's name of a type is called in a sentence."""
     if choices := re.fullmatch(r"typing\.Literal\[(.*)\]", kind):
         return "one of " + choices[1].replace("'", "")
-    return KINDS.get(kind, f"a {kind}")
+    return KINDS.get(kind.removeprefix("<class '").removesuffix("'>"), f"a {kind}")
 
 
 def _hint(unknown: str, parser: ArgumentParser) -> str:
     known = [key for key in parser.get_defaults().keys() if "." in key]  # noqa: SIM118 (not a dict)
-    close = [key for key in known if key.endswith(f".{unknown}")] or difflib.get_close_matches(
-        unknown, known, cutoff=0.8
-    )
+    same = [key for key in known if key.endswith(f".{unknown}")]
+    close = same or difflib.get_close_matches(unknown, known, cutoff=0.8)
     return f"; did you mean {close[0]}?" if close else "."

@@ -3,24 +3,14 @@
 import math
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
+from torch import Tensor
 
 import nextpixel as npx
 from nextpixel import pictures
-from nextpixel.cli.common import (
-    Parser,
-    afford,
-    classes_of,
-    device,
-    labels_of,
-    pieces,
-    place,
-    whole,
-    with_bar,
-    write_images,
-)
+from nextpixel.cli.common import Parser, afford, classes_of, drawn, labels_of, load, place, whole, write_images
 from nextpixel.data import Split
 from nextpixel.data.readers.arrays import read_maps
 from nextpixel.pairing import given, part_of
@@ -37,39 +27,25 @@ def main(arguments: list[str]) -> None:
     """Draw images and write them as a grid or as arrays."""
     parser = Parser("sample", "Draw new images.", examples=EXAMPLES)
     parser.add_model()
-    parser.add_argument(
-        "-n", "--images", type=whole(1), metavar="N", help="how many (default: 64, or one for each of the maps)"
-    )
-    parser.add_argument(
-        "--label",
-        metavar="CLASSES",
-        help="names or numbers, such as 3 or 0-4,7 or cats,dogs: equal numbers of each, a row a class, N rounded up "
-        "(default: all, or that of each map)",
-    )
-    parser.add_argument(
-        "--maps", type=Path, metavar="FILE", help="an npz file of maps, such as samples of a model of coarser codes"
-    )
+    add = parser.add_argument
+    add("-n", "--images", type=whole(1), metavar="N", help="how many (default: 64, or one for each of the maps)")
+    about = "names or numbers, such as 3 or 0-4,7 or cats,dogs: equal numbers of each, a row a class, N rounded up"
+    add("--label", metavar="CLASSES", help=f"{about} (default: all, or that of each map)")
+    add("--maps", type=Path, metavar="FILE", help="an npz file of maps, such as samples of a model of coarser codes")
     parser.add_drawing()
-    parser.add_argument(
-        "--out", nargs="+", default=["samples.png"], metavar="FILE", help=".png and .npz files (default: samples.png)"
-    )
+    about = ".png and .npz files (default: samples.png)"
+    add("--out", nargs="+", default=["samples.png"], metavar="FILE", help=about)
     options = parser.parse_args(arguments)
 
     out = [place(text, ".png", ".npz") for text in options.out]
-    model = npx.load(options.model, device=device(options.device))
+    model = load(options)
     beside, spec = _beside(model, options, out), model.spec
-    images = torch.cat(
-        [
-            model.sample(
-                piece.stop - piece.start,
-                given(model.context, beside, range(piece.start, piece.stop)),
-                seed=options.seed,
-                temperature=options.temperature,
-                first=piece.start,
-            ).cpu()
-            for piece in with_bar(pieces(len(beside)), "sampling")
-        ]
-    )
+
+    def draw(piece: slice, **asked: Any) -> Tensor:
+        which = range(piece.start, piece.stop)
+        return model.sample(len(which), given(model.context, beside, which), **asked)
+
+    images = drawn(options, len(beside), "sampling", draw)
     columns = _row_of_a_class(beside)
     for path in out:
         if path.suffix.lower() == ".png":

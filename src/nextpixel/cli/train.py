@@ -42,8 +42,7 @@ RECIPE = "a recipe's name (see nextpixel recipes), also where a data set has it,
 def main(arguments: list[str]) -> None:
     """Train, or go on training, and say where the run is."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        parser = _parser("gated_pixelcnn", "categorical")
-        parser.print_help()
+        _parser("gated_pixelcnn", "categorical").print_help()
         raise SystemExit(0 if arguments else 2)
     if arguments[0].startswith("-"):
         raise BadInput(f"The recipe comes first, before {arguments[0]}: nextpixel train RECIPE {arguments[0]} ….")
@@ -51,9 +50,8 @@ def main(arguments: list[str]) -> None:
     source = Path(arguments[0]) if dialled else find(arguments[0])
     settings = _settings(source, arguments, _dial(arguments) if dialled else None)
     if settings.resume and (settings.out is not None or not source.is_dir()):
-        raise BadInput(
-            f"To resume, give the run folder alone: nextpixel train RUN_FOLDER --resume, not {arguments[0]}."
-        )
+        how = "give the run folder alone: nextpixel train RUN_FOLDER --resume"
+        raise BadInput(f"To resume, {how}, not {arguments[0]}.")
     if source.is_dir() and not settings.resume and not dialled:
         raise BadInput(f"{source} is a run folder; give a recipe, or add --resume to go on with the run.")
     if (own := Path(settings.data.name).expanduser()).suffix and not own.exists():
@@ -81,12 +79,11 @@ def main(arguments: list[str]) -> None:
 def _dial(arguments: list[str]) -> dict[str, Any]:
     """A recipe for a data set and the minutes that there are; what was chosen is said."""
     parser = Parser(exit_on_error=False, default_env=False)
-    for option in ("--device", "--seed", "--data-root"):
-        parser.add_argument(option, type=int if option == "--seed" else str, default=0 if option == "--seed" else None)
-    parser.add_argument("--minutes", type=float)
+    known = {"--device": str, "--seed": int, "--data-root": str, "--minutes": float}
+    for option, kind in known.items():
+        parser.add_argument(option, type=kind, default=0 if option == "--seed" else None)
     parser.add_function_arguments(open_data, "data")
     words = [word.partition("=") for word in arguments[1:]]
-    known = ("--device", "--seed", "--data-root", "--minutes")
     own = [
         part
         for (option, equals, value), following in zip(words, [*arguments[2:], ""], strict=True)
@@ -127,23 +124,18 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
         exit_on_error=False,
         default_env=False,
     )
-    parser.add_argument("recipe", metavar="RECIPE", help=RECIPE)
-    parser.add_argument("--out", metavar="DIR", help="the run folder, new or empty (default: runs/ and RECIPE's name)")
-    parser.add_argument(
-        "--minutes", type=float | None, help="RECIPE is a data set instead: choose all for so many minutes"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on with the run in the folder RECIPE")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--data-root", metavar="DIR", help="the same as --data.root")
-    parser.add_argument("--seed", type=int | None, help="the same as --training.seed")
-    parser.add_argument("--model.name", default=name, help=f"one of {', '.join(npx.MODELS)}")
-    parser.add_argument("--model.likelihood", default="categorical", help=f"one of {', '.join(LIKELIHOODS)}")
-    parser.add_argument(
-        "--model.context",
-        type=Literal["none", "label", "map", "label+map"],
-        default="none",
-        help="label: images are given their class; map: the map beside each; label+map: both",
-    )
+    add = parser.add_argument
+    add("recipe", metavar="RECIPE", help=RECIPE)
+    add("--out", metavar="DIR", help="the run folder, new or empty (default: runs/ and RECIPE's name)")
+    add("--minutes", type=float | None, help="RECIPE is a data set instead: choose all for so many minutes")
+    add("--resume", action="store_true", help="go on with the run in the folder RECIPE")
+    add("--device", default="auto", help="auto, cpu, cuda or mps")
+    add("--data-root", metavar="DIR", help="the same as --data.root")
+    add("--seed", type=int | None, help="the same as --training.seed")
+    add("--model.name", default=name, help=f"one of {', '.join(npx.MODELS)}")
+    add("--model.likelihood", default="categorical", help=f"one of {', '.join(LIKELIHOODS)}")
+    about = "label: images are given their class; map: the map beside each; label+map: both"
+    add("--model.context", type=Literal["none", "label", "map", "label+map"], default="none", help=about)
     parser.add_class_arguments(model, "model", skip={"spec", "likelihood", "context"})
     if settings_of(LIKELIHOODS.get(likelihood, Categorical)):
         parser.add_class_arguments(LIKELIHOODS[likelihood], "model", as_group=False, skip={"spec"})
@@ -154,14 +146,13 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
 
 def _settings(source: Path, arguments: list[str], recipe: dict[str, Any] | None = None) -> Namespace:
     """The recipe, read from its source if it is not given, with the overrides of the command line."""
-    wants_help = "-h" in arguments or "--help" in arguments
     recipe = recipe or read(source / "config.yaml" if source.is_dir() else source)
     name = override(arguments, "--model.name") or recipe["model"].get("name")
     if name is None:
         raise BadInput(f"{source} does not say model.name; there is {', '.join(npx.MODELS)}.")
     likelihood = override(arguments, "--model.likelihood") or recipe["model"].get("likelihood", "categorical")
     parser = _parser(name, likelihood)
-    if wants_help:
+    if "-h" in arguments or "--help" in arguments:
         parser.print_help()
         raise SystemExit(0)
     settings = parse(parser, {**recipe, "recipe": str(source)}, arguments)

@@ -22,9 +22,9 @@ class Finite(Distribution, ABC):
     def log_pmf(self) -> Tensor:
         """Log-probability of every level in nats, shape (*batch_shape, L)."""
 
-    @abstractmethod
     def cumulative(self) -> Tensor:
         """Probability of each level and those below it, shape (*batch_shape, L); a little off 1 at the last."""
+        return self.pmf().cumsum(-1)
 
     @abstractmethod
     def temper(self, temperature: float) -> "Finite":
@@ -35,13 +35,9 @@ class Finite(Distribution, ABC):
         return self.log_pmf().exp()
 
     def icdf(self, value: Tensor) -> Tensor:
-        """The smallest level whose cumulative probability exceeds `value`.
+        """The smallest level, int64, whose cumulative probability exceeds `value`; never one of probability zero.
 
-        Args:
-            value: numbers in [0, 1), of `batch_shape` (or a shape that broadcasts to it).
-
-        Returns:
-            Levels, int64. A level of probability zero is never returned.
+        The values are in [0, 1), of `batch_shape` or a shape that broadcasts to it.
         """
         cumulative = self.cumulative()
         # Rounding leaves the last sum a little off 1; measured in its own total, no number points past the last level.
@@ -111,9 +107,6 @@ class Bernoulli(Finite):
     def log_pmf(self) -> Tensor:
         return F.logsigmoid(torch.stack((-self.logits, self.logits), -1))
 
-    def cumulative(self) -> Tensor:
-        return self.pmf().cumsum(-1)
-
     def temper(self, temperature: float) -> "Bernoulli":
         return Bernoulli(self.logits / temperature, validate_args=False)
 
@@ -147,9 +140,6 @@ class Categorical(Finite):
 
     def log_pmf(self) -> Tensor:
         return F.log_softmax(self.logits, -1)
-
-    def cumulative(self) -> Tensor:
-        return self.pmf().cumsum(-1)
 
     def temper(self, temperature: float) -> "Categorical":
         return Categorical(self.logits / temperature, validate_args=False)

@@ -70,13 +70,7 @@ class LogisticMixture(Finite):
     """
 
     def __init__(
-        self,
-        log_weights: Tensor,
-        means: Tensor,
-        log_scales: Tensor,
-        levels: int,
-        *,
-        validate_args: bool | None = None,
+        self, log_weights: Tensor, means: Tensor, log_scales: Tensor, levels: int, *, validate_args: bool | None = None
     ) -> None:
         self.log_weights, self.means, self.log_scales = torch.broadcast_tensors(log_weights, means, log_scales)
         self.levels = levels

@@ -39,19 +39,11 @@ LARGEST = 2**20  # of any setting: what has more features, layers or numbers for
 
 @overload
 def build(  # pyright: ignore[reportOverlappingOverload]
-    name: Literal["pixelvae"],
-    spec: ImageSpec,
-    likelihood: str = "categorical",
-    context: Context | None = None,
-    **arguments: Any,
+    name: Literal["pixelvae"], spec: ImageSpec, likelihood: str = ..., context: Context | None = ..., **arguments: Any
 ) -> PixelVAE: ...
 @overload
 def build(
-    name: str | type[Backbone],
-    spec: ImageSpec,
-    likelihood: str = "categorical",
-    context: Context | None = None,
-    **arguments: Any,
+    name: str | type[Backbone], spec: ImageSpec, likelihood: str = ..., context: Context | None = ..., **arguments: Any
 ) -> Autoregressive: ...
 
 

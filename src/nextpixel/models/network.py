@@ -49,11 +49,7 @@ class Network(Backbone, ABC):
     """
 
     def __init__(
-        self,
-        spec: ImageSpec,
-        likelihood: Likelihood,
-        *,
-        colours: Literal["dependent", "independent"] = "dependent",
+        self, spec: ImageSpec, likelihood: Likelihood, *, colours: Literal["dependent", "independent"] = "dependent"
     ) -> None:
         super().__init__(spec, likelihood, colours=colours, carries=False)
 

@@ -109,10 +109,9 @@ class PixelVAE(Model):
         super().__init__()
         if context:
             raise BadInput("pixelvae is conditioned on its latent vector only, so it takes no context.")
-        for name, value, least in (("latent", latent, 1), ("maps", maps, 1), ("encoder", encoder, 1)):
-            whole(value, name, least=least)
-        whole(depth, "depth", least=0)
-        whole(warmup, "warmup", least=0)
+        sizes = {"latent": latent, "maps": maps, "encoder": encoder, "depth": depth, "warmup": warmup}
+        for name, value in sizes.items():
+            whole(value, name, least=0 if name in ("depth", "warmup") else 1)
         one_of(condition, "condition", ("map", "vector"))
         for name, value in (("free_bits", free_bits), ("spread", spread)):
             if not isinstance(value, int | float) or not 0 <= value < math.inf:
@@ -120,15 +119,8 @@ class PixelVAE(Model):
         self.spec, self.context, self.recipe = spec, None, {}
         self.latent, self.free_nats, self.warmup, self.spread = latent, free_bits * math.log(2), warmup, spread
         self.entry = entry(spec)
-        summary = Summary(
-            spec.channels * self.entry.features,
-            2 * latent,
-            spec.height,
-            spec.width,
-            filters=encoder,
-            depth=depth,
-            equalised=equalised,
-        )
+        inputs, grid = spec.channels * self.entry.features, spec.shape[1:]
+        summary = Summary(inputs, 2 * latent, *grid, filters=encoder, depth=depth, equalised=equalised)
         if equalised:
             with torch.no_grad():
                 summary.read.bias[latent:] = START
@@ -166,14 +158,7 @@ class PixelVAE(Model):
         """Nothing here starts from data."""
 
     def posterior(self, x: Tensor) -> "Independent[Normal]":
-        """q(z|x), the encoder's guess in evaluation mode: a torch Distribution of vectors (z,), batch shape (B,).
-
-        Args:
-            x: levels, shape (B, C, H, W).
-
-        Raises:
-            BadInput: images that the model is not about.
-        """
+        """q(z|x), the encoder's guess in evaluation mode: a torch Distribution of vectors (z,), batch shape (B,)."""
         return evaluating(self)._posterior(self.spec.check(x).to(self.device))
 
     def elbo(self, x: Tensor, *, seed: Whole = 0, first: Whole = 0) -> Elbo:
@@ -197,9 +182,8 @@ class PixelVAE(Model):
         """The importance-weighted bound of log p(x) [4]: at least `elbo` in the mean, and tighter with more samples.
 
         Args:
-            x: levels, shape (B, C, H, W).
+            x, seed, first: as in `elbo`.
             samples: of z, each of which costs a pass of the decoder (k).
-            seed, first: as in `elbo`.
 
         Returns:
             log of the mean of p(x|z) p(z) / q(z|x) over z from q(z|x), in nats, shape (B,).
@@ -218,11 +202,11 @@ class PixelVAE(Model):
         return torch.stack(weights).logsumexp(0) - math.log(samples)
 
     def log_prob(self, x: Tensor, context: object = None) -> PerImage:
-        """Refused: p(x) is an integral over z."""
+        """Refused with BadInput: p(x) is an integral over z."""
         raise BadInput("A pixelvae has no exact log_prob, only bounds of it: take elbo or iw_bound.")
 
     def predict(self, x: Tensor, context: object = None) -> Any:
-        """Refused: without z, a sub-pixel has no distribution of its own."""
+        """Refused with BadInput: without z, a sub-pixel has no distribution of its own."""
         raise BadInput("A pixelvae predicts pixels given z only: take decoder.predict(x, z), or elbo and iw_bound.")
 
     def sample(
@@ -238,18 +222,7 @@ class PixelVAE(Model):
         return self.decode(z, seed=seed, temperature=temperature, first=first)
 
     def decode(self, z: Tensor, *, seed: Whole = 0, temperature: Number = 1.0, first: Whole = 0) -> Tensor:
-        """Draw an image for each latent vector.
-
-        Args:
-            z: shape (B, z).
-            seed, temperature, first: as of `Autoregressive.sample`.
-
-        Returns:
-            Levels, int64, shape (B, C, H, W).
-
-        Raises:
-            BadInput: vectors that do not fit.
-        """
+        """Draw an image for each latent vector, z of shape (B, z); all else is as of `Autoregressive.sample`."""
         return self.decoder.sample(len(z), z, seed=seed, temperature=temperature, first=first)
 
     def reconstruct(self, x: Tensor, *, seed: Whole = 0, temperature: Number = 1.0, first: Whole = 0) -> Tensor:
@@ -297,20 +270,12 @@ class PixelVAE(Model):
     ) -> Tensor:
         """Draw the unknown sub-pixels given z and the earlier ones; the known ones stay.
 
+        Other arguments, result and errors are those of `Autoregressive.complete`, without a context.
+
         Args:
-            x: levels, shape (B, C, H, W); what stands where `known` is False does not matter.
-            known: bool, shape (B, 1 or C, H, W).
-            context: None.
             z: shape (B, z). When None, it is drawn from the prior, then in turns with the unknown pixels: z from the
                 posterior of the completed image, pixels given z [5, section 4.3's pseudo-Gibbs chain].
             rounds: how many such turns.
-            seed, temperature, first: as of `Autoregressive.complete`.
-
-        Returns:
-            Levels, int64, shape (B, C, H, W).
-
-        Raises:
-            BadInput: images, mask or z are not what the model is about.
         """
         self._refuse(context)
         rounds = whole(rounds, "rounds", least=0)

@@ -65,15 +65,7 @@ class Summary(nn.Module):
     """
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        height: int,
-        width: int,
-        *,
-        filters: int,
-        depth: int,
-        equalised: bool = False,
+        self, inputs: int, outputs: int, height: int, width: int, *, filters: int, depth: int, equalised: bool = False
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []

@@ -26,9 +26,7 @@ class Display:
         self._last_line = float("-inf")
         self._began, self._began_at = time.monotonic(), 0.0
         self._bar = Progress(
-            BarColumn(bar_width=14),
-            TextColumn("{task.description}", markup=False),
-            console=self._console,
+            BarColumn(bar_width=14), TextColumn("{task.description}", markup=False), console=self._console
         )
         self._task = self._bar.add_task("starting", total=1.0)
 

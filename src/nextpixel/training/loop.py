@@ -311,8 +311,7 @@ class _Loop:
 
 def _plain(model: Model, settings: Training) -> dict[str, Any]:
     """What config.yaml says of a run that was not made from a recipe, in YAML's own types."""
-    chosen = {**asdict(settings), "betas": list(settings.betas)}
-    return {"model": model.recipe, "training": chosen}
+    return {"model": model.recipe, "training": {**asdict(settings), "betas": list(settings.betas)}}
 
 
 def has_fast_bf16(device: torch.device) -> bool:

@@ -4,7 +4,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -69,11 +69,8 @@ class Training:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for name, choices in (
-            ("optimizer", ("adam", "adamw", "rmsprop")),
-            ("schedule", ("cosine", "exponential", "constant")),
-            ("precision", ("auto", "fp32", "bf16")),
-        ):
+        for name in ("optimizer", "schedule", "precision"):
+            choices = get_args(self.__dataclass_fields__[name].type)
             if getattr(self, name) not in choices:
                 raise BadInput(f"training.{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")
         for name in ("epochs", "batch", "validation_images", "patience"):
