@@ -28,6 +28,10 @@ CASES = [
     ("npx.Vector(2.5)", "Vector: size must be a whole number of at least 1, not 2.5"),
     ("npx.Both(npx.ClassLabel(2), 3)", "each part must be a Context such as ClassLabel(10), not 3"),
     ("npx.build('gated_pixelcnn', spec, context=10)", "must be a Context such as ClassLabel(10), not 10"),
+    (
+        "npx.build('gated_pixelcnn', (1, 28, 28))",
+        "The spec must be an ImageSpec such as ImageSpec(1, 28, 28, levels=256), not (1, 28, 28)",
+    ),
     ("npx.build('gated_pixelcnn', spec, norm='group')", "norm must be none, layer or positional, not 'group'"),
     ("npx.build('gated_pixelcnn', spec, colours='both')", "colours must be dependent or independent, not 'both'"),
     ("npx.build('gated_pixelcnn', spec, filters=1.5)", "filters must be a whole number of at least 1, not 1.5"),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nextpixel.autoregressive import Autoregressive, Backbone
     from nextpixel.checkpoint import load, save
     from nextpixel.checks import check
+    from nextpixel.data import open_data
     from nextpixel.errors import BadInput
     from nextpixel.evaluate import bits_per_dim
     from nextpixel.model import Model
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from nextpixel.models.pixelvae import PixelVAE
     from nextpixel.nn.context import Both, ClassLabel, Latent, Map, Vector
     from nextpixel.spec import ImageSpec
+    from nextpixel.training import Training, train
 
 __version__ = "0.1.0"
 
@@ -35,16 +37,20 @@ __all__ = [
     "Model",
     "Network",
     "PixelVAE",
+    "Training",
     "Vector",
     "bits_per_dim",
     "build",
     "check",
     "load",
+    "open_data",
     "save",
+    "train",
 ]
 
 _MODULES = (
-    "errors spec nn.context model autoregressive models models.pixelvae models.network checkpoint evaluate checks"
+    "errors spec nn.context model autoregressive models models.pixelvae models.network checkpoint evaluate checks "
+    "data training"
 )
 
 

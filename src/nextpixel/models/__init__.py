@@ -74,6 +74,8 @@ def build(
         torch.Size([2, 3, 8, 8])
     """
     kind: Any = kind_of(name)
+    if not isinstance(spec, ImageSpec):
+        raise BadInput(f"The spec must be an ImageSpec such as ImageSpec(1, 28, 28, levels=256), not {spec!r}.")
     meaning = named(likelihood, LIKELIHOODS, "likelihood")
     if context is not None and not isinstance(context, Context):
         raise BadInput(f"The context must be a Context such as ClassLabel(10), not {context!r}.")
