@@ -114,7 +114,7 @@ def test_many_classes_are_too_many(call: Callable[..., Any], save: Callable[...,
 
 def test_images_without_labels_are_a_grid(call: Callable[..., Any], save: Callable[..., Path]) -> None:
     said = call("data", "show", save(images=IMAGES), "-n", 4, "--split", "test", "--levels", 4)
-    assert (said.status, said.out.splitlines()[-1].split(" of ")[0]) == (0, "1 test images"), said.err
+    assert (said.status, said.out.splitlines()[-1].split(" of ")[0]) == (0, "1 test image"), said.err
     with Image.open("data.png") as picture:
         assert picture.size == (60, 50)
 

@@ -55,9 +55,11 @@ def test_curves_and_samples_of_runs(call: Callable[..., Any], plain: Path, label
     curves = [plots.read_curves(run, "step") for run in (plain, labelled)]
     assert np.array_equal(picture("curves.png"), np.asarray(plots.draw_curves(curves, "step")))
     said = call("plot", "samples", plain)
-    assert (said.status, said.out) == (0, f"2 pictures of {plain}: samples.png\n"), said.err
-    assert np.array_equal(picture("samples.png"), np.asarray(plots.draw_samples(plots.read_samples(plain, 12))))
-    assert call("plot", "samples", plain, "-n", 1, "--out", "b.png").out == f"1 pictures of {plain}: b.png\n"
+    assert (said.status, said.out) == (0, f"2 pictures of {plain}: samples-over-time.png\n"), said.err
+    assert np.array_equal(
+        picture("samples-over-time.png"), np.asarray(plots.draw_samples(plots.read_samples(plain, 12)))
+    )
+    assert call("plot", "samples", plain, "-n", 1, "--out", "b.png").out == f"1 picture of {plain}: b.png\n"
 
 
 @pytest.fixture

@@ -261,6 +261,11 @@ def with_bar(work: Sequence[Work], doing: str) -> Iterable[Work]:
     return track(work, doing, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
 
 
+def several(count: int, noun: str) -> str:
+    """A count with its noun: "1 image", "2 images"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def pieces(count: int) -> list[slice]:
     """Cut `count` images into batches."""
     return [slice(start, min(count, start + BATCH)) for start in range(0, count, BATCH)]

@@ -21,6 +21,7 @@ from nextpixel.cli.common import (
     labels_of,
     load,
     place,
+    several,
     tell,
     whole,
     write_images,
@@ -81,7 +82,7 @@ def main(arguments: list[str]) -> None:
             pictures.write(pictures.completions(images, known, completed, spec.levels, ordinal=spec.ordinal), path)
         else:
             write_images(path, model, completed, split.take(every.numpy()), given=images, known=known)
-        print(f"{len(images)} images, {options.completions} completions of each: {path}")
+        print(f"{several(len(images), 'image')}, {several(options.completions, 'completion')} of each: {path}")
 
 
 def _images(model: npx.Model, options: Namespace) -> tuple[Tensor, Split, list[str]]:

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from nextpixel import pictures
-from nextpixel.cli.common import Parser, place, whole
+from nextpixel.cli.common import Parser, place, several, whole
 from nextpixel.data import CATALOGUE, Split, describe, open_data
 from nextpixel.data.readers.pickled import convert_pickle
 from nextpixel.errors import BadInput
@@ -85,7 +85,8 @@ def _show(arguments: list[str]) -> None:
         picture = _with_labels(picture, [data.class_names[label] if data.class_names else str(label) for label in rows])
     pictures.write(picture, out)
     print("\n".join(describe(data)))
-    print(f"{len(chosen)} {options.split} images of {data.name}{'' if rows is None else ', a row a class'}: {out}")
+    shown = several(len(chosen), f"{options.split} image")
+    print(f"{shown} of {data.name}{'' if rows is None else ', a row a class'}: {out}")
 
 
 def _convert(arguments: list[str]) -> None:

@@ -21,6 +21,7 @@ from nextpixel.cli.common import (
     load,
     pieces,
     place,
+    several,
     tell,
     whole,
     with_bar,
@@ -108,7 +109,7 @@ def main(arguments: list[str]) -> int:
         print(json.dumps(json.loads(said, parse_constant=lambda name: None), indent=2))  # JSON has no NaN
     else:
         total = result.elbo if isinstance(result, Bounds) else result
-        print(f"{name}, {options.split}, {total.images} images in {seconds:.1f} s")
+        print(f"{name}, {options.split}, {several(total.images, 'image')} in {seconds:.1f} s")
         print("\n".join(_lines(result)))
         print(f"  beside it, bits per dimension: {compared(total.bits_per_dim, beside)}")
         if stepwise is not None:
@@ -178,7 +179,7 @@ def _verdict(stepwise: Stepwise) -> str:
     if stepwise.agrees:
         meaning = ", as where no sub-pixel sees itself or what follows."
     return (
-        f"Sub-pixel by sub-pixel, {stepwise.images} images: the log-likelihood of a sub-pixel differs by up to "
-        f"{stepwise.difference:.2g} nats, {'within' if stepwise.agrees else 'above'} the tolerance of "
+        f"Sub-pixel by sub-pixel, {several(stepwise.images, 'image')}: the log-likelihood of a sub-pixel differs by up "
+        f"to {stepwise.difference:.2g} nats, {'within' if stepwise.agrees else 'above'} the tolerance of "
         f"{stepwise.tolerance:g}{meaning}"
     )

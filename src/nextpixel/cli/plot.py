@@ -15,7 +15,7 @@ from torch import Tensor
 import nextpixel as npx
 from nextpixel import pictures, plots
 from nextpixel.cli import plot_latent
-from nextpixel.cli.common import Parser, drawn, exact, images_of, load, place, tell, whole, with_bar
+from nextpixel.cli.common import Parser, drawn, exact, images_of, load, place, several, tell, whole, with_bar
 from nextpixel.errors import closest
 from nextpixel.pairing import given
 
@@ -99,10 +99,10 @@ def _samples(arguments: list[str]) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     about = "at most, evenly over the run (default: 12)"
     parser.add_argument("-n", "--pictures", type=whole(1), default=12, metavar="N", help=about)
-    options, out = _options(parser, arguments, "samples.png")
+    options, out = _options(parser, arguments, "samples-over-time.png")
     found = plots.read_samples(options.run, options.pictures)
     pictures.write(plots.draw_samples(found), out)
-    print(f"{len(found)} pictures of {options.run}: {out}")
+    print(f"{several(len(found), 'picture')} of {options.run}: {out}")
 
 
 def _figure(arguments: list[str]) -> None:

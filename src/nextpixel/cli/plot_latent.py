@@ -9,7 +9,7 @@ from torch import Tensor
 
 import nextpixel as npx
 from nextpixel import pictures
-from nextpixel.cli.common import Parser, afford, drawn, images_of, load, place, tell, whole
+from nextpixel.cli.common import Parser, afford, drawn, images_of, load, place, several, tell, whole
 
 ROWS, COLUMNS = 12, 6  # of `latents`
 
@@ -37,7 +37,7 @@ def reconstructions(arguments: list[str]) -> None:
     all_known = torch.ones(given.shape, dtype=torch.bool)
     sheet = pictures.completions(given, all_known, made, model.spec.levels, ordinal=model.spec.ordinal)
     pictures.write(sheet, out)
-    print(f"{len(given)} images, {COLUMNS} reconstructions of each: {out}")
+    print(f"{several(len(given), 'image')}, {COLUMNS} reconstructions of each: {out}")
 
 
 def interpolations(arguments: list[str]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import nextpixel as npx
 from nextpixel import pictures
-from nextpixel.cli.common import Parser, afford, classes_of, drawn, labels_of, load, place, whole, write_images
+from nextpixel.cli.common import Parser, afford, classes_of, drawn, labels_of, load, place, several, whole, write_images
 from nextpixel.data import Split
 from nextpixel.data.readers.arrays import read_maps
 from nextpixel.pairing import given, part_of
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
             pictures.write(pictures.grid(images, spec.levels, ordinal=spec.ordinal, columns=columns), path)
         else:
             write_images(path, model, images, beside)
-        print(f"{len(images)} images: {path}")
+        print(f"{several(len(images), 'image')}: {path}")
 
 
 def _beside(model: npx.Model, options: Namespace, out: list[Path]) -> Split:
