@@ -3,7 +3,6 @@ import inspect
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -213,6 +212,7 @@ except AttributeError as error:
 
 HOOK = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.{handler})
 class Interrupt:
     def __del__(self):  # where Python would print what is raised, and go on
         os.kill(os.getpid(), signal.SIGINT)
@@ -228,11 +228,12 @@ sys.exit(main(["sample", "nowhere"]))
 
 @pytest.mark.parametrize("module", ["torch", "numpy", "numpy._core.multiarray", "PIL.Image", "nextpixel.cli.sample"])
 def test_an_interruption_while_modules_are_imported_is_silent(module: str) -> None:
-    done = subprocess.run([sys.executable, "-c", HOOK.format(module=module)], capture_output=True, check=False)
+    hook = HOOK.format(module=module, handler="default_int_handler")  # that of a background job ignores it
+    done = subprocess.run([sys.executable, "-c", hook], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
 def test_an_interruption_that_is_ignored_stays_so() -> None:
-    ignoring = f"import signal; signal.signal({signal.SIGINT.value}, signal.SIG_IGN)\n{HOOK.format(module='torch')}"
+    ignoring = HOOK.format(module="torch", handler="SIG_IGN")
     done = subprocess.run([sys.executable, "-c", ignoring], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "nextpixel: There is no model at nowhere.\n")
