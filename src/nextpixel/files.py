@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Where files are, and files that are written whole or not at all."""
 
 import os
 from collections.abc import Generator
@@ -6,6 +6,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nextpixel.errors import BadInput
+
+
+def home(path: str | os.PathLike[str]) -> Path:
+    """The path with ~ at its start read as a home folder; as it stands where there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path's raises there)
 
 
 @contextmanager

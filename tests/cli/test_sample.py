@@ -10,7 +10,7 @@ from PIL import Image
 import nextpixel as npx
 from nextpixel import pictures
 from nextpixel.data import MapKind, open_data
-from nextpixel.data.readers.arrays import read_arrays
+from nextpixel.data.readers import read_path
 
 
 def test_samples_are_those_of_the_model(call: Callable[..., Any], plain: Path) -> None:
@@ -164,7 +164,7 @@ def test_samples_of_one_model_are_the_maps_of_another(call: Callable[..., Any], 
     assert torch.equal(torch.from_numpy(arrays["images"]).long(), npx.load(mapped).sample(4, maps, seed=3))
     assert (arrays["maps"] == maps.numpy()).all()
     assert (arrays["levels"], arrays["ordinal"]) == (5, False)
-    parts = read_arrays(Path("a.npz"))  # which makes it a data set of its own
+    parts = read_path(Path("a.npz"))  # which makes it a data set of its own
     assert (parts.spec, parts.maps) == (npx.load(mapped).spec, MapKind(1, levels=7))
     with Image.open("a.png") as picture:
         shown = set(picture.convert("RGB").get_flattened_data()) - {tuple(pictures.GAP.tolist())}

@@ -20,6 +20,7 @@ from nextpixel.cli.recipe import SECTIONS, Parser, override, parse, read
 from nextpixel.cli.recipes import find
 from nextpixel.data import CATALOGUE, open_data
 from nextpixel.errors import BadInput
+from nextpixel.files import home
 from nextpixel.likelihoods import LIKELIHOODS, Categorical
 from nextpixel.models import TooLarge, kind_of, outline, settings_of
 from nextpixel.pairing import context_of
@@ -54,9 +55,9 @@ def main(arguments: list[str]) -> None:
         raise BadInput(f"To resume, {how}, not {arguments[0]}.")
     if source.is_dir() and not settings.resume and not dialled:
         raise BadInput(f"{source} is a run folder; give a recipe, or add --resume to go on with the run.")
-    if (own := Path(settings.data.name).expanduser()).suffix and not own.exists():
+    if (own := home(settings.data.name)).suffix and not own.exists():
         raise BadInput(f"There is no file or folder {own}; say where your own data is with --data.name PATH.")
-    out = source if settings.resume else Path(settings.out or Path("runs") / source.stem)
+    out = source if settings.resume else home(settings.out or Path("runs") / source.stem)
 
     chosen, training = settings.model.as_dict(), Training(**settings.training.as_dict())
     where = device(settings.device)
@@ -71,7 +72,7 @@ def main(arguments: list[str]) -> None:
     config["training"]["betas"] = list(training.betas)  # YAML has no tuples
     for key in ("name", "root"):  # a run works from any folder
         if (path := config["data"][key]) is not None and path not in CATALOGUE:
-            config["data"][key] = str(Path(path).expanduser().absolute())
+            config["data"][key] = str(home(path).absolute())
     train(model, data, out=out, settings=training, resume=settings.resume, config=config, device=where.type)
     print(f"The run is in {out}; its best model is {out / 'model.safetensors'}.")
 

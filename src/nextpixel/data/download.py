@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nextpixel.errors import BadInput
+from nextpixel.files import home
 
 ROOT_VARIABLE = "NEXTPIXEL_DATA"
 
@@ -20,7 +21,7 @@ def data_root(root: str | Path | None) -> Path | None:
     named = root if root is not None else os.environ.get(ROOT_VARIABLE) or None
     if named is None:
         return None
-    path = Path(os.path.expanduser(named))  # noqa: PTH111 (Path's raises where there is no such user)
+    path = home(named)
     if not path.is_dir():
         raise BadInput(f"The data root {named} is not a folder.")
     return path

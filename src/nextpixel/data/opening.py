@@ -14,6 +14,7 @@ from nextpixel.data.readers import Options, read_path
 from nextpixel.data.splits import cut, cut_by_content
 from nextpixel.data.transforms import reduce_bits
 from nextpixel.errors import BadInput, closest
+from nextpixel.files import home
 
 
 def open_data(
@@ -86,7 +87,7 @@ def open_data(
 
 def _path(name: str | Path) -> Path:
     """The path of one's own data, which is there."""
-    path = Path(os.path.expanduser(name))  # noqa: PTH111 (Path's raises where there is no such user)
+    path = home(name)
     if path.is_file() or path.is_dir():  # a pipe would be waited for
         return path
     if isinstance(name, Path) or os.sep in name or "/" in name or path.suffix or name.startswith("~"):

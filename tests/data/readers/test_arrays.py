@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from nextpixel.data.dataset import MapKind
-from nextpixel.data.readers import Options
-from nextpixel.data.readers.arrays import read_arrays, read_maps
+from nextpixel.data.readers import Options, read_path
+from nextpixel.data.readers.arrays import read_maps
 from nextpixel.data.readers.levels import MOST_LEVELS
 from nextpixel.errors import BadInput
 
@@ -19,7 +19,7 @@ Save = Callable[..., Path]
 
 def test_an_npy_file_is_one_array_of_images(tmp_path: Path) -> None:
     np.save(tmp_path / "own.npy", GREY)
-    parts = read_arrays(tmp_path / "own.npy")
+    parts = read_path(tmp_path / "own.npy")
     assert parts.spec.shape == (1, 4, 3)
     assert parts.spec.levels == 256
     assert parts.classes is None
@@ -37,7 +37,7 @@ def test_every_split_and_its_labels(save_arrays: Save) -> None:
         test_images=COLOUR[:1],
         test_labels=np.array([1], np.uint8),
     )
-    parts = read_arrays(path)
+    parts = read_path(path)
     assert parts.spec.shape == (3, 6, 7)
     assert parts.classes == 7
     assert parts.validation is not None
@@ -58,7 +58,7 @@ def test_splits_named_alone(save_arrays: Save) -> None:
         validation=COLOUR[1:2],
         validation_labels=np.array([4]),
     )
-    parts = read_arrays(path)
+    parts = read_path(path)
     assert (parts.spec.shape, parts.classes, len(parts.train)) == ((3, 6, 7), 5, 5)
     assert parts.test is not None
     assert parts.test.labels is not None
@@ -66,40 +66,40 @@ def test_splits_named_alone(save_arrays: Save) -> None:
     assert parts.validation is not None
     assert (parts.validation.images == COLOUR[1:2].transpose(0, 3, 1, 2)).all()
     with pytest.raises(BadInput, match=r"train in .*own\.npz must be integer levels, not float64 values"):
-        read_arrays(save_arrays(train=COLOUR / 255, test=COLOUR))
+        read_path(save_arrays(train=COLOUR / 255, test=COLOUR))
 
 
 @pytest.mark.parametrize("names", [("images", "labels"), ("images",), ("faces",)])
 def test_names_without_splits(save_arrays: Save, names: tuple[str, ...]) -> None:
-    parts = read_arrays(save_arrays(**dict(zip(names, (GREY, np.arange(5)), strict=False))))
+    parts = read_path(save_arrays(**dict(zip(names, (GREY, np.arange(5)), strict=False))))
     assert (parts.train.images[:, 0] == GREY).all()
     assert parts.classes == (5 if "labels" in names else None)
 
 
 @pytest.mark.parametrize("layout", [None, "NHWC"])
 def test_channels_last(save_arrays: Save, layout: str | None) -> None:
-    images = read_arrays(save_arrays(images=COLOUR), Options(layout=layout)).train.images
+    images = read_path(save_arrays(images=COLOUR), Options(layout=layout)).train.images
     assert (images == COLOUR.transpose(0, 3, 1, 2)).all()
 
 
 @pytest.mark.parametrize("layout", [None, "NCHW"])
 def test_channels_first(save_arrays: Save, layout: str | None) -> None:
     first = COLOUR.transpose(0, 3, 1, 2)
-    assert (read_arrays(save_arrays(images=first), Options(layout=layout)).train.images == first).all()
+    assert (read_path(save_arrays(images=first), Options(layout=layout)).train.images == first).all()
 
 
 @pytest.mark.parametrize(("shape", "which"), [((5, 3, 6, 4), "both the"), ((5, 8, 7, 6), "neither the")])
 def test_a_layout_that_is_not_clear(save_arrays: Save, shape: tuple[int, ...], which: str) -> None:
     path = save_arrays(images=np.resize(GREY, shape))
     with pytest.raises(BadInput, match=rf"images in .*own.npz has shape \({shape[0]}, .*{which} .* say layout=NHWC or"):
-        read_arrays(path)
-    assert read_arrays(path, Options(layout="NCHW")).spec.shape == shape[1:]
-    assert read_arrays(path, Options(layout="NHWC")).spec.shape == (shape[3], shape[1], shape[2])
+        read_path(path)
+    assert read_path(path, Options(layout="NCHW")).spec.shape == shape[1:]
+    assert read_path(path, Options(layout="NHWC")).spec.shape == (shape[3], shape[1], shape[2])
 
 
 def test_an_unknown_layout(save_arrays: Save) -> None:
     with pytest.raises(BadInput, match="layout must be NHWC, NCHW or HWCN, not 'HWC'"):
-        read_arrays(save_arrays(images=GREY), Options(layout="HWC"))
+        read_path(save_arrays(images=GREY), Options(layout="HWC"))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_an_unknown_layout(save_arrays: Save) -> None:
 def test_levels_follow_from_the_type(save_arrays: Save, kind: str, highest: int, levels: int) -> None:
     images = np.zeros((3, 4, 4), kind)
     images[2, 1, 1] = highest
-    parts = read_arrays(save_arrays(train_images=images[:2], test_images=images[2:]))
+    parts = read_path(save_arrays(train_images=images[:2], test_images=images[2:]))
     assert parts.spec.levels == levels
     assert parts.train.images.dtype == np.min_scalar_type(levels - 1)
     assert parts.test is not None
@@ -131,12 +131,12 @@ def test_levels_follow_from_the_type(save_arrays: Save, kind: str, highest: int,
 
 def test_levels_may_be_stated(save_arrays: Save) -> None:
     path = save_arrays(images=GREY, levels=np.array(200))
-    assert read_arrays(path).spec.levels == 200
-    assert read_arrays(path, Options(levels=160)).spec.levels == 160
+    assert read_path(path).spec.levels == 200
+    assert read_path(path, Options(levels=160)).spec.levels == 160
 
 
 def test_levels_may_be_names(save_arrays: Save) -> None:
-    spec = read_arrays(save_arrays(images=np.arange(320, 512).reshape(3, 8, 8)), Options(ordinal=False)).spec
+    spec = read_path(save_arrays(images=np.arange(320, 512).reshape(3, 8, 8)), Options(ordinal=False)).spec
     assert spec.levels == 512
     assert not spec.ordinal
 
@@ -198,14 +198,14 @@ def test_levels_may_be_names(save_arrays: Save) -> None:
 )
 def test_a_bad_file_is_named(save_arrays: Save, arrays: dict[str, object], sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
-        read_arrays(save_arrays(**arrays))
+        read_path(save_arrays(**arrays))
 
 
 def test_anything_else_in_the_archive_is_left_alone(save_arrays: Save) -> None:
     path = save_arrays(train_images=GREY, extra=np.zeros(3))
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("README.txt", "hello")
-    parts = read_arrays(path)
+    parts = read_path(path)
     assert len(parts.train) == 5
     assert parts.notes == ("arrays left alone: extra",)
 
@@ -225,7 +225,7 @@ def test_a_file_that_is_cut_off(tmp_path: Path, suffix: str, kept: int) -> None:
     path = tmp_path / f"cut.{suffix}"
     path.write_bytes(content(suffix)[:kept])
     with pytest.raises(BadInput, match=rf"cut.{suffix} (is damaged or cannot be read|holds no plain numpy arrays)"):
-        read_arrays(path)
+        read_path(path)
 
 
 @pytest.mark.parametrize("suffix", ["npy", "npz"])
@@ -236,7 +236,7 @@ def test_a_damaged_byte_is_one_sentence_or_nothing(tmp_path: Path, suffix: str) 
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         try:
-            read_arrays(path)
+            read_path(path)
         except BadInput as error:
             sentences.append(str(error))
     assert sentences
@@ -249,7 +249,7 @@ TOP = np.arange(5 * 4 * 4).reshape(5, 4, 4)
 
 def test_maps_of_codes_stand_beside_their_images(save_arrays: Save) -> None:
     path = save_arrays(train_images=CODES, train_maps=TOP, test_images=CODES[3:], test_maps=TOP[3:])
-    parts = read_arrays(path)
+    parts = read_path(path)
     assert parts.maps == MapKind(1, levels=80)
     assert parts.train.maps is not None
     assert parts.train.maps.dtype == np.uint8
@@ -261,14 +261,14 @@ def test_maps_of_codes_stand_beside_their_images(save_arrays: Save) -> None:
 
 def test_the_greatest_code_of_all_splits_counts_unless_the_file_says_how_many(save_arrays: Save) -> None:
     splits = {"train": CODES[:3], "train_maps": TOP[:3].astype(np.uint8), "test": CODES[3:], "test_maps": TOP[3:]}
-    assert read_arrays(save_arrays(**splits)).maps == MapKind(1, levels=80)
-    assert read_arrays(save_arrays(**splits, map_levels=512)).maps == MapKind(1, levels=512)
-    assert read_arrays(save_arrays(images=CODES, maps=np.zeros((5, 2, 2), bool))).maps == MapKind(1, levels=2)
+    assert read_path(save_arrays(**splits)).maps == MapKind(1, levels=80)
+    assert read_path(save_arrays(**splits, map_levels=512)).maps == MapKind(1, levels=512)
+    assert read_path(save_arrays(images=CODES, maps=np.zeros((5, 2, 2), bool))).maps == MapKind(1, levels=2)
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16])
 def test_maps_of_numbers(save_arrays: Save, kind: type) -> None:
-    parts = read_arrays(save_arrays(images=CODES, maps=(TOP / 8).astype(kind)))
+    parts = read_path(save_arrays(images=CODES, maps=(TOP / 8).astype(kind)))
     assert parts.maps == MapKind(1)
     assert parts.train.maps is not None
     assert parts.train.maps.dtype == np.float32
@@ -278,13 +278,13 @@ def test_maps_of_numbers(save_arrays: Save, kind: type) -> None:
 def test_maps_have_their_axes_as_images_have(save_arrays: Save) -> None:
     images, first = np.resize(GREY, (5, 3, 8, 8)), np.zeros((5, 2, 8, 8))
     for maps in (first, np.moveaxis(first, 1, 3)):
-        assert read_arrays(save_arrays(images=images, maps=maps)).maps == MapKind(2)
+        assert read_path(save_arrays(images=images, maps=maps)).maps == MapKind(2)
     unclear = np.zeros((5, 1, 4, 2))  # where only the images tell
-    assert read_arrays(save_arrays(images=images, maps=unclear)).maps == MapKind(1)
-    assert read_arrays(save_arrays(images=np.moveaxis(images, 1, 3), maps=unclear)).maps == MapKind(2)
+    assert read_path(save_arrays(images=images, maps=unclear)).maps == MapKind(1)
+    assert read_path(save_arrays(images=np.moveaxis(images, 1, 3), maps=unclear)).maps == MapKind(2)
     with pytest.raises(BadInput, match=r"maps of images in .* has shape \(5, 1, 4, 2\), where both the second and the"):
-        read_arrays(save_arrays(images=CODES, maps=unclear))
-    assert read_arrays(save_arrays(images=CODES, maps=unclear), Options(layout="NHWC")).maps == MapKind(2)
+        read_path(save_arrays(images=CODES, maps=unclear))
+    assert read_path(save_arrays(images=CODES, maps=unclear), Options(layout="NHWC")).maps == MapKind(2)
 
 
 @pytest.mark.parametrize(
@@ -332,19 +332,19 @@ def test_maps_have_their_axes_as_images_have(save_arrays: Save) -> None:
 )
 def test_bad_maps_are_named(save_arrays: Save, arrays: dict[str, object], sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
-        read_arrays(save_arrays(**arrays))
+        read_path(save_arrays(**arrays))
 
 
 def test_a_file_may_say_that_its_levels_are_names(save_arrays: Save) -> None:
     names, order = save_arrays(images=CODES, ordinal=False), True
-    assert not read_arrays(names).spec.ordinal
-    assert not read_arrays(names, Options(ordinal=order)).spec.ordinal
-    assert not read_arrays(save_arrays(codes=CODES, ordinal=[False], levels=512)).spec.ordinal
+    assert not read_path(names).spec.ordinal
+    assert not read_path(names, Options(ordinal=order)).spec.ordinal
+    assert not read_path(save_arrays(codes=CODES, ordinal=[False], levels=512)).spec.ordinal
     stated = save_arrays(images=CODES, ordinal=True)
-    assert read_arrays(stated).spec.ordinal
-    assert not read_arrays(stated, Options(ordinal=False)).spec.ordinal
+    assert read_path(stated).spec.ordinal
+    assert not read_path(stated, Options(ordinal=False)).spec.ordinal
     with pytest.raises(BadInput, match=r"ordinal in .*own.npz must be true or false, not int64 values of shape \(\).$"):
-        read_arrays(save_arrays(images=CODES, ordinal=np.int64(3)))
+        read_path(save_arrays(images=CODES, ordinal=np.int64(3)))
 
 
 @pytest.mark.parametrize("names", [("images", "maps"), ("maps",), ("codes",), ("codes", "levels", "ordinal")])

@@ -17,7 +17,7 @@ from nextpixel.data.readers.folder import IMAGE_SUFFIXES, read_folder, read_pict
 from nextpixel.data.readers.idx import IDX, load_idx
 from nextpixel.data.readers.mapped import load_arrays
 from nextpixel.data.readers.matlab import load_matlab
-from nextpixel.data.readers.options import Options
+from nextpixel.data.readers.options import UNSAID, Options
 from nextpixel.data.readers.text import load_text
 from nextpixel.errors import BadInput
 
@@ -32,7 +32,7 @@ _OTHERS = {
 }
 
 
-def read_path(path: Path, options: Options) -> Parts:
+def read_path(path: Path, options: Options = UNSAID) -> Parts:
     """Read a folder or a file by the reader of its kind.
 
     Raises:

@@ -40,11 +40,6 @@ _ASIDE = ("given", "known")  # in what `complete` writes
 _WORD = re.compile(r"t10k|[xXyY](?=[tT]rain|[tT]est|[vV]al)|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
-def read_arrays(path: Path, options: Options = UNSAID) -> Parts:
-    """Read the splits of an npz or npy file; the rest is `arrange`."""
-    return arrange(load_arrays(path), path, options)
-
-
 def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNSAID) -> Parts:
     """Make splits of arrays.
 
