@@ -19,7 +19,7 @@ import yaml
 
 import nextpixel as npx
 from nextpixel.data import open_data
-from nextpixel.evaluate import evaluate, evaluate_bounds
+from nextpixel.evaluation import evaluate, evaluate_bounds
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"

@@ -18,7 +18,7 @@ import nextpixel as npx
 from nextpixel import pictures
 from nextpixel.baselines import baselines
 from nextpixel.data import open_data
-from nextpixel.evaluate import evaluate
+from nextpixel.evaluation import evaluate
 from nextpixel.training import Training, train
 from nextpixel.training.dial import build_section, choose
 

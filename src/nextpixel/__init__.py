@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nextpixel.checks import check
     from nextpixel.data import open_data
     from nextpixel.errors import BadInput
-    from nextpixel.evaluate import bits_per_dim
+    from nextpixel.evaluation import bits_per_dim, evaluate
     from nextpixel.model import Model
     from nextpixel.models import MODELS, build
     from nextpixel.models.network import Network
@@ -42,6 +42,7 @@ __all__ = [
     "bits_per_dim",
     "build",
     "check",
+    "evaluate",
     "load",
     "open_data",
     "save",
@@ -49,7 +50,7 @@ __all__ = [
 ]
 
 _MODULES = (
-    "errors spec nn.context model autoregressive models models.pixelvae models.network checkpoint evaluate checks "
+    "errors spec nn.context model autoregressive models models.pixelvae models.network checkpoint evaluation checks "
     "data training"
 )
 

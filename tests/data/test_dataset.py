@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from nextpixel.data import open_data
 from nextpixel.data.dataset import Split
 
 NOISE = np.random.default_rng(0)
@@ -84,3 +85,15 @@ def test_maps_are_taken_with_their_images(tmp_path: Path) -> None:
         assert some.images.flatten().tolist() == [7, 3]
         assert some.maps is not None
         assert some.maps[:].flatten().tolist() == [107, 103]
+
+
+def test_a_printed_data_set_says_what_it_is_and_shows_no_numbers() -> None:
+    data = open_data("digits")
+    assert str(data).splitlines()[:3] == [
+        "digits",
+        "  images: 1,257 train, 180 validation, 360 test (by a fixed seed)",
+        "  each: 1x8x8, 17 levels",
+    ]
+    assert "0 178, 1 182" in repr(data)
+    assert repr(data.test) == "Split of 360 images with labels"
+    assert repr(Split(np.zeros((3, 1, 2, 2), np.uint8))) == "Split of 3 images"

@@ -28,7 +28,7 @@ from nextpixel.cli.common import (
     write_arrays,
 )
 from nextpixel.data import Split
-from nextpixel.evaluate import Bounds, Evaluation, evaluate, evaluate_bounds
+from nextpixel.evaluation import Bounds, Evaluation, evaluate, evaluate_bounds
 from nextpixel.pairing import given
 
 EXAMPLES = (

@@ -14,11 +14,12 @@ from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
 _MOST_DIGESTED = 2**16  # images
+_MOST_CLASSES = 20  # named in a line
 
 Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Split:
     """Images and their labels; `batch` hands out some of them as tensors.
 
@@ -39,6 +40,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        beside = [name for name in ("labels", "maps") if getattr(self, name) is not None]
+        return f"Split of {len(self):,} images{' with ' * bool(beside)}{' and '.join(beside)}"
 
     def batch(
         self, indices: Sequence[int] | np.ndarray | Tensor, noise: np.random.Generator
@@ -120,7 +125,7 @@ class Parts:
         return {name: split for name, split in found.items() if split is not None}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DataSet:
     """A named set of images that all have one spec, in three disjoint splits.
 
@@ -144,6 +149,28 @@ class DataSet:
     class_names: tuple[str, ...] | None = None
     rule: str = ""
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """All that is known without a look at the images: splits and where they come from, shape, classes, notes."""
+        sizes = ", ".join(f"{len(split):,} {name}" for name, split in self.splits.items())
+        kind = "levels" if self.spec.ordinal else "names"
+        lines = [
+            self.name,
+            f"  images: {sizes} ({self.rule})",
+            f"  each: {'x'.join(map(str, self.spec.shape))}, {self.spec.levels:,} {kind}",
+            *([f"  classes: {self._counted(self.classes)}"] if self.classes is not None else []),
+            *([f"  maps: {self.maps}"] if self.maps is not None else []),
+            *(f"  note: {note}" for note in self.notes),
+        ]
+        return "\n".join(lines)
+
+    def _counted(self, classes: int) -> str:
+        """The classes, and how many images each has."""
+        there = [split.labels for split in self.splits.values() if split.labels is not None]
+        counts = np.bincount(np.concatenate(there), minlength=classes) if there else np.zeros(classes, np.int64)
+        named = [f"{name} {count:,}" for name, count in zip(self.class_names or range(classes), counts, strict=True)]
+        more = [f"and {len(named) - _MOST_CLASSES} more"] if len(named) > _MOST_CLASSES else []
+        return ", ".join([*named[:_MOST_CLASSES], *more])
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -8,7 +8,7 @@ import torch
 
 import nextpixel as npx
 from nextpixel.data import Split, open_data
-from nextpixel.evaluate import evaluate, summarise
+from nextpixel.evaluation import evaluate, summarise
 from nextpixel.nn.context import Context
 from nextpixel.pairing import given
 
