@@ -77,13 +77,14 @@ def completions(
 
 
 def write(picture: Image.Image, path: Path) -> None:
-    """Write a picture as PNG, at once or not at all.
+    """Write a picture, at once or not at all, as what its name says: .png, .jpg, .webp (without loss), else PNG.
 
     Raises:
         BadInput: the file cannot be written.
     """
+    form = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower(), "PNG")
     with whole_file(path) as beside:
-        picture.save(beside, format="PNG")
+        picture.save(beside, format=form, lossless=True, quality=95, subsampling=0)
 
 
 def _assemble(images: NDArray[np.uint8], *, columns: int | None, gap: int) -> Image.Image:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from nextpixel.cli import VERBS, main
+from nextpixel.cli.parsers import PARSERS
 from nextpixel.likelihoods import LIKELIHOODS
 from nextpixel.models import MODELS, settings_of
 
@@ -184,11 +185,34 @@ def test_what_the_terminal_cannot_show_is_written_otherwise(encoding: str, shown
     assert f"nextpixel: Unrecognized arguments: --{shown};" in done.stderr.decode(encoding)
 
 
-def test_help_needs_no_torch() -> None:
-    for words in (["--help"], ["--version"], ["nothing"]):
-        said = f"import sys; from nextpixel.cli import main; main({words}); print('torch' in sys.modules)"
-        done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
-        assert done.stdout.splitlines()[-1] == "False"
+COMMANDS = [*PARSERS, "train", "train folder --minutes 3"]
+
+
+def test_no_help_and_no_refusal_of_an_option_needs_torch() -> None:
+    """In one process: what one of them imported would stay."""
+    calls = [[], ["--help"], ["--version"], ["nothing"], ["train"], ["plot", "curvs"]]
+    calls += [[*command.split(), "--help"] for command in COMMANDS]
+    calls += [[*command.split(), "--nothing"] for command in PARSERS]
+    said = f"""
+import sys
+from nextpixel.cli import main
+for words in {calls}:
+    try:
+        status = main(words)
+    except SystemExit as end:
+        status = end.code
+    assert status == (0 if {{"--help", "--version"}} & {{*words}} else 2), words
+    assert "torch" not in sys.modules, words
+"""
+    subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+
+
+def test_train_alone_says_in_ten_lines_how_it_is_used(call: Callable[..., Any]) -> None:
+    said = call("train")
+    assert (said.status, said.out) == (2, "")
+    assert "--minutes" in said.err
+    assert "nextpixel train --help" in said.err
+    assert len([line for line in said.err.splitlines() if line]) <= 10
 
 
 def test_all_public_names_load_at_their_first_use() -> None:

@@ -105,7 +105,7 @@ def test_the_figure_is_half_new_and_half_completed(
         (["receptive-field", "RUN", "--pixel", "4,0"], "The pixel 4,0 is outside of the image: it has rows 0 to 3"),
         (["receptive-field", "RUN", "--channel", "1"], "The images have only channel 0, not 1."),
         (["receptive-field", "RUN", "--channel", "-1"], "'-1' is not a whole number of at least 0"),
-        (["receptive-field", "RUN", "--out", "a.jpg"], "must end in .png, not a.jpg"),
+        (["receptive-field", "RUN", "--out", "a.gif"], "must end in .png, .jpg, .jpeg or .webp, not a.gif"),
         (["receptive-field", "RUN", "--device", "tpu"], "no device 'tpu'"),
         (["receptive-field", "nowhere"], "no model at nowhere"),
         (["receptive-field"], "required: MODEL"),

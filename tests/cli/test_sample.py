@@ -122,7 +122,7 @@ def test_a_named_file_is_written_again(call: Callable[..., Any], plain: Path) ->
         (["--label", "2"], "no class '2'; the model knows classes 0 to 1."),
         (["--label", "-1"], "no class '-1'; the model knows"),
         (["--label", "cat"], "no class 'cat'; the model knows"),
-        (["--out", "a.jpg"], "must end in .png or .npz, not a.jpg"),
+        (["--out", "a.gif"], "must end in .png, .jpg, .jpeg, .webp or .npz, not a.gif"),
         (["--out", "nowhere/a.png"], "no folder nowhere to write a.png in"),
         (["--nothing"], "Unrecognized arguments: --nothing"),
     ],
@@ -202,3 +202,12 @@ def test_maps_that_cannot_be_used(refused: Callable[..., Any], mapped: Path, pla
     )
     np.savez(top, maps=np.zeros((4, 2, 3)))
     assert "as a tensor of integers, not float32" in refused("sample", mapped, "--maps", top)
+
+
+@pytest.mark.parametrize(("name", "form"), [("a.jpg", "JPEG"), ("a.JPEG", "JPEG"), ("a.webp", "WEBP")])
+def test_a_picture_is_what_its_name_says(name: str, form: str, call: Callable[..., Any], plain: Path) -> None:
+    assert call("sample", plain, "-n", 4, "--out", name, "same.png").status == 0
+    with Image.open(name) as picture, Image.open("same.png") as same:
+        assert (picture.format, picture.size) == (form, same.size)
+        difference = np.abs(np.asarray(picture.convert("RGB"), int) - np.asarray(same, int))
+        assert difference.max() <= (40 if form == "JPEG" else 0)

@@ -12,6 +12,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 
+from nextpixel.cli.parsers import TRAIN, TRAIN_EXAMPLES, TRAIN_OPTIONS, parse
 from nextpixel.errors import BadInput, closest
 
 # A verb is the module of that name, imported only when it is asked for.
@@ -86,11 +87,20 @@ def _run(arguments: list[str]) -> int:
             print(f"nextpixel {__version__}")
         case ["help", *rest]:
             return _run([*rest, "--help"])
+        case ["train"]:
+            print(
+                TRAIN, *TRAIN_EXAMPLES.splitlines()[:3], "nextpixel train --help says more.", sep="\n", file=sys.stderr
+            )
+            return 2
+        case ["train", *rest] if {"-h", "--help"} & {*rest} and (rest[0].startswith("-") or "--minutes" in rest):
+            print(TRAIN + TRAIN_OPTIONS, TRAIN_EXAMPLES, sep="\n", end="")
+            raise SystemExit(0)  # as argparse does
         case [verb, *rest] if verb in VERBS:
             module = f"{verb}_" if keyword.iskeyword(verb) else verb
             with _interruptible():
+                asked = rest if verb == "train" else parse(arguments)
                 command = importlib.import_module(f"nextpixel.cli.{module}")
-            return command.main(rest) or 0
+            return command.main(asked) or 0
         case [verb, *_]:
             close = closest(verb, VERBS)
             hint = f"did you mean {close}?" if close else f"there are {', '.join(VERBS)}."

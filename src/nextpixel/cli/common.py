@@ -1,18 +1,15 @@
-"""What the commands share: their parser, their options, and how they find models, images and places to write.
+"""What the commands share: how they find models, images and places to write.
 
 What cannot be used is a `BadInput`, raised before the work.
 """
 
 import argparse
-import importlib
-import math
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,94 +24,18 @@ from nextpixel.data import CATALOGUE, DataSet, Split, open_data
 from nextpixel.errors import BadInput
 from nextpixel.files import whole_file
 from nextpixel.pairing import difference, fit, part_of
+from nextpixel.training.display import BAR_STYLES
 
 Work = TypeVar("Work")
-SPLITS = ("train", "validation", "test", "all")
 MOST_DOTS = 2**29  # of a picture
 BATCH = 64  # images at once, where it makes no difference to the result
-
-
-class Parser(argparse.ArgumentParser):
-    """A command's options; what is wrong with them is one sentence.
-
-    Args:
-        verb: the command.
-        about: what it does.
-        examples: lines to copy.
-    """
-
-    def __init__(self, verb: str, about: str, *, examples: Iterable[str]) -> None:
-        super().__init__(
-            prog=f"nextpixel {verb}",
-            description=about,
-            epilog="\n".join(["examples:", *(f"  {example}" for example in examples)]),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
-
-    def add_model(self) -> None:
-        self.add_argument("model", type=Path, metavar="MODEL", help="a .safetensors file, or a run folder")
-        about = "the module of your own network, where MODEL is one"
-        self.add_argument("--import", type=imported, metavar="MODULE", help=about)
-        self.add_device()
-
-    def add_device(self) -> None:
-        self.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
-
-    def add_data(self) -> None:
-        self.add_argument("--data", metavar="NAME", help="a data set's name or path; by default what MODEL learnt from")
-        self.add_data_root()
-        self.add_argument("--split", choices=SPLITS, default="test", help="(default: test)")
-
-    def add_data_root(self) -> None:
-        self.add_argument("--data-root", metavar="DIR", help="where data sets are, in torchvision's layout")
-
-    def add_drawing(self) -> None:
-        self.add_argument("--temperature", type=temperature, default=1.0, help="below 1: likelier, duller (default: 1)")
-        self.add_seed("of the noise (default: 0)")
-
-    def add_seed(self, about: str) -> None:
-        self.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, help=about)
-
-
-def imported(name: str) -> ModuleType:
-    """Import a module of the user's, from this folder or an installed package."""
-    sys.path.insert(0, "")
-    try:
-        return importlib.import_module(name)
-    except (ImportError, ValueError) as error:
-        raise BadInput(f"The module {name!r} cannot be imported ({error}).") from error
-
-
-def whole(least: int, most: int = 10**9) -> Callable[[str], int]:
-    """Make a reader of whole numbers from `least` to `most`, in plain digits."""
-
-    def read(text: str) -> int:
-        value = int(text) if re.fullmatch("[0-9]{1,19}", text) else least - 1
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least} and at most {most}")
-        return value
-
-    return read
-
-
-def temperature(text: str) -> float:
-    """Read a number above zero; far away from 1, float32 has no room for what is multiplied by it."""
-    plain = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?", text, re.ASCII | re.I)
-    value = float(text) if plain else math.nan
-    if not 1e-6 <= value <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, from 1e-6 to 1e6")
-    return value
 
 
 def afford(count: int, spec: npx.ImageSpec, out: Sequence[Path], *, lower: str) -> None:
     """Refuse so many images before the work if memory or the picture in `out` cannot hold them."""
     require(2 * 8 * count * spec.subpixels, f"{count:,} images {spec}", lower)  # int64, twice when put together
     enlarged = max(1, pictures.READABLE // max(spec.height, spec.width)) ** 2 * spec.height * spec.width
-    if count * enlarged > MOST_DOTS and any(path.suffix.lower() == ".png" for path in out):
+    if count * enlarged > MOST_DOTS and any(path.suffix.lower() != ".npz" for path in out):
         raise BadInput(f"A picture of {count:,} images {spec} is too large to look at; lower {lower}, or write an npz.")
 
 
@@ -214,7 +135,8 @@ def place(text: str, *suffixes: str) -> Path:
     """The file to be written; refused before the work, not after it."""
     path = Path(text)
     if path.suffix.lower() not in suffixes:
-        raise BadInput(f"The output must end in {' or '.join(suffixes)}, not {text}.")
+        *others, last = suffixes
+        raise BadInput(f"The output must end in {', '.join(others)}{' or ' * bool(others)}{last}, not {text}.")
     if path.is_dir():
         raise BadInput(f"The output {text} is a folder.")
     if not path.parent.is_dir():
@@ -258,7 +180,8 @@ def write_images(path: Path, model: npx.Model, images: Tensor, beside: Split, **
 
 def with_bar(work: Sequence[Work], doing: str) -> Iterable[Work]:
     """Go through the parts of some work, with a bar if someone watches."""
-    return track(work, doing, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    console, hidden = Console(stderr=True), not sys.stderr.isatty()
+    return track(work, doing, console=console, transient=True, disable=hidden, **BAR_STYLES)
 
 
 def several(count: int, noun: str) -> str:

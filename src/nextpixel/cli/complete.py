@@ -12,7 +12,6 @@ from torch import Tensor
 import nextpixel as npx
 from nextpixel import pictures
 from nextpixel.cli.common import (
-    Parser,
     afford,
     classes_of,
     config_of,
@@ -23,45 +22,18 @@ from nextpixel.cli.common import (
     place,
     several,
     tell,
-    whole,
     write_images,
 )
 from nextpixel.cli.known import known_pixels
+from nextpixel.cli.parsers import PICTURES
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.readers import Options, read_path
 from nextpixel.pairing import fit, given
 
-EXAMPLES = (
-    "nextpixel complete runs/digits --known top-half",
-    "nextpixel complete runs/digits --data digits --known left-half -n 12 --completions 4 --out completed.png",
-    "nextpixel complete model.safetensors photo.png --known mask.png --out photo-completed.png",
-    "nextpixel complete model.safetensors images/ --known random:30%",
-)
 
-
-def main(arguments: list[str]) -> None:
+def main(options: Namespace) -> None:
     """Draw the unknown part of images; the grid shows each as it was given, then its completions."""
-    parser = Parser("complete", "Draw the unknown pixels of images, given those known.", examples=EXAMPLES)
-    parser.add_model()
-    parser.add_argument("source", nargs="?", type=Path, metavar="IMAGES", help="an image, a folder, an npz or npy file")
-    parser.add_data()
-    parser.add_argument(
-        "--known",
-        required=True,
-        metavar="WHICH",
-        help="top-half, bottom-half, left-half, right-half, centre, border, random:30%%, or a mask: an image of "
-        "the same size that is opaque, or else bright, where pixels are known, or an npz with one mask or one an image",
-    )
-    parser.add_argument("-n", "--images", type=whole(1), default=8, metavar="N", help="the first N images (default: 8)")
-    parser.add_argument("--completions", type=whole(1), default=4, metavar="K", help="of each image (default: 4)")
-    about = "the class of all images, its name or number; by default that of each, where it is known"
-    parser.add_argument("--label", metavar="CLASS", help=about)
-    parser.add_drawing()
-    about = ".png, .npz (default: completions.png)"
-    parser.add_argument("--out", nargs="+", default=["completions.png"], metavar="FILE", help=about)
-    options = parser.parse_args(arguments)
-
-    out = [place(text, ".png", ".npz") for text in options.out]
+    out = [place(text, *PICTURES, ".npz") for text in options.out]
     model = load(options)
     images, split, notes = _images(model, options)
     known = known_pixels(options.known, images, seed=options.seed)
@@ -78,7 +50,7 @@ def main(arguments: list[str]) -> None:
     tell(notes)
     print(f"{100 * known.float().mean():.4g} % of the pixels are known.")
     for path in out:
-        if path.suffix.lower() == ".png":
+        if path.suffix.lower() != ".npz":
             pictures.write(pictures.completions(images, known, completed, spec.levels, ordinal=spec.ordinal), path)
         else:
             write_images(path, model, completed, split.take(every.numpy()), given=images, known=known)

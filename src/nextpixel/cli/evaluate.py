@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from argparse import Namespace
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +16,6 @@ from nextpixel.baselines import baselines, compared
 from nextpixel.checks import difference, stepwise_log_prob
 from nextpixel.cli.common import (
     BATCH,
-    Parser,
     exact,
     images_of,
     load,
@@ -23,22 +23,14 @@ from nextpixel.cli.common import (
     place,
     several,
     tell,
-    whole,
     with_bar,
     write_arrays,
 )
+from nextpixel.cli.parsers import LATENT_SAMPLES, SLOW_IMAGES
 from nextpixel.data import Split
 from nextpixel.evaluation import Bounds, Evaluation, evaluate, evaluate_bounds
 from nextpixel.pairing import given
 
-EXAMPLES = (
-    "nextpixel evaluate runs/digits",
-    "nextpixel evaluate model.safetensors --data mnist-binary --split test --json",
-    "nextpixel evaluate runs/pixelvae --samples 64",
-    "nextpixel evaluate runs/digits --slow    (exit status 1 for a model that sees what it predicts)",
-)
-SLOW_IMAGES = 16
-SAMPLES = 16  # of the latent vector
 TOLERANCE = 1e-3  # nats a sub-pixel: float32 sums in another order differ by less, a leak by far more
 
 
@@ -59,25 +51,12 @@ class Stepwise:
     agrees: bool
 
 
-def main(arguments: list[str]) -> int:
+def main(options: Namespace) -> int:
     """Print the mean of −log p(x), in nats per image and bits per dimension, with its standard error.
 
     Returns:
         The exit status: 1 if the model fails the check that --slow asks for.
     """
-    parser = Parser("evaluate", "Measure a model's likelihood of images, or its bounds, in float32.", examples=EXAMPLES)
-    parser.add_model()
-    parser.add_data()
-    parser.add_argument("--images", type=whole(1), metavar="N", help="only the first N images")
-    about = "predict the first images (N, or 16) once more, sub-pixel by sub-pixel, and compare: a leak check"
-    parser.add_argument("--slow", action="store_true", help=about)
-    parser.add_seed("of images that are drawn: the train split's, if binarised")
-    about = f"of z, for a pixelvae's importance-weighted bound; 0 leaves it out (default: {SAMPLES})"
-    parser.add_argument("--samples", type=whole(0), metavar="K", help=about)
-    parser.add_argument("--per-image", metavar="FILE", help="write the nats and bits of each image, .csv or .npz")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args(arguments)
-
     table = None if options.per_image is None else place(options.per_image, ".csv", ".npz")
     model = load(options)
     name, split, notes, train = images_of(model, options)
@@ -89,7 +68,7 @@ def main(arguments: list[str]) -> int:
         "watch": partial(with_bar, doing="evaluating"),
     }
     if isinstance(model, npx.PixelVAE):
-        samples = SAMPLES if options.samples is None else options.samples
+        samples = LATENT_SAMPLES if options.samples is None else options.samples
         result = evaluate_bounds(model, split, samples=samples, **settings)
     elif options.samples is not None:
         raise npx.BadInput(f"--samples {options.samples} is for bounds, but the likelihood of this model is exact.")

@@ -2,23 +2,20 @@
 
 import inspect
 import re
+from argparse import Namespace
 from collections.abc import Mapping
 
 import nextpixel as npx
 from nextpixel.autoregressive import Backbone
-from nextpixel.cli.common import Parser
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
 from nextpixel.models import named, settings_of
 
 Part = type[Backbone | npx.PixelVAE | Likelihood]
 
 
-def main(arguments: list[str]) -> None:
+def main(options: Namespace) -> None:
     """Print each model and each likelihood with a line about it and its settings, or all that there is about one."""
-    about = "List the models, the likelihoods, and the settings of each; or say what one is and its settings mean."
-    parser = Parser("models", about, examples=["nextpixel models", "nextpixel models gated_pixelcnn"])
-    parser.add_argument("name", nargs="?", metavar="NAME", help="of a model or a likelihood")
-    name = parser.parse_args(arguments).name
+    name = options.name
     if name is not None:
         _tell(name, named(name, {**npx.MODELS, **LIKELIHOODS}, "model"))
     else:

@@ -1,8 +1,7 @@
 """`nextpixel plot`: what a model sees, how a run went, and a figure for a paper."""
 
-import argparse
-import re
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,51 +14,17 @@ from torch import Tensor
 import nextpixel as npx
 from nextpixel import pictures, plots
 from nextpixel.cli import plot_latent
-from nextpixel.cli.common import Parser, drawn, exact, images_of, load, place, several, tell, whole, with_bar
-from nextpixel.errors import closest
+from nextpixel.cli.common import drawn, exact, images_of, load, place, several, tell, with_bar
+from nextpixel.cli.parsers import ACROSS, COMPLETED, DRAWN, PICTURES
 from nextpixel.pairing import given
 
-EXAMPLES = (
-    "nextpixel plot receptive-field runs/digits --pixel 4,4",
-    "nextpixel plot curves runs/digits runs/mnist-binary --over minutes",
-    "nextpixel plot samples runs/digits",
-    "nextpixel plot figure runs/digits --out figure.png",
-    "nextpixel plot latents runs/mnist-binary-pixelvae",
-)
-ACROSS, DRAWN, COMPLETED = 12, 6, 6  # the figure: columns, rows from scratch, rows of completions
 
-
-def main(arguments: list[str]) -> None:
+def main(options: Namespace) -> None:
     """Find the kind of plot."""
-    match arguments:
-        case [kind, *rest] if kind in KINDS:
-            KINDS[kind](rest)
-        case [kind, *_] if not kind.startswith("-"):
-            close = closest(kind, KINDS)
-            hint = f"did you mean {close}?" if close else f"there are {', '.join(KINDS)}."
-            raise npx.BadInput(f"There is no plot {kind!r}; {hint}")
-        case _:
-            about = "Draw what a model sees, how a run went, or a figure of samples."
-            parser = Parser("plot", about, examples=EXAMPLES)
-            kinds = f"{', '.join(KINDS)}; nextpixel plot KIND --help says more"
-            parser.add_argument("kind", metavar="KIND", help=kinds)
-            parser.parse_args(arguments)
+    KINDS[options.kind](options, place(options.out, *PICTURES))
 
 
-def _receptive_field(arguments: list[str]) -> None:
-    parser = Parser(
-        "plot receptive-field",
-        "Draw which sub-pixels a pixel's distribution depends on, by gradient: a panel for each pair of channels.",
-        examples=(
-            "nextpixel plot receptive-field runs/digits",
-            "nextpixel plot receptive-field model.safetensors --pixel 16,31 --channel 2 --out blue.png",
-        ),
-    )
-    parser.add_model()
-    parser.add_argument("--pixel", type=_pixel, metavar="r,c", help="row and column from 0 (default: the centre)")
-    parser.add_argument("--channel", type=whole(0), metavar="N", help="the parameters of this one (default: of each)")
-    parser.add_seed("of the images' random levels (default: 0)")
-    options, out = _options(parser, arguments, "receptive-field.png")
+def _receptive_field(options: Namespace, out: Path) -> None:
     model = exact(load(options), "The receptive field")
     row, column = options.pixel or (model.spec.height // 2, model.spec.width // 2)
     where = (row, column, options.channel)
@@ -69,19 +34,7 @@ def _receptive_field(arguments: list[str]) -> None:
     print(f"The receptive field: {out}")
 
 
-def _curves(arguments: list[str]) -> None:
-    parser = Parser(
-        "plot curves",
-        "Draw the training and validation curves of runs, in bits per dimension.",
-        examples=(
-            "nextpixel plot curves runs/digits",
-            "nextpixel plot curves runs/a runs/b --over step --out compared.png",
-        ),
-    )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder")
-    about = "the horizontal axis (default: epoch)"
-    parser.add_argument("--over", choices=("epoch", "step", "minutes"), default="epoch", help=about)
-    options, out = _options(parser, arguments, "curves.png")
+def _curves(options: Namespace, out: Path) -> None:
     # Of several, such as runs/*, some may have no metrics (yet); but one must.
     runs = [run for run in options.runs if (run / "metrics.csv").is_file()] or options.runs[:1]
     curves = [plots.read_curves(run, options.over) for run in runs]
@@ -90,35 +43,13 @@ def _curves(arguments: list[str]) -> None:
     print(f"The curves of {', '.join(map(str, runs))}: {out}")
 
 
-def _samples(arguments: list[str]) -> None:
-    parser = Parser(
-        "plot samples",
-        "Draw side by side what a run drew while it was trained.",
-        examples=("nextpixel plot samples runs/digits", "nextpixel plot samples runs/digits -n 4 --out over-time.png"),
-    )
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    about = "at most, evenly over the run (default: 12)"
-    parser.add_argument("-n", "--pictures", type=whole(1), default=12, metavar="N", help=about)
-    options, out = _options(parser, arguments, "samples-over-time.png")
+def _samples(options: Namespace, out: Path) -> None:
     found = plots.read_samples(options.run, options.pictures)
     pictures.write(plots.draw_samples(found), out)
     print(f"{several(len(found), 'picture')} of {options.run}: {out}")
 
 
-def _figure(arguments: list[str]) -> None:
-    parser = Parser(
-        "plot figure",
-        f"Draw {ACROSS}x{DRAWN + COMPLETED} images: {DRAWN} rows from scratch, then {COMPLETED} rows that complete the "
-        f"top halves of {ACROSS} images, one a column. With classes or maps, a column has those of its image.",
-        examples=(
-            "nextpixel plot figure runs/digits",
-            "nextpixel plot figure model.safetensors --data mnist-binary --seed 3 --out figure.png",
-        ),
-    )
-    parser.add_model()
-    parser.add_data()
-    parser.add_drawing()
-    options, out = _options(parser, arguments, "figure.png")
+def _figure(options: Namespace, out: Path) -> None:
     model = load(options)
     name, split, notes, _ = images_of(model, options)
     if len(split) < ACROSS:
@@ -141,21 +72,7 @@ def _figure(arguments: list[str]) -> None:
     print(f"{ACROSS * DRAWN} images from scratch, {COMPLETED} completions of each of {ACROSS} top halves: {out}")
 
 
-def _options(parser: Parser, arguments: list[str], default: str) -> tuple[argparse.Namespace, Path]:
-    """What is asked for, and the place of the picture."""
-    parser.add_argument("--out", default=default, metavar="FILE.png", help=f"(default: {default})")
-    options = parser.parse_args(arguments)
-    return options, place(options.out, ".png")
-
-
-def _pixel(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"([0-9]{1,18}),([0-9]{1,18})", text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a pixel r,c such as 14,7")
-    return int(found[1]), int(found[2])
-
-
-KINDS: dict[str, Callable[[list[str]], None]] = {
+KINDS: dict[str, Callable[[Namespace, Path], None]] = {
     "receptive-field": _receptive_field,
     "curves": _curves,
     "samples": _samples,

@@ -9,15 +9,14 @@ from torch import Tensor
 
 import nextpixel as npx
 from nextpixel import pictures
-from nextpixel.cli.common import Parser, afford, drawn, images_of, load, place, several, tell, whole
+from nextpixel.cli.common import afford, drawn, images_of, load, several, tell
+from nextpixel.cli.parsers import LATENT_COLUMNS as COLUMNS
+from nextpixel.cli.parsers import LATENT_ROWS as ROWS
 
-ROWS, COLUMNS = 12, 6  # of `latents`
 
-
-def latents(arguments: list[str]) -> None:
+def latents(options: Namespace, out: Path) -> None:
     """Rows of images that share their latent vector."""
-    parser = _parser("latents", f"Draw {ROWS} latent vectors from the prior, and a row of {COLUMNS} images given each.")
-    options, model, out = _opened(parser, arguments)
+    model = _opened(options)
     z = torch.from_numpy(np.random.default_rng(options.seed).standard_normal((ROWS, model.latent)))
     every = z.repeat_interleave(COLUMNS, 0)
     made = drawn(options, len(every), "drawing", lambda piece, **asked: model.decode(every[piece], **asked))
@@ -25,12 +24,9 @@ def latents(arguments: list[str]) -> None:
     print(f"{ROWS} latent vectors, a row of {COLUMNS} images given each: {out}")
 
 
-def reconstructions(arguments: list[str]) -> None:
+def reconstructions(options: Namespace, out: Path) -> None:
     """Images, and what is drawn given what the encoder makes of them."""
-    parser = _parser("reconstructions", "Each row: an image, then images drawn given latent vectors of its posterior.")
-    parser.add_data()
-    parser.add_argument("-n", "--images", type=whole(1), default=12, metavar="N", help="the first N (default: 12)")
-    options, model, out = _opened(parser, arguments)
+    model = _opened(options)
     given = _given(model, options, options.images)
     every = given.repeat_interleave(COLUMNS, 0)
     made = drawn(options, len(every), "drawing", lambda piece, **asked: model.reconstruct(every[piece], **asked))
@@ -40,13 +36,9 @@ def reconstructions(arguments: list[str]) -> None:
     print(f"{several(len(given), 'image')}, {COLUMNS} reconstructions of each: {out}")
 
 
-def interpolations(arguments: list[str]) -> None:
+def interpolations(options: Namespace, out: Path) -> None:
     """Images on the way from one image to another."""
-    parser = _parser("interpolations", "Each row: an image, images on the way to another, and that one.")
-    parser.add_data()
-    parser.add_argument("-n", "--pairs", type=whole(1), default=8, metavar="N", help="of images (default: 8)")
-    parser.add_argument("--steps", type=whole(2), default=8, metavar="K", help="images drawn on a way (default: 8)")
-    options, model, out = _opened(parser, arguments)
+    model = _opened(options)
     given = _given(model, options, 2 * options.pairs)
     afford(options.pairs * (options.steps + 2), model.spec, [out], lower="--steps or --pairs")
     x, y = given[::2], given[1::2]
@@ -57,23 +49,13 @@ def interpolations(arguments: list[str]) -> None:
     print(f"{len(x)} pairs of images, {options.steps} steps from one to the other: {out}")
 
 
-def _parser(kind: str, about: str) -> Parser:
-    example = f"nextpixel plot {kind} runs/mnist-binary-pixelvae --out {kind}.png"
-    parser = Parser(f"plot {kind}", f"{about} For a pixelvae.", examples=[example])
-    parser.add_model()
-    parser.add_drawing()
-    parser.add_argument("--out", default=f"{kind}.png", metavar="FILE.png", help=f"(default: {kind}.png)")
-    return parser
-
-
-def _opened(parser: Parser, arguments: list[str]) -> tuple[Namespace, npx.PixelVAE, Path]:
-    """What is asked for, the model, and the place of the picture."""
-    options = parser.parse_args(arguments)
+def _opened(options: Namespace) -> npx.PixelVAE:
+    """The model, which must have a latent vector."""
     model = load(options)
     if not isinstance(model, npx.PixelVAE):
         name = model.recipe["name"]
         raise npx.BadInput(f"The plot is of latent vectors, which a {name} has not; it needs a pixelvae.")
-    return options, model, place(options.out, ".png")
+    return model
 
 
 def _given(model: npx.PixelVAE, options: Namespace, count: int) -> Tensor:

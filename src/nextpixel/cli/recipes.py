@@ -1,30 +1,21 @@
 """`nextpixel recipes`: those that come with the package, to train by name, or to copy and edit."""
 
 import re
+from argparse import Namespace
 from pathlib import Path
 
-from nextpixel.cli.common import Parser, place
+from nextpixel.cli.common import place
 from nextpixel.errors import BadInput
 from nextpixel.models import named
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes"
-EXAMPLES = (
-    "nextpixel recipes",
-    "nextpixel recipes show mnist-binary",
-    "nextpixel recipes copy digits -o mine.yaml    (then nextpixel train mine.yaml)",
-)
 
 
-def main(arguments: list[str]) -> None:
+def main(options: Namespace) -> None:
     """List the recipes, print one, or copy one."""
-    about = "List the recipes, with what each costs and what was measured; print one, or copy one to edit."
-    parser = Parser("recipes", f"{about}\n`nextpixel train NAME` trains one as it is.", examples=EXAMPLES)
-    parser.add_argument("action", nargs="?", choices=("list", "show", "copy"), default="list", help="(default: list)")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="of the recipe to show or copy")
-    parser.add_argument("-o", "--out", metavar="FILE", help="of the copy, a new .yaml file (default: NAME.yaml)")
-    options = parser.parse_args(arguments)
     if (options.action == "list") != (options.name is None):
-        parser.error(f"{options.action} takes {'a' if options.name is None else 'no'} NAME")
+        wanted = f"{options.action} takes {'a' if options.name is None else 'no'} NAME"
+        raise BadInput(f"{wanted[:1].upper()}{wanted[1:]}; see nextpixel recipes --help.")
     if options.action == "list":
         for name, path in recipes().items():
             told = re.findall(r"\A# .*|^# (?:Cost|Measured): .*", path.read_text("utf-8"), re.MULTILINE)

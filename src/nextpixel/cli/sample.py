@@ -10,34 +10,16 @@ from torch import Tensor
 
 import nextpixel as npx
 from nextpixel import pictures
-from nextpixel.cli.common import Parser, afford, classes_of, drawn, labels_of, load, place, several, whole, write_images
+from nextpixel.cli.common import afford, classes_of, drawn, labels_of, load, place, several, write_images
+from nextpixel.cli.parsers import PICTURES
 from nextpixel.data import Split
 from nextpixel.data.readers.arrays import read_maps
 from nextpixel.pairing import given, part_of
 
-EXAMPLES = (
-    "nextpixel sample runs/digits -n 64",
-    "nextpixel sample runs/digits -n 100 --label 0-4,7 --out some-classes.png",
-    "nextpixel sample model.safetensors -n 1000 --label 3 --temperature 0.9 --out threes.npz threes.png",
-    "nextpixel sample runs/bottom --maps top-samples.npz --out bottom-samples.npz    (one for each map)",
-)
 
-
-def main(arguments: list[str]) -> None:
+def main(options: Namespace) -> None:
     """Draw images and write them as a grid or as arrays."""
-    parser = Parser("sample", "Draw new images.", examples=EXAMPLES)
-    parser.add_model()
-    add = parser.add_argument
-    add("-n", "--images", type=whole(1), metavar="N", help="how many (default: 64, or one for each of the maps)")
-    about = "names or numbers, such as 3 or 0-4,7 or cats,dogs: equal numbers of each, a row a class, N rounded up"
-    add("--label", metavar="CLASSES", help=f"{about} (default: all, or that of each map)")
-    add("--maps", type=Path, metavar="FILE", help="an npz file of maps, such as samples of a model of coarser codes")
-    parser.add_drawing()
-    about = ".png and .npz files (default: samples.png)"
-    add("--out", nargs="+", default=["samples.png"], metavar="FILE", help=about)
-    options = parser.parse_args(arguments)
-
-    out = [place(text, ".png", ".npz") for text in options.out]
+    out = [place(text, *PICTURES, ".npz") for text in options.out]
     model = load(options)
     beside, spec = _beside(model, options, out), model.spec
 
@@ -48,7 +30,7 @@ def main(arguments: list[str]) -> None:
     images = drawn(options, len(beside), "sampling", draw)
     columns = _row_of_a_class(beside)
     for path in out:
-        if path.suffix.lower() == ".png":
+        if path.suffix.lower() != ".npz":
             pictures.write(pictures.grid(images, spec.levels, ordinal=spec.ordinal, columns=columns), path)
         else:
             write_images(path, model, images, beside)

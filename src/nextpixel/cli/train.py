@@ -15,7 +15,8 @@ import torch
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 import nextpixel as npx
-from nextpixel.cli.common import afford, device, imported, require
+from nextpixel.cli.common import afford, device, require
+from nextpixel.cli.parsers import TRAIN_EXAMPLES, imported
 from nextpixel.cli.recipe import SECTIONS, Parser, override, parse, read
 from nextpixel.cli.recipes import find
 from nextpixel.data import CATALOGUE, open_data
@@ -30,24 +31,14 @@ from nextpixel.training.settings import Training
 
 LOWER = "model.filters, model.kernel or how many layers model has"
 MOST_CALLS = 2**17  # of torch, to make a model
-EXAMPLES = """examples:
-  nextpixel train my-pictures/ --minutes 20 --data.size 32    (no recipe: all is chosen, and said)
-  nextpixel train digits
-  nextpixel train mnist-binary --out runs/small --model.filters 32 --training.max_minutes 10
-  nextpixel train runs/digits --resume --training.epochs 40
-  nextpixel train digits --help    (with the settings of that recipe's model)
-"""
 RECIPE = "a recipe's name (see nextpixel recipes), also where a data set has it, or a file; to resume, a run folder"
 
 
 def main(arguments: list[str]) -> None:
     """Train, or go on training, and say where the run is."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        _parser("gated_pixelcnn", "categorical").print_help()
-        raise SystemExit(0 if arguments else 2)
     if arguments[0].startswith("-"):
         raise BadInput(f"The recipe comes first, before {arguments[0]}: nextpixel train RECIPE {arguments[0]} ….")
-    dialled = override(arguments, "--minutes") is not None and "--help" not in arguments
+    dialled = override(arguments, "--minutes") is not None
     source = Path(arguments[0]) if dialled else find(arguments[0])
     settings = _settings(source, arguments, _dial(arguments) if dialled else None)
     if settings.resume and (settings.out is not None or not source.is_dir()):
@@ -120,7 +111,7 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
         prog="nextpixel train",
         usage="nextpixel train RECIPE [options]",
         description="Train a model from a recipe, or go on with a run.",
-        epilog=EXAMPLES,
+        epilog=TRAIN_EXAMPLES,
         formatter_class=_Format,
         exit_on_error=False,
         default_env=False,

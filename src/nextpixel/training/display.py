@@ -5,11 +5,14 @@ import sys
 import time
 from contextlib import suppress
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 SECONDS_BETWEEN_LINES = 30
+# Of the sixteen colours that every terminal has; shades that rich makes of others may be those of the background.
+BAR_STYLES: dict[str, Any] = {"style": "bright_black", "complete_style": "cyan", "finished_style": "green"}
 
 
 class Display:
@@ -26,7 +29,7 @@ class Display:
         self._last_line = float("-inf")
         self._began, self._began_at = time.monotonic(), 0.0
         self._bar = Progress(
-            BarColumn(bar_width=14), TextColumn("{task.description}", markup=False), console=self._console
+            BarColumn(bar_width=14, **BAR_STYLES), TextColumn("{task.description}", markup=False), console=self._console
         )
         self._task = self._bar.add_task("starting", total=1.0)
 
