@@ -118,3 +118,50 @@ def test_completions_of_names_are_in_their_colours() -> None:
     assert (
         sheet[0, 0].tolist() == sheet[0, 66].tolist() == pixels(pictures.grid(names, 5, ordinal=False))[0, 0].tolist()
     )
+
+
+@pytest.mark.parametrize(
+    ("classes", "each", "shape"),
+    [
+        (3, 2, (3, 2)),  # a row a class
+        (10, 8, (10, 8)),
+        (2, 50, (10, 10)),  # five rows a class
+        (16, 1, (6, 3)),  # three classes side by side
+    ],
+)
+def test_a_class_has_a_row_and_what_is_long_is_wrapped(classes: int, each: int, shape: tuple[int, int]) -> None:
+    images = np.ones((classes * each, 1, 8, 8), dtype=int)
+    images[::each] = 0  # the first of each class
+    names = [f"class {label}" for label in range(classes)]
+    picture = pictures.by_class(images, names, 2)
+    rows = shape[0]
+    assert picture.height == rows * 66 - 2
+    assert picture.width / picture.height < 2.5
+    assert picture.height / picture.width < 2.5
+    black = (pixels(picture) == 0).all(axis=2)
+    assert black.sum() >= classes * 64 * 64
+    wide = shape[1] * 66 if shape[1] != 3 else 0
+    assert wide <= picture.width
+
+
+@pytest.mark.parametrize("name", ["", "two\nlines", "x" * 300, "naïve — ß", "\t"])
+def test_any_name_can_be_written(name: str) -> None:
+    images = np.zeros((4, 1, 4, 4), dtype=int)
+    sheet = pictures.titled(pictures.by_class(images, [name, "other"], 2), f"{name}: a title")
+    assert sheet.width < 3000
+
+
+def test_a_title_stands_above_and_leaves_the_picture_alone() -> None:
+    picture = pictures.grid(np.ones((1, 1, 4, 4), dtype=int), 2)
+    sheet = pictures.titled(picture, "a long title that is wider than the picture")
+    assert sheet.width > picture.width
+    assert np.array_equal(pixels(sheet)[pictures.LINE :, : picture.width], pixels(picture))
+    assert pixels(sheet)[: pictures.LINE].min() < 100  # ink
+
+
+def test_many_completions_stand_in_several_columns() -> None:
+    images = torch.zeros(40, 1, 8, 8, dtype=torch.long)
+    sheet = pictures.completions(images, images == 0, images.repeat_interleave(2, 0), 2, original=True)
+    assert 0.4 < sheet.width / sheet.height < 2.5
+    with pytest.raises(BadInput, match="3 images of 2 classes"):
+        pictures.by_class(images[:3], ["a", "b"], 2)

@@ -1,13 +1,19 @@
-"""Pictures of images: grids in which a level has the same brightness, or a name the same colour, everywhere."""
+"""Pictures of images: grids in which a level has the same brightness, or a name the same colour, everywhere.
+
+A class has a row with its name before it, and a title may stand above; what would be long is wrapped, so that a picture
+is about as wide as high.
+"""
 
 import math
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from nextpixel.errors import BadInput
@@ -16,6 +22,8 @@ from nextpixel.files import whole_file
 READABLE = 64  # screen pixels that the longer side of an image gets at least, where a whole factor allows
 GAP = np.array([96, 96, 112], dtype=np.uint8)
 UNKNOWN = np.array([104, 120, 150], dtype=np.uint8)
+PAPER, INK, LINE = "white", "black", 24  # of what is written; dots of a line
+LONGEST = 24  # characters of a class's name
 _STRIDES = 1.2207440846057596 ** -np.arange(1.0, 4.0)  # of hue, brightness and saturation, from name to name
 
 Levels = Tensor | NDArray[np.integer]
@@ -42,20 +50,47 @@ def grid(images: Levels, levels: int, *, ordinal: bool = True, columns: int | No
         >>> grid(np.zeros((10, 1, 8, 8), dtype=int), 17, columns=5).size
         (328, 130)
     """
-    return _assemble(_colours(images, levels, ordinal), columns=columns, gap=gap)
+    return _assemble(_tiles(images, levels, ordinal), columns=columns, gap=gap)
+
+
+def by_class(images: Levels, names: Sequence[str], levels: int, *, ordinal: bool = True) -> Image.Image:
+    """Images of classes, a row a class with its name; several rows, or classes side by side, where that is long.
+
+    Args:
+        images: (K·B, C, H, W): the K images of the first class, then those of the second, and so on.
+        names: of the B classes.
+        levels, ordinal: as of `grid`.
+
+    Raises:
+        BadInput: as `grid`, or numbers of images that do not fit.
+
+    Example:
+        >>> by_class(np.zeros((12, 1, 8, 8), dtype=int), ["cats", "dogs", "eels"], 17).height
+        196
+    """
+    tiles = _tiles(images, levels, ordinal)
+    if not names or len(tiles) % len(names):
+        raise BadInput(f"{len(tiles)} images of {len(names)} classes cannot be shown, a row a class.")
+    return _in_blocks(tiles, names=names)
 
 
 def completions(
-    given: Levels, known: Tensor | NDArray[np.bool_], completed: Levels, levels: int, *, ordinal: bool = True
+    given: Levels,
+    known: Tensor | NDArray[np.bool_],
+    completed: Levels,
+    levels: int,
+    *,
+    ordinal: bool = True,
+    original: bool = False,
 ) -> Image.Image:
-    """Each row: an image as it was given, its unknown pixels tinted, then its completions.
+    """Each row: an image as it was given, its unknown pixels tinted, then its completions, then perhaps the original.
 
     Args:
         given: (B, C, H, W); what it says of unknown sub-pixels is not shown.
         known: (B, 1 or C, H, W), True where a sub-pixel is given. A pixel with any unknown sub-pixel is tinted.
         completed: (K·B, C, H, W): the K completions of the first image, then those of the second, and so on.
-        levels: values that a sub-pixel can take (L).
-        ordinal: False where levels are names.
+        levels, ordinal: as of `grid`.
+        original: whether `given` is shown whole as the last of each row.
 
     Raises:
         BadInput: as `grid`, or numbers of images that do not fit.
@@ -68,12 +103,23 @@ def completions(
     first, others = _colours(given, levels, ordinal), _colours(completed, levels, ordinal)
     if len(others) % len(first) or others.shape[1:] != first.shape[1:]:
         raise BadInput(f"{len(others)} completions of {len(first)} images cannot be shown side by side.")
+    whole = first.copy()
     unknown = np.asarray(~_array(known).all(axis=1))[:, :, None]  # (B, H, 1, W)
     beside = first.reshape(len(first), first.shape[1], -1, unknown.shape[3], 3)  # channels side by side, if they are
     beside[np.broadcast_to(unknown, beside.shape[:4])] = UNKNOWN
-    each = len(others) // len(first)
-    rows = np.concatenate([first[:, None], others.reshape(len(first), each, *first.shape[1:])], axis=1)
-    return _assemble(rows.reshape(-1, *first.shape[1:]), columns=1 + each, gap=2)
+    parts = [first[:, None], others.reshape(len(first), -1, *first.shape[1:]), *([whole[:, None]] if original else [])]
+    rows = np.concatenate(parts, axis=1)
+    return _in_blocks(_enlarged(rows.reshape(-1, *first.shape[1:])), blocks=len(first))
+
+
+def titled(picture: Image.Image, title: str) -> Image.Image:
+    """A picture under a line of text."""
+    font, text = ImageFont.load_default(14), " ".join(title.split())
+    wide = max(picture.width, 12 + int(font.getlength(text)))
+    sheet = Image.new("RGB", (wide, LINE + picture.height), PAPER)
+    sheet.paste(picture, (0, LINE))
+    ImageDraw.Draw(sheet).text((6, LINE / 2), text, INK, font, anchor="lm")
+    return sheet
 
 
 def write(picture: Image.Image, path: Path) -> None:
@@ -87,11 +133,18 @@ def write(picture: Image.Image, path: Path) -> None:
         picture.save(beside, format=form, lossless=True, quality=95, subsampling=0)
 
 
+def _tiles(images: Levels, levels: int, ordinal: bool) -> NDArray[np.uint8]:
+    return _enlarged(_colours(images, levels, ordinal))
+
+
+def _enlarged(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images (B, H, W, 3) enlarged by a whole factor, so that they can be looked at."""
+    factor = max(1, READABLE // max(images.shape[1:3]))
+    return images.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
 def _assemble(images: NDArray[np.uint8], *, columns: int | None, gap: int) -> Image.Image:
     count, height, width, _ = images.shape
-    factor = max(1, READABLE // max(height, width))
-    images = images.repeat(factor, axis=1).repeat(factor, axis=2)
-    height, width = height * factor, width * factor
     across = min(count, columns or math.ceil(math.sqrt(count * height / width)))
     rows = math.ceil(count / across)
     sheet = np.empty((rows * (height + gap) - gap, across * (width + gap) - gap, 3), dtype=np.uint8)
@@ -100,6 +153,44 @@ def _assemble(images: NDArray[np.uint8], *, columns: int | None, gap: int) -> Im
         top, left = number // across * (height + gap), number % across * (width + gap)
         sheet[top : top + height, left : left + width] = image
     return Image.fromarray(sheet)
+
+
+def _in_blocks(
+    images: NDArray[np.uint8], *, names: Sequence[str] = (), blocks: int | None = None, gap: int = 2
+) -> Image.Image:
+    """Blocks of equally many images, which stay together, each with its name before it.
+
+    Those with names may have several rows, and several blocks may stand side by side, if the sheet is less long then.
+    """
+    font = ImageFont.load_default(16)
+    said = [" ".join(name.split()) for name in names]
+    said = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in said]
+    margin = 12 + max(int(font.getlength(name)) for name in said) if said else 0
+    count = blocks or len(names)
+    each, (high, wide) = len(images) // count, images.shape[1:3]
+
+    def size(across: int, rows: int) -> tuple[int, int]:
+        """Of a sheet of so many blocks side by side, of so many rows each."""
+        width = across * (margin + math.ceil(each / rows) * (wide + gap)) + (across - 1) * 4 * gap - gap
+        return width, math.ceil(count / across) * rows * (high + gap) - gap
+
+    def unlike_a_square(choice: tuple[int, int]) -> float:
+        width, height = size(*choice)
+        return abs(math.log(width / height)) + 0.7 * (choice[0] > 1) + 0.7 * (choice[1] > 1)
+
+    choices = product(range(1, min(count, 64) + 1), range(1, min(each, 64) + 1) if said else (1,))
+    across, rows = min(choices, key=unlike_a_square)
+    columns = math.ceil(each / rows)
+    sheet = Image.new("RGB", size(across, rows), PAPER if said else tuple(GAP.tolist()))
+    draw = ImageDraw.Draw(sheet)
+    for block in range(count):
+        left = block % across * (margin + columns * (wide + gap) + 4 * gap)
+        top = block // across * rows * (high + gap)
+        sheet.paste(_assemble(images[block * each :][:each], columns=columns, gap=gap), (left + margin, top))
+        if said:
+            middle = (left + margin / 2, top + rows * (high + gap) / 2)
+            draw.text(middle, said[block], INK, font, anchor="mm")
+    return sheet
 
 
 def _colours(images: Levels, levels: int, ordinal: bool) -> NDArray[np.uint8]:

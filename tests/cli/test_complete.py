@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import nextpixel as npx
+from nextpixel import pictures
 from nextpixel.data import open_data
 
 
@@ -30,7 +31,12 @@ def test_completions_are_those_of_the_model(call: Callable[..., Any], labelled: 
     assert torch.equal(arrays["images"], completed)
     assert torch.equal(completed[:, :, :2], arrays["given"][twice][:, :, :2])
     with Image.open("a.png") as picture:
-        assert picture.size == (3 * 60 + 2 * 2, 3 * 48 + 2 * 2)
+        assert picture.height == pictures.LINE + 3 * 48 + 2 * 2
+        rows = np.asarray(picture)[pictures.LINE :, : 4 * 62].reshape(-1, 4, 62, 3)[:, :, :60]
+    expected = np.asarray(pictures.grid(arrays["given"][:1], 3))
+    assert np.array_equal(rows[:48, 3], expected)  # the original is the last one
+    assert np.array_equal(rows[:24, 0], expected[:24])
+    assert (rows[24:48, 0] == pictures.UNKNOWN).all()
 
 
 def known(call: Callable[..., Any], model: Path, which: object, *more: object) -> np.ndarray:

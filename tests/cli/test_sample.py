@@ -28,7 +28,7 @@ def test_every_class_has_a_row_and_equal_numbers(call: Callable[..., Any], label
     assert call("sample", labelled, "-n", 7, "--label", "all", "--out", "a.npz", "a.png").status == 0
     assert np.load("a.npz")["labels"].tolist() == [0] * 4 + [1] * 4
     with Image.open("a.png") as picture:
-        assert picture.size == (4 * 60 + 3 * 2, 2 * 48 + 2)
+        assert picture.height == pictures.LINE + 2 * 48 + 2  # two rows
 
 
 def test_one_class_may_be_asked_for(call: Callable[..., Any], labelled: Path) -> None:
@@ -69,8 +69,10 @@ def test_classes_are_asked_for_by_name_number_and_range(
     arrays = np.load("a.npz")
     assert arrays["labels"].tolist() == labels
     assert arrays["class_names"].tolist() == ["cat", "dog", "fox, red", "3"]
-    with Image.open("a.png") as picture:  # a row a class
-        assert len(set(labels)) == 1 or picture.height == len(set(labels)) * (4 * 8 + 2) - 2
+    names = [("cat", "dog", "fox, red", "3")[label] for label in dict.fromkeys(labels)]
+    with Image.open("a.png") as picture:
+        rows = pictures.by_class(arrays["images"], names, 2) if len(names) > 1 else pictures.grid(arrays["images"], 2)
+        assert np.array_equal(np.asarray(picture)[pictures.LINE :, : rows.width], np.asarray(rows))
     assert call("complete", named, "a.npz", "--known", "top-half", "--label", "dog").status == 0
 
 
@@ -107,7 +109,7 @@ def test_a_named_file_is_written_again(call: Callable[..., Any], plain: Path) ->
     Path("samples.png").write_text("old")
     assert call("sample", plain, "-n", 1).status == 0
     with Image.open("samples.png") as picture:
-        assert picture.size == (60, 48)
+        assert picture.height == pictures.LINE + 48
 
 
 @pytest.mark.parametrize(

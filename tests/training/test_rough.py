@@ -248,7 +248,7 @@ def fail_once(usual: Callable[..., Any], error: Exception, call: int) -> Callabl
         (Batches, "__getitem__", 8, 7),  # one call comes before the first step
         (Split, "batch", 19, 10),  # 11 batches of training and 2 of validation come before
         (_Loop, "validation_nats", 1, 10),
-        (pictures, "grid", 1, 10),
+        (pictures, "by_class", 1, 10),
         (pictures, "write", 1, 10),
         (SummaryWriter, "flush", 1, 10),
         (SummaryWriter, "add_scalar", 9, 10),

@@ -49,9 +49,13 @@ def main(options: Namespace) -> None:
     completed = drawn(options, len(every), "completing", draw)
     tell(notes)
     print(f"{100 * known.float().mean():.4g} % of the pixels are known.")
+    original = options.source is None or not Path(options.known).is_file()  # a mask may hide what was never there
+    sheet = pictures.completions(images, known, completed, spec.levels, ordinal=spec.ordinal, original=original)
+    columns = f"given, {several(options.completions, 'completion')}{', original' * original}"
+    title = f"{options.model}: {columns}; temperature {options.temperature:g}, seed {options.seed}"
     for path in out:
         if path.suffix.lower() != ".npz":
-            pictures.write(pictures.completions(images, known, completed, spec.levels, ordinal=spec.ordinal), path)
+            pictures.write(pictures.titled(sheet, title), path)
         else:
             write_images(path, model, completed, split.take(every.numpy()), given=images, known=known)
         print(f"{several(len(images), 'image')}, {several(options.completions, 'completion')} of each: {path}")

@@ -3,7 +3,6 @@
 from argparse import Namespace
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from nextpixel import pictures
 from nextpixel.cli.common import place, several
@@ -11,8 +10,6 @@ from nextpixel.cli.parsers import MOST_CLASSES, PICTURES
 from nextpixel.data import CATALOGUE, Split, describe, open_data
 from nextpixel.data.readers.pickled import convert_pickle
 from nextpixel.errors import BadInput
-
-_PAPER, _INK = "white", "black"
 
 
 def main(options: Namespace) -> None:
@@ -41,10 +38,11 @@ def _show(options: Namespace) -> None:
     rows = _rows(split, options.images)
     chosen = np.arange(min(options.images, len(split))) if rows is None else np.concatenate(list(rows.values()))
     images, _ = split.batch(chosen, np.random.default_rng(0))
-    columns = None if rows is None else len(chosen) // len(rows)
-    picture = pictures.grid(images, data.spec.levels, ordinal=data.spec.ordinal, columns=columns)
-    if rows is not None:
-        picture = _with_labels(picture, [data.class_names[label] if data.class_names else str(label) for label in rows])
+    if rows is None:
+        picture = pictures.grid(images, data.spec.levels, ordinal=data.spec.ordinal)
+    else:
+        names = [data.class_names[label] if data.class_names else str(label) for label in rows]
+        picture = pictures.by_class(images, names, data.spec.levels, ordinal=data.spec.ordinal)
     pictures.write(picture, out)
     print("\n".join(describe(data)))
     shown = several(len(chosen), f"{options.split} image")
@@ -72,15 +70,3 @@ def _rows(split: Split, count: int) -> dict[int, np.ndarray] | None:
     every = {int(label): np.flatnonzero(split.labels == label) for label in classes}
     each = min(max(1, count // len(classes)), *(len(found) for found in every.values()))
     return {label: found[:each] for label, found in every.items()}
-
-
-def _with_labels(picture: Image.Image, labels: list[str]) -> Image.Image:
-    """A picture with a column on its left that names its rows, which are equally high."""
-    font = ImageFont.load_default(16)
-    margin = 12 + max(int(font.getlength(label)) for label in labels)
-    sheet = Image.new("RGB", (margin + picture.width, picture.height), _PAPER)
-    sheet.paste(picture, (margin, 0))
-    draw = ImageDraw.Draw(sheet)
-    for row, label in enumerate(labels):
-        draw.text((margin / 2, (row + 0.5) * picture.height / len(labels)), label, _INK, font, anchor="mm")
-    return sheet

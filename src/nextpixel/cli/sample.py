@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 import nextpixel as npx
@@ -21,17 +22,16 @@ def main(options: Namespace) -> None:
     """Draw images and write them as a grid or as arrays."""
     out = [place(text, *PICTURES, ".npz") for text in options.out]
     model = load(options)
-    beside, spec = _beside(model, options, out), model.spec
+    beside = _beside(model, options, out)
 
     def draw(piece: slice, **asked: Any) -> Tensor:
         which = range(piece.start, piece.stop)
         return model.sample(len(which), given(model.context, beside, which), **asked)
 
     images = drawn(options, len(beside), "sampling", draw)
-    columns = _row_of_a_class(beside)
     for path in out:
         if path.suffix.lower() != ".npz":
-            pictures.write(pictures.grid(images, spec.levels, ordinal=spec.ordinal, columns=columns), path)
+            pictures.write(_picture(model, options, images, beside), path)
         else:
             write_images(path, model, images, beside)
         print(f"{several(len(images), 'image')}: {path}")
@@ -71,9 +71,15 @@ def _maps(kind: npx.Map | None, options: Namespace) -> tuple[np.ndarray | None, 
     return maps[:count], None if labels is None else labels[:count]
 
 
-def _row_of_a_class(beside: Split) -> int | None:
-    """Images in a row of the picture, where a class has a row."""
-    labels = beside.labels
-    if labels is None or beside.maps is not None or labels[0] == labels[-1]:
-        return None
-    return int((labels == labels[0]).sum())
+def _picture(model: npx.Model, options: Namespace, images: Tensor, beside: Split) -> Image.Image:
+    """A row a class, where the images have classes alone; a title says what they are."""
+    spec, classes, labels = model.spec, part_of(model.context, npx.ClassLabel), beside.labels
+    title = (
+        f"{options.model}: {several(len(images), 'sample')}, temperature {options.temperature:g}, seed {options.seed}"
+    )
+    if classes is None or labels is None or beside.maps is not None:
+        return pictures.titled(pictures.grid(images, spec.levels, ordinal=spec.ordinal), title)
+    names = [classes.name(label) for label in dict.fromkeys(labels.tolist())]
+    if len(names) == 1:
+        return pictures.titled(pictures.grid(images, spec.levels, ordinal=spec.ordinal), f"{title}, class {names[0]}")
+    return pictures.titled(pictures.by_class(images, names, spec.levels, ordinal=spec.ordinal), title)

@@ -71,6 +71,10 @@ class ClassLabel(Context):
         """The classes, for a sentence."""
         return f"classes 0 to {self.classes - 1}" if self.names is None else f"classes {', '.join(self.names)}"
 
+    def name(self, label: int) -> str:
+        """What a class is called: by its name, or else by its number."""
+        return str(label) if self.names is None else self.names[label]
+
     def number(self, name: str) -> int:
         """The label of a class, by its name or as a number.
 

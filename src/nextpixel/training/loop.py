@@ -270,18 +270,22 @@ class _Loop:
     def draw(self) -> None:
         """Draw samples of the average weights, always from the same noise.
 
-        Classes alone have a column each; maps are those of the first validation images, with their classes if need be.
+        Classes alone have a row each; maps are those of the first validation images, with their classes if need be.
         """
-        count, context, spec, columns = self.settings.samples, self.model.context, self.model.spec, None
+        count, context, spec = self.settings.samples, self.model.context, self.model.spec
         if count == 0:
             return
         if isinstance(context, ClassLabel):
-            chosen, columns = torch.arange(count) % context.classes, min(context.classes, count)
+            classes = min(context.classes, count)
+            chosen = torch.arange(classes).repeat_interleave(count // classes)
+            images = self.model.sample(len(chosen), chosen, seed=self.settings.seed)
+            names = [context.name(label) for label in range(classes)]
+            sheet = pictures.by_class(images, names, spec.levels, ordinal=spec.ordinal)
         else:
             count = count if context is None else min(count, len(self.data.validation))
             chosen = given(context, self.data.validation, np.arange(count))
-        images = self.model.sample(count, chosen, seed=self.settings.seed)
-        sheet = pictures.grid(images, spec.levels, ordinal=spec.ordinal, columns=columns)
+            images = self.model.sample(count, chosen, seed=self.settings.seed)
+            sheet = pictures.grid(images, spec.levels, ordinal=spec.ordinal)
         pictures.write(sheet, self.folder.picture(self.position.step))
 
     def save(self) -> None:
