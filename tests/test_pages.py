@@ -18,6 +18,7 @@ from nextpixel.cli import main
 from nextpixel.data import open_data
 
 ROOT = Path(__file__).parents[1]
+README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
 
 
 def _script(path: Path) -> ModuleType:
@@ -29,8 +30,14 @@ def _script(path: Path) -> ModuleType:
     return module
 
 
+def _rows(page: Path, table: str) -> list[str]:
+    """What stands between the markers of a table, without its head."""
+    (rows,) = re.findall(rf"<!-- {table} -->\n(.*?)<!-- end -->", page.read_text(), re.DOTALL)
+    return rows.splitlines()[2:]
+
+
 def test_the_example_of_the_readme_runs() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert len(blocks) == 1
     names: dict = {}
     exec(blocks[0], names)
@@ -70,10 +77,44 @@ def test_the_file_of_the_page_about_codes_is_one(tmp_path: Path, monkeypatch: py
     assert open_data("codes.npz").spec == npx.ImageSpec(1, 8, 8, levels=512, ordinal=False)
 
 
-def test_the_tables_of_the_readme_are_what_the_command_writes() -> None:
-    page = (ROOT / "README.md").read_text()
-    assert _script(ROOT / "benchmarks" / "results.py").tabulated(page) == page
-    assert page.count("\n| ") > len(list((ROOT / "results").glob("*.json")))  # each has a row, beside the headers
+def test_the_tables_are_what_the_command_writes() -> None:
+    script = _script(ROOT / "benchmarks" / "results.py")
+    assert {ROOT / name for name in script.PAGES} == {README, RESULTS}
+    for name, chosen in script.PAGES.items():
+        page = (ROOT / name).read_text()
+        assert script.tabulated(page, chosen) == page, name
+    kept = [json.loads(path.read_text()) for path in (ROOT / "results").glob("*.json")]
+    runs, speeds = [one for one in kept if isinstance(one, dict)], [one for one in kept if isinstance(one, list)]
+    assert len(_rows(RESULTS, "likelihoods")) == len(runs)
+    assert len(_rows(RESULTS, "bounds")) == 2 * len([run for run in runs if "bounds" in run])
+    assert len(_rows(RESULTS, "speed")) == sum(map(len, speeds))
+
+
+def test_the_readme_has_a_few_rows_of_the_page_of_all_results() -> None:
+    few = _rows(README, "likelihoods")
+    assert 1 <= len(few) <= 6
+    assert len(set(few)) == len(few)
+    assert set(few) <= set(_rows(RESULTS, "likelihoods"))
+    assert README.read_text().count("<!-- end -->") == 1
+
+
+def test_tables_name_files_and_recipes_in_commands_only() -> None:
+    """What a run was about is said in words; file names are ours."""
+    names = {path.stem for path in (ROOT / "results").glob("*.json")} | {".npz", ".json", ".yaml", "mnist-"}
+    tables = [_rows(README, "likelihoods"), *(_rows(RESULTS, table) for table in ("likelihoods", "bounds", "speed"))]
+    for row in (row for table in tables for row in table):
+        words = re.sub("`(nextpixel|python) .*?`", "", row)
+        assert not [name for name in names if name in words], row
+
+
+@pytest.mark.parametrize("page", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.stem)
+def test_what_a_page_shows_and_links_to_is_there(page: Path) -> None:
+    links = [link for link in re.findall(r"\]\((\S+?)\)", page.read_text()) if "://" not in link]
+    for name, _, part in (link.partition("#") for link in links):
+        there = page.parent / name if name else page
+        assert there.exists(), name
+        heads = re.findall(r"^#+ (.*)$", there.read_text(), re.MULTILINE) if part else []
+        assert not part or part in [re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads], part
 
 
 @pytest.mark.parametrize(
