@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -105,6 +106,37 @@ def test_tables_name_files_and_recipes_in_commands_only() -> None:
     for row in (row for table in tables for row in table):
         words = re.sub("`(nextpixel|python) .*?`", "", row)
         assert not [name for name in names if name in words], row
+
+
+def test_the_page_about_a_network_of_ones_own_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its two programs as files, then its commands, with a smaller network and less of everything."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "my_network", ModuleType("my_network"))
+    del sys.modules["my_network"]  # to be put back as it was, whatever is imported now
+    page = (ROOT / "docs" / "own-network.md").read_text()
+    own, cheating = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (said,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    Path("my_network.py").write_text(own)
+    Path("cheating.py").write_text(cheating)
+    names = runpy.run_path("my_network.py", run_name="__main__")
+    assert names["images"].shape == (10, 1, 8, 8)
+    assert names["best"].recipe["name"] == "my_network:MyNetwork"
+    bits = float(capsys.readouterr().out.removesuffix(" bits/dim\n"))
+    assert abs(bits - 2.1) < 0.1
+    runpy.run_path("cheating.py")
+    assert capsys.readouterr().out == said
+    lines = re.findall(r"^    (nextpixel .*)$", page, re.MULTILINE)
+    assert len(lines) == 5
+    shorter = shlex.split("--training.epochs 1 --training.samples 4 --model.filters 4 --model.blocks 1")
+    for line in lines:
+        words = shlex.split(line)[1:]
+        sys.modules.pop("my_network", None)  # as each command is a process of its own
+        assert main(words + shorter * (words[0] == "train")) == 0, line
+    assert "within the tolerance" in capsys.readouterr().out
+    assert Path("digits.png").exists()
 
 
 @pytest.mark.parametrize("page", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.stem)
