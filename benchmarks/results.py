@@ -1,9 +1,9 @@
-"""The results table: measured figures only, each with the command that made it.
+"""The tables of results: measured figures only, each with the command that made it.
 
     python benchmarks/results.py record runs/mnist-binary      # evaluates on the test split, keeps it in results/
-    python benchmarks/results.py table                         # writes the tables of README.md from results/
+    python benchmarks/results.py table                         # writes the tables of the pages from results/
 
-What others published stands in a column headed "paper".
+docs/results.md has all of them, README.md the runs of `CHOSEN`. What others published stands in a column of its own.
 """
 
 import argparse
@@ -12,8 +12,10 @@ import json
 import math
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -23,6 +25,25 @@ from nextpixel.evaluation import evaluate, evaluate_bounds
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
+CHOSEN = (  # the runs of README.md's table, in this order
+    "mnist-binary",
+    "mnist-binary-label",
+    "mnist-binary-pixelvae",
+    "fashion-mnist",
+    "photos32-pixelcnnpp",
+    "codes-photos32",
+)
+PAGES = {"README.md": CHOSEN, "docs/results.md": None}  # None: every run
+IMAGES = {  # the data of a run -> what a reader is told that it is; the order of the tables
+    "mnist-binary": "MNIST, binarised",
+    "mnist-threshold": "MNIST in black and white, by a threshold",
+    "mnist-coloured": "MNIST in colours",
+    "fashion-mnist": "Fashion-MNIST",
+    "shapes": "shapes in black and white",
+    "shapes-coloured": "shapes in colours",
+    "photos32.npz": "32x32 photographs",
+    "codes.npz": "codes of 32x32 photographs",
+}
 PAPER = {  # data set -> what was published for a larger network of this kind, and where
     ("gated_pixelcnn", "mnist-binary"): "81.50 nats (a PyTorch library's README, dynamic binarisation)",
 }
@@ -42,8 +63,9 @@ def main() -> None:
     if options.verb == "record":
         for run in options.runs:
             record(run, options.data_root, options.command, options.images, options.samples)
-    page = ROOT / "README.md"
-    page.write_text(tabulated(page.read_text()))
+    for name, chosen in PAGES.items():
+        page = ROOT / name
+        page.write_text(tabulated(page.read_text(), chosen))
 
 
 def record(run: Path, root: str | None, command: str | None, images: int | None = None, samples: int = 16) -> None:
@@ -78,40 +100,47 @@ def record(run: Path, root: str | None, command: str | None, images: int | None 
     (RESULTS / f"{run.name}.json").write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def tabulated(text: str) -> str:
-    """A page with the tables made from `results/` between its markers."""
-    for name, table in (("likelihoods", _likelihoods()), ("bounds", _bounds()), ("speed", _speed())):
+def tabulated(text: str, chosen: Sequence[str] | None = None) -> str:
+    """A page with the tables made from `results/` between its markers: of these runs, in their order, or of all."""
+    tables = {"likelihoods": _likelihoods(_runs(chosen)), "bounds": _bounds(_runs(chosen)), "speed": _speed()}
+    for name, table in tables.items():
         marked = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         text = marked.sub(lambda found, table=table: f"{found[1]}{table}{found[2]}", text)
     return text
 
 
-def _likelihoods() -> str:
+def _runs(chosen: Sequence[str] | None) -> list[dict[str, Any]]:
+    """What was kept of the chosen runs; of all, the same images side by side, the best first."""
+    if chosen is not None:
+        return [json.loads((RESULTS / f"{name}.json").read_text()) for name in chosen]
+    runs = [json.loads(path.read_text()) for path in RESULTS.glob("*.json") if not path.stem.endswith("-benchmark")]
+    return sorted(runs, key=lambda run: (list(IMAGES).index(run["data"]), run["nats"]))
+
+
+def _likelihoods(runs: Sequence[dict[str, Any]]) -> str:
     lines = [
-        "| images (test split) | model | weights | training | nats per image | bits/dim | paper |",
-        "|---|---|---|---|---|---|---|",
+        "| images (how many) | model | nats per image | bits/dim | published | weights | training | command |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    runs = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
-    for run in (run for run in runs if "nats" in run):
+    for run in runs:
         given = f", given the {run['given']}" if run["given"] else ""
         given += f", colours {run['colours']}" if run.get("colours") else ""
         most = "≤ " if "bounds" in run else ""
         lines.append(
-            f"| {run['data']} ({run['images']:,}) | `{run['model']}`{given} | {run['weights']:,} "
-            f"| {run['minutes']:.1f} min, {run['epochs']:.2f} epochs, seed {run['seed']}: `{run['command']}` "
+            f"| {_images(run)} | `{run['model']}`{given} "
             f"| {most}{_figure(run['nats'], run['nats_error'], 2)} "
             f"| {most}{_figure(run['bits_per_dim'], run['bits_per_dim_error'], 4)} "
-            f"| {'' if given else PAPER.get((run['model'], run['data']), '')} |"
+            f"| {'' if given else PAPER.get((run['model'], run['data']), '')} | {run['weights']:,} "
+            f"| {run['minutes']:.1f} min, {run['epochs']:.2f} epochs, seed {run['seed']} | `{run['command']}` |"
         )
     return "\n".join(lines) + "\n"
 
 
-def _bounds() -> str:
+def _bounds(runs: Sequence[dict[str, Any]]) -> str:
     lines = [
-        "| run of `pixelvae` | unit | negative ELBO | = reconstruction | + KL | share of KL | importance-weighted |",
+        "| images (how many) | unit | negative ELBO | = reconstruction | + KL | share of KL | importance-weighted |",
         "|---|---|---|---|---|---|---|",
     ]
-    runs = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
     for run in (run for run in runs if "bounds" in run):
         bounds = run["bounds"]
         share = 100 * bounds["kl"]["nats"] / bounds["elbo"]["nats"]
@@ -121,9 +150,13 @@ def _bounds() -> str:
                 for part in ("elbo", "reconstruction", "kl", "importance")
             ]
             *parts, tighter = figures
-            cells = [f"{run['name']} ({run['images']:,})", unit, *parts, f"{share:.1f} %"]
+            cells = [_images(run), unit, *parts, f"{share:.1f} %"]
             lines.append(f"| {' | '.join(cells)} | {tighter} (k = {bounds['samples']}) |")
     return "\n".join(lines) + "\n"
+
+
+def _images(run: dict[str, Any]) -> str:
+    return f"{IMAGES[run['data']]} ({run['images']:,})"
 
 
 def _figure(value: float, error: float, digits: int) -> str:
@@ -131,7 +164,7 @@ def _figure(value: float, error: float, digits: int) -> str:
 
 
 def _speed() -> str:
-    lines = ["| model | what | ratio | must |", "|---|---|---|---|"]
+    lines = ["| model | what is divided by what | ratio | limit |", "|---|---|---|---|"]
     for path in sorted(RESULTS.glob("*-benchmark.json")):
         for row in json.loads(path.read_text()):
             model = row.get("model", "gated_pixelcnn")

@@ -22,10 +22,10 @@ from rich.table import Table
 import nextpixel as npx
 
 NAIVE, NAIVE_16, GREY, COLOURS = (
-    "sampling 1 image, naive ÷ streaming",
-    "sampling 16 images, naive ÷ streaming",
-    "sampling 64 images ÷ one forward of 64",
-    "the same with 3 dependent colours",
+    "one pass of the whole network for each pixel ÷ ours, 1 image",
+    "one pass of the whole network for each pixel ÷ ours, 16 images",
+    "ours ÷ a single pass of the whole network, 64 images",
+    "ours ÷ a single pass of the whole network, 64 images of 3 dependent colours",
 )
 COUPLED = ("pixelcnnpp", "pixelsnail")  # colours by the likelihood, as published
 RECURRENT = ("row_lstm", "diagonal_bilstm")

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from nextpixel.cli import main
 from nextpixel.data import open_data
 
 ROOT = Path(__file__).parents[1]
+README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
 
 
 def _script(path: Path) -> ModuleType:
@@ -29,8 +31,14 @@ def _script(path: Path) -> ModuleType:
     return module
 
 
+def _rows(page: Path, table: str) -> list[str]:
+    """What stands between the markers of a table, without its head."""
+    (rows,) = re.findall(rf"<!-- {table} -->\n(.*?)<!-- end -->", page.read_text(), re.DOTALL)
+    return rows.splitlines()[2:]
+
+
 def test_the_example_of_the_readme_runs() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert len(blocks) == 1
     names: dict = {}
     exec(blocks[0], names)
@@ -70,10 +78,75 @@ def test_the_file_of_the_page_about_codes_is_one(tmp_path: Path, monkeypatch: py
     assert open_data("codes.npz").spec == npx.ImageSpec(1, 8, 8, levels=512, ordinal=False)
 
 
-def test_the_tables_of_the_readme_are_what_the_command_writes() -> None:
-    page = (ROOT / "README.md").read_text()
-    assert _script(ROOT / "benchmarks" / "results.py").tabulated(page) == page
-    assert page.count("\n| ") > len(list((ROOT / "results").glob("*.json")))  # each has a row, beside the headers
+def test_the_tables_are_what_the_command_writes() -> None:
+    script = _script(ROOT / "benchmarks" / "results.py")
+    assert {ROOT / name for name in script.PAGES} == {README, RESULTS}
+    for name, chosen in script.PAGES.items():
+        page = (ROOT / name).read_text()
+        assert script.tabulated(page, chosen) == page, name
+    kept = [json.loads(path.read_text()) for path in (ROOT / "results").glob("*.json")]
+    runs, speeds = [one for one in kept if isinstance(one, dict)], [one for one in kept if isinstance(one, list)]
+    assert len(_rows(RESULTS, "likelihoods")) == len(runs)
+    assert len(_rows(RESULTS, "bounds")) == 2 * len([run for run in runs if "bounds" in run])
+    assert len(_rows(RESULTS, "speed")) == sum(map(len, speeds))
+
+
+def test_the_readme_has_a_few_rows_of_the_page_of_all_results() -> None:
+    few = _rows(README, "likelihoods")
+    assert 1 <= len(few) <= 6
+    assert len(set(few)) == len(few)
+    assert set(few) <= set(_rows(RESULTS, "likelihoods"))
+    assert README.read_text().count("<!-- end -->") == 1
+
+
+def test_tables_name_files_and_recipes_in_commands_only() -> None:
+    """What a run was about is said in words; file names are ours."""
+    names = {path.stem for path in (ROOT / "results").glob("*.json")} | {".npz", ".json", ".yaml", "mnist-"}
+    tables = [_rows(README, "likelihoods"), *(_rows(RESULTS, table) for table in ("likelihoods", "bounds", "speed"))]
+    for row in (row for table in tables for row in table):
+        words = re.sub("`(nextpixel|python) .*?`", "", row)
+        assert not [name for name in names if name in words], row
+
+
+def test_the_page_about_a_network_of_ones_own_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its two programs as files, then its commands, with a smaller network and less of everything."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "my_network", ModuleType("my_network"))
+    del sys.modules["my_network"]  # to be put back as it was, whatever is imported now
+    page = (ROOT / "docs" / "own-network.md").read_text()
+    own, cheating = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (said,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    Path("my_network.py").write_text(own)
+    Path("cheating.py").write_text(cheating)
+    names = runpy.run_path("my_network.py", run_name="__main__")
+    assert names["images"].shape == (10, 1, 8, 8)
+    assert names["best"].recipe["name"] == "my_network:MyNetwork"
+    bits = float(capsys.readouterr().out.removesuffix(" bits/dim\n"))
+    assert abs(bits - 2.1) < 0.1
+    runpy.run_path("cheating.py")
+    assert capsys.readouterr().out == said
+    lines = re.findall(r"^    (nextpixel .*)$", page, re.MULTILINE)
+    assert len(lines) == 5
+    shorter = shlex.split("--training.epochs 1 --training.samples 4 --model.filters 4 --model.blocks 1")
+    for line in lines:
+        words = shlex.split(line)[1:]
+        sys.modules.pop("my_network", None)  # as each command is a process of its own
+        assert main(words + shorter * (words[0] == "train")) == 0, line
+    assert "within the tolerance" in capsys.readouterr().out
+    assert Path("digits.png").exists()
+
+
+@pytest.mark.parametrize("page", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.stem)
+def test_what_a_page_shows_and_links_to_is_there(page: Path) -> None:
+    links = [link for link in re.findall(r"\]\((\S+?)\)", page.read_text()) if "://" not in link]
+    for name, _, part in (link.partition("#") for link in links):
+        there = page.parent / name if name else page
+        assert there.exists(), name
+        heads = re.findall(r"^#+ (.*)$", there.read_text(), re.MULTILINE) if part else []
+        assert not part or part in [re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads], part
 
 
 @pytest.mark.parametrize(
