@@ -11,7 +11,10 @@ from nextpixel.distributions import Finite
 from nextpixel.errors import BadInput, plain, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.spec import ImageSpec
+from nextpixel.threads import Threads
 from nextpixel.typing import Number, Whole
+
+MARGIN = 1.2  # how many times as quick one thread must be
 
 
 class Site(NamedTuple):
@@ -79,19 +82,21 @@ def unroll(
     each = channels // network.substeps
     draws = [slice(first, first + network.together) for first in range(0, each, network.together)]
     visited = set(rows)
-    for row in range(max(visited, default=-1) + 1):
-        network.begin_row(row, images[:, :, row - 1] if row else None, state)
-        if row not in visited and not network.carries:
-            continue
-        for column in range(width):
-            for substep in range(network.substeps):
-                before = substep * each
-                levels = images[:, before : before + each, row, column]
-                distribution = likelihood.given(network.step(column, substep, state))
-                for draw in draws if row in visited else ():
-                    site = Site(row, column, slice(before + draw.start, before + draw.stop))
-                    levels[:, draw].copy_(choose(site, distribution(levels, draw)))
-                network.observe(column, substep, levels, state)
+    with Threads("a row of pixels", images.device, laps=width * network.substeps, margin=MARGIN) as threads:
+        for row in range(max(visited, default=-1) + 1):
+            network.begin_row(row, images[:, :, row - 1] if row else None, state)
+            if row not in visited and not network.carries:
+                continue
+            for column in range(width):
+                for substep in range(network.substeps):
+                    before = substep * each
+                    levels = images[:, before : before + each, row, column]
+                    distribution = likelihood.given(network.step(column, substep, state))
+                    for draw in draws if row in visited else ():
+                        site = Site(row, column, slice(before + draw.start, before + draw.stop))
+                        levels[:, draw].copy_(choose(site, distribution(levels, draw)))
+                    network.observe(column, substep, levels, state)
+                    threads.lap()
     return images
 
 

@@ -3,6 +3,7 @@
 import codecs
 import importlib
 import keyword
+import logging
 import os
 import re
 import signal
@@ -36,7 +37,7 @@ Image models of the PixelRNN and PixelCNN family: exact likelihoods, samples, co
 
 {LISTED}
 
-nextpixel help COMMAND, or COMMAND --help, says more, with examples."""
+nextpixel help COMMAND, or COMMAND --help, says more, with examples. With --verbose, each says more of what it does."""
 PLAIN = {ord("±"): "+/-", ord("−"): "-", ord("×"): "x", ord("…"): "..."}
 
 
@@ -72,6 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    if "--verbose" in arguments:
+        log = logging.getLogger("nextpixel")
+        log.addHandler(logging.StreamHandler())
+        log.setLevel(logging.INFO)
+        return _run([word for word in arguments if word != "--verbose"])
     for argument in arguments:
         if "\0" in argument or re.fullmatch(r"(--[\w.-]+=)?\s*", argument):
             raise BadInput(f"The argument {argument!r} is empty, or has a character that no name can have.")

@@ -23,7 +23,8 @@ from nextpixel.errors import BadInput
 from nextpixel.model import Model
 from nextpixel.models import build
 from nextpixel.pairing import context_of, given
-from nextpixel.training.loop import has_fast_bf16
+from nextpixel.threads import Threads
+from nextpixel.training.loop import MARGIN, has_fast_bf16
 
 Timer = Callable[[Model, Tensor, Any], float]
 SIZES = ((16, 2), (24, 2), (32, 3), (48, 4), (64, 5), (96, 6), (128, 8), (192, 10))  # filters, blocks
@@ -36,17 +37,20 @@ MOST_WEIGHTS, EPOCHS, DROPOUT = 1.5, 20, 0.2  # weights a sub-pixel; epochs with
 
 
 def seconds_of_a_step(model: Model, images: Tensor, given: Any) -> float:
-    """Take steps until four or a second have passed, and tell how long the fastest after the first took."""
+    """Take steps, with the better number of threads, until three or a second have passed; seconds of the fastest."""
     model.train()
     taken: list[float] = []
-    while len(taken) < 2 or (len(taken) < 4 and sum(taken) < 1):
-        began = time.monotonic()
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=has_fast_bf16(model.device)):
-            loss = -model(images.to(model.device), given).mean()
-        loss.backward()
-        next(model.parameters()).sum().item()  # until the device is ready
-        taken.append(time.monotonic() - began)
-    return min(taken[1:])
+    with Threads("a step of a trial", model.device, laps=1, margin=MARGIN) as threads:
+        cold = threads.fixed  # else the threads' trial is the first step
+        while threads.trying or len(taken) < 1 + cold or (len(taken) < 3 + cold and sum(taken) < 1):
+            began, trying = time.monotonic(), threads.trying
+            with torch.autocast(model.device.type, torch.bfloat16, enabled=has_fast_bf16(model.device)):
+                loss = -model(images.to(model.device), given).mean()
+            loss.backward()
+            next(model.parameters()).sum().item()  # until the device is ready
+            taken += [] if trying else [time.monotonic() - began]
+            threads.lap()
+    return min(taken[cold:])
 
 
 class Choice(NamedTuple):

@@ -19,9 +19,10 @@ from nextpixel.baselines import baselines, compared
 from nextpixel.checkpoint import save
 from nextpixel.data import DataSet, describe, learnt_from
 from nextpixel.errors import BadInput
-from nextpixel.model import Model
+from nextpixel.model import Model, evaluating
 from nextpixel.nn.context import ClassLabel
 from nextpixel.pairing import check_all, difference, given
+from nextpixel.threads import Threads
 from nextpixel.training.batches import Batches
 from nextpixel.training.display import Display
 from nextpixel.training.ema import MovingAverage
@@ -29,6 +30,8 @@ from nextpixel.training.interruption import interruption
 from nextpixel.training.run import Metrics, RunFolder
 from nextpixel.training.settings import Training
 from nextpixel.training.state import Position, State
+
+MARGIN = 1.5  # how many times as quick as all threads one must be: less does not change the sums of a run
 
 # Fabric announces its precision there, which is ours to say.
 logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
@@ -135,7 +138,9 @@ class _Loop:
         """Train until the last epoch or minute."""
         self.display.start_at(self.progress())
         self.clock = time.monotonic() - 60 * self.position.minutes
-        with interruption() as interrupted:
+        device, chosen = self.fabric.device, self.position.threads
+        self.threads = Threads("a training step", device, laps=1, margin=MARGIN, chosen=chosen)
+        with interruption() as interrupted, self.threads:
             try:
                 if self.due():  # the run was saved because this failed
                     self.validate()
@@ -197,7 +202,10 @@ class _Loop:
         self.rate = self.settings.rate(position.step, self.progress())
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
-        images, context = self.batches[position.step]
+        images, context = self.fabric.to_device(self.batches[position.step])
+        while self.threads.trying:
+            self.rehearse(images, context)
+        position.threads = self.threads.chosen
         self.wrapped.train()
         self.optimizer.zero_grad()
         loss = -self.log_prob(images, context).mean()
@@ -219,6 +227,14 @@ class _Loop:
         position.nats += nats
         self.seconds += time.monotonic() - began
         self.show(nats)
+
+    def rehearse(self, images: Tensor, context: Any) -> None:
+        """Take a step that changes nothing, for the threads' trial."""
+        with self.fabric.autocast():
+            loss = evaluating(self.model)(images, context).mean()
+        loss.backward()
+        self.optimizer.zero_grad()
+        self.threads.lap()
 
     def validate(self) -> None:
         """Measure the average weights, and save everything."""
@@ -243,6 +259,7 @@ class _Loop:
             validation_bits_per_dim=self.bits(nats),
             learning_rate=self.rate,
             images_per_second=self.images_per_second(),
+            threads=torch.get_num_threads(),
         )
         self.display.validated(metrics.validation_bits_per_dim)
         self.show(metrics.train_nats)

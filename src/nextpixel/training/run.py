@@ -29,6 +29,7 @@ class Metrics:
         validation_bits_per_dim: the same, in bits per sub-pixel.
         learning_rate: of the last step.
         images_per_second: in the steps since the last validation.
+        threads: of the processor that the last step took.
     """
 
     step: int
@@ -39,6 +40,7 @@ class Metrics:
     validation_bits_per_dim: float
     learning_rate: float
     images_per_second: float
+    threads: int
 
 
 # What a run makes before it saves.

@@ -29,6 +29,7 @@ class Position:
         row: the last one of metrics.csv.
         learnt: what tells the data that it learns from (`data.learnt_from`).
         worse: validations since the best one.
+        threads: that were chosen last, see `nextpixel.threads`.
 
     Raises:
         TypeError: what a file says is something else.
@@ -43,9 +44,11 @@ class Position:
     row: dict[str, Any] | None = None
     learnt: dict[str, Any] | None = None
     worse: int = 0
+    threads: int | None = None
 
     def __post_init__(self) -> None:
-        counts, amounts = (self.step, self.per_epoch, self.steps, self.worse), (self.minutes, self.nats)
+        counts = (self.step, self.per_epoch, self.steps, self.worse, 1 if self.threads is None else self.threads)
+        amounts = (self.minutes, self.nats)
         if (
             not all(type(count) is int and count >= 0 for count in counts)
             or not all(isinstance(amount, int | float) and math.isfinite(amount) for amount in (*amounts, self.step))
