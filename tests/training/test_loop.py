@@ -67,6 +67,23 @@ def test_a_run_learns_and_leaves_a_complete_folder(model: npx.Autoregressive, da
     assert not list(folder.rglob("*.part"))
 
 
+def test_tensorboard_gets_losses_between_validations_and_the_samples(
+    model: npx.Autoregressive, data: DataSet, tmp_path: Path
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def events(folder: Path) -> tuple[list[int], list[int]]:
+        found = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0}).Reload()
+        losses = found.Scalars("step/train_nats")
+        assert all(math.isfinite(event.value) for event in losses)
+        assert found.Images("samples")[-1].encoded_image_string.startswith(b"\x89PNG")
+        return [event.step for event in losses], [event.step for event in found.Images("samples")]
+
+    settings = replace(SETTINGS, epochs=16, validate_every=8.0)  # every 40 steps
+    folder = train(model, data, out=tmp_path / "a", settings=settings)
+    assert events(folder) == ([*range(2, 81, 2)], [40, 80])
+
+
 def test_the_saved_models_have_the_average_weights(model: npx.Autoregressive, data: DataSet, tmp_path: Path) -> None:
     folder = train(model, data, out=tmp_path / "a", settings=SETTINGS)
     best, last = npx.load(folder), npx.load(folder / "last.safetensors")

@@ -33,6 +33,8 @@ from nextpixel.training.state import Position, State
 
 MARGIN = 1.5  # how many times as quick as all threads one must be: less does not change the sums of a run
 
+LOGGED = 20  # losses from one validation to the next, for TensorBoard; none where there are not so many
+
 # Fabric announces its precision there, which is ours to say.
 logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
 
@@ -227,6 +229,8 @@ class _Loop:
         position.nats += nats
         self.seconds += time.monotonic() - began
         self.show(nats)
+        if self.interval >= LOGGED and position.step % (self.interval // LOGGED) == 0:
+            self.folder.log(position.step, {"step/train_nats": nats, "step/learning_rate": self.rate})
 
     def rehearse(self, images: Tensor, context: Any) -> None:
         """Take a step that changes nothing, for the threads' trial."""
@@ -304,6 +308,7 @@ class _Loop:
             images = self.model.sample(count, chosen, seed=self.settings.seed)
             sheet = pictures.grid(images, spec.levels, ordinal=spec.ordinal)
         pictures.write(sheet, self.folder.picture(self.position.step))
+        self.folder.log(self.position.step, {}, sheet)
 
     def save(self) -> None:
         with self.state.average.in_place():

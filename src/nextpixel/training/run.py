@@ -2,15 +2,17 @@
 
 import math
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import yaml
+from PIL import Image
 
 from nextpixel.errors import BadInput
 from nextpixel.files import whole_file
@@ -51,7 +53,8 @@ class RunFolder:
     """A folder with these files.
 
         config.yaml          the recipe, complete; it can be trained again
-        metrics.csv          a row a validation, see `Metrics`; events.* hold the same for TensorBoard
+        metrics.csv          a row a validation, see `Metrics`; events.* hold the same for TensorBoard, with losses in
+                             between and the samples
         model.safetensors    the average weights that did best in validation
         last.safetensors     the last average weights
         state.safetensors    what `resume` needs
@@ -110,25 +113,42 @@ class RunFolder:
         Raises:
             BadInput: they cannot be written.
         """
-        row, hook = asdict(metrics), threading.excepthook
+        row = asdict(metrics)
         new = not self._metrics.exists() or self._metrics.stat().st_size == 0
+        with self._writing(), self._metrics.open("a", encoding="utf-8") as file:
+            file.write(_line(*row) * new + _line(*row.values()))
+        self.log(row.pop("step"), row)
+
+    def log(self, step: int, values: Mapping[str, float], picture: Image.Image | None = None) -> None:
+        """Let TensorBoard show numbers, and the samples; without that extra, what is in the other files is all.
+
+        Raises:
+            BadInput: its file cannot be written.
+        """
+        if find_spec("tensorboard") is None:
+            return
+        hook = threading.excepthook
         threading.excepthook = lambda _: None  # TensorBoard's thread would print what is raised here as well
         try:
-            with self._metrics.open("a", encoding="utf-8") as file:
-                file.write(_line(*row) * new + _line(*row.values()))
-            if self._board is None and find_spec("tensorboard"):  # an extra; without it metrics.csv is all
-                from torch.utils.tensorboard import SummaryWriter  # imports much, and only training needs it
+            with self._writing():
+                if self._board is None:
+                    from torch.utils.tensorboard import SummaryWriter  # imports much, and only training needs it
 
-                self._board = SummaryWriter(str(self.path), purge_step=self._from or None)
-            if self._board is not None:
-                for name, value in row.items():
-                    if name != "step":
-                        self._board.add_scalar(name, value, metrics.step)
+                    self._board = SummaryWriter(str(self.path), purge_step=self._from or None)
+                for name, value in values.items():
+                    self._board.add_scalar(name, value, step)
+                if picture is not None:
+                    self._board.add_image("samples", np.asarray(picture), step, dataformats="HWC")
                 self._board.flush()
-        except OSError as error:
-            raise BadInput(f"The metrics in {self.path} cannot be written: {error.strerror or error}.") from error
         finally:
             threading.excepthook = hook
+
+    @contextmanager
+    def _writing(self) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BadInput(f"The metrics in {self.path} cannot be written: {error.strerror or error}.") from error
 
     def picture(self, step: int) -> Path:
         """Where the samples of a step go."""
