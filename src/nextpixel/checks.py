@@ -89,7 +89,8 @@ def check(model: Autoregressive, context: object = None, *, seed: int = 0) -> li
     """What the laws of this library's tests say of a model, on random images, in float64.
 
     Args:
-        model: any exact model, fresh or trained; it is left as it was.
+        model: any exact model, fresh or trained; it is left as it was. Weights that are all zero, as those of a last
+            layer may be at first, are tried with random ones, which hide nothing.
         context: for three images; a `ClassLabel` model gets its first classes when None.
         seed: of the images.
 
@@ -109,6 +110,10 @@ def check(model: Autoregressive, context: object = None, *, seed: int = 0) -> li
         raise BadInput(f"The laws are for models with an exact likelihood, not a {type(model).__name__}.")
     spec, exact = model.spec, copy.deepcopy(model).double().eval()
     generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in exact.parameters():
+            if weight.requires_grad and not weight.any():  # as a last layer may begin; it would hide all before it
+                weight.copy_(torch.randn(weight.shape, generator=generator) / max(1, weight[0].numel()) ** 0.5)
     x, other = torch.randint(spec.levels, (2, 3, *spec.shape), generator=generator).to(model.device)
     if context is None and isinstance(model.context, ClassLabel):
         context = torch.arange(3) % model.context.classes

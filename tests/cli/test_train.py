@@ -309,3 +309,16 @@ def test_maps_of_another_size_and_likelihoods_of_brightness_are_refused(
     np.savez(tmp_path / "own.npz", **{**np.load(codes), "maps": np.zeros((48, 3, 3), int)})
     words = ("train", recipe(GOOD), "--data.name", tmp_path / "own.npz", "--model.context", "map")
     assert "A map of 3x3 places cannot be enlarged by whole factors to images of 4x6." in refused(*words)
+
+
+def test_another_model_leaves_out_what_it_has_not_and_says_so(
+    call: Callable[..., Any], recipe: Callable[..., Any], data: Path
+) -> None:
+    model = "{name: gated_pixelcnn, filters: 4, blocks: 1, head: 4, coordinates: true}"
+    words = ["train", recipe(f"model: {model}\ndata: {{name: {data}}}\ntraining: {{epochs: 1}}\n")]
+    words += ["--model.name", "pixelcnn", "--model.layers", 1]
+    said = call(*words, "--out", "a")
+    assert said.status == 0, said.err
+    assert "recipe.yaml sets blocks, coordinates, which pixelcnn with categorical has not." in said.err
+    assert npx.load(Path("a")).recipe["arguments"]["filters"] == 4
+    assert "no setting model.coordinates" in call(*words, "--out", "b", "--model.coordinates", "true").err

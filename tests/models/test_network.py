@@ -1,5 +1,6 @@
 """A network of a user's own has all verbs; the laws tell it from one that leaks."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -57,6 +58,14 @@ def test_the_laws_find_a_leak() -> None:
     assert "its likelihood means nothing" in broken[0].failure
 
 
+def test_the_laws_find_a_leak_that_a_last_layer_of_zeros_hides() -> None:
+    model = npx.build(Leaking, SPEC)
+    for weight in model.parameters():
+        torch.nn.init.zeros_(weight)
+    assert [finding.law for finding in npx.check(model) if not finding.holds][:1] == ["nothing later is seen"]
+    assert not any(weight.any() for weight in model.parameters())
+
+
 def test_a_model_of_numbers_that_are_none_breaks_the_laws() -> None:
     model = npx.build(Plain, SPEC)
     torch.nn.init.constant_(model.backbone.bias, torch.nan)
@@ -82,6 +91,21 @@ def test_a_class_of_ones_own_is_built_and_named() -> None:
 def test_what_is_no_network(name: str, sentence: str) -> None:
     with pytest.raises(npx.BadInput, match=sentence):
         npx.build(name, SPEC)
+
+
+def test_a_class_of_the_script_that_runs_is_named_by_its_file(tmp_path: Path) -> None:
+    script = f"""{OWN}
+if __name__ == "__main__":
+    model = npx.build(Mine, npx.ImageSpec(1, 4, 4, 2))
+    npx.save(model, "own.safetensors")
+    print(model.recipe["name"], type(npx.load("own.safetensors").backbone) is Mine)
+"""
+    (tmp_path / "mine.py").write_text(script)
+    done = subprocess.run([sys.executable, "mine.py"], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == "mine:Mine True\n"
+    other = "import mine, nextpixel; print(nextpixel.load('own.safetensors').recipe['name'])"
+    done = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == "mine:Mine\n"
 
 
 def test_a_network_of_ones_own_on_the_command_line(

@@ -144,6 +144,13 @@ def _settings(source: Path, arguments: list[str], recipe: dict[str, Any] | None 
         raise BadInput(f"{source} does not say model.name; there is {', '.join(npx.MODELS)}.")
     likelihood = override(arguments, "--model.likelihood") or recipe["model"].get("likelihood", "categorical")
     parser = _parser(name, likelihood)
+    if (name, likelihood) != (recipe["model"].get("name"), recipe["model"].get("likelihood", "categorical")):
+        known = {"name", "likelihood", "context", *settings_of(kind_of(name))}
+        known |= {*settings_of(LIKELIHOODS.get(likelihood, Categorical))}
+        left = [key for key in recipe["model"] if key not in known]
+        recipe = {**recipe, "model": {key: value for key, value in recipe["model"].items() if key in known}}
+        if left:
+            print(f"Note: {source} sets {', '.join(left)}, which {name} with {likelihood} has not.", file=sys.stderr)
     if "-h" in arguments or "--help" in arguments:
         parser.print_help()
         raise SystemExit(0)

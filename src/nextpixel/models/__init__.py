@@ -2,8 +2,11 @@
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, overload
 
 import torch
@@ -92,7 +95,9 @@ def build(
             raise BadInput(f"{name} would have {size} {what}; {LARGEST} is the limit.")
     made = kind(spec, outputs, features, **{key: value for key, value in arguments.items() if key in own})
     recipe = {
-        "name": name if isinstance(name, str) else f"{kind.__module__}:{kind.__qualname__}",
+        "name": name
+        if isinstance(name, str)
+        else f"{_script() if kind.__module__ == '__main__' else kind.__module__}:{kind.__qualname__}",
         "spec": asdict(spec),
         "likelihood": likelihood,
         "context": describe(context),
@@ -114,7 +119,7 @@ def kind_of(name: object) -> type[Backbone | PixelVAE]:
     if isinstance(name, str) and ":" in name:
         module, _, attribute = name.partition(":")
         try:
-            found = getattr(importlib.import_module(module), attribute)
+            found = getattr(imported(module) or importlib.import_module(module), attribute)
         except (ImportError, AttributeError, ValueError) as error:
             raise BadInput(f"There is no model {name!r}: {error}.") from error
     elif isinstance(name, str):
@@ -122,6 +127,19 @@ def kind_of(name: object) -> type[Backbone | PixelVAE]:
     if not isinstance(found, type) or not issubclass(found, Backbone):
         raise BadInput(f"A model is a name such as gated_pixelcnn, or a class of nextpixel.Network, not {name!r}.")
     return found
+
+
+def imported(module: str) -> ModuleType | None:
+    """A module that is there already; that of the script that runs is called as its file, by which others import it."""
+    return sys.modules["__main__"] if module == _script() else sys.modules.get(module)
+
+
+def _module(kind: type) -> str:
+    return _script() if kind.__module__ == "__main__" else kind.__module__
+
+
+def _script() -> str:
+    return Path(getattr(sys.modules["__main__"], "__file__", None) or "__main__").stem
 
 
 def outline(make: Callable[[], Model], *, numbers: int, calls: int) -> dict[str, torch.Tensor]:
