@@ -102,7 +102,12 @@ def record(run: Path, root: str | None, command: str | None, images: int | None 
 
 def tabulated(text: str, chosen: Sequence[str] | None = None) -> str:
     """A page with the tables made from `results/` between its markers: of these runs, in their order, or of all."""
-    tables = {"likelihoods": _likelihoods(_runs(chosen)), "bounds": _bounds(_runs(chosen)), "speed": _speed()}
+    short = chosen is not None
+    tables = {
+        "likelihoods": _likelihoods(_runs(chosen), short=short),
+        "bounds": _bounds(_runs(chosen)),
+        "speed": _speed(),
+    }
     for name, table in tables.items():
         marked = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         text = marked.sub(lambda found, table=table: f"{found[1]}{table}{found[2]}", text)
@@ -117,22 +122,26 @@ def _runs(chosen: Sequence[str] | None) -> list[dict[str, Any]]:
     return sorted(runs, key=lambda run: (list(IMAGES).index(run["data"]), run["nats"]))
 
 
-def _likelihoods(runs: Sequence[dict[str, Any]]) -> str:
-    lines = [
-        "| images (how many) | model | nats per image | bits/dim | published | weights | training | command |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+def _likelihoods(runs: Sequence[dict[str, Any]], *, short: bool) -> str:
+    """A line a run; a short one without its seed and command."""
+    headings = ["images (how many)", "model", "weights", "training", "nats per image", "bits/dim", "published"]
+    headings += [] if short else ["command"]
+    lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
     for run in runs:
         given = f", given the {run['given']}" if run["given"] else ""
         given += f", colours {run['colours']}" if run.get("colours") else ""
         most = "≤ " if "bounds" in run else ""
-        lines.append(
-            f"| {_images(run)} | `{run['model']}`{given} "
-            f"| {most}{_figure(run['nats'], run['nats_error'], 2)} "
-            f"| {most}{_figure(run['bits_per_dim'], run['bits_per_dim_error'], 4)} "
-            f"| {'' if given else PAPER.get((run['model'], run['data']), '')} | {run['weights']:,} "
-            f"| {run['minutes']:.1f} min, {run['epochs']:.2f} epochs, seed {run['seed']} | `{run['command']}` |"
-        )
+        cells = [
+            _images(run),
+            f"`{run['model']}`{given}",
+            f"{run['weights']:,}",
+            f"{run['minutes']:.1f} min" + ("" if short else f", {run['epochs']:.2f} epochs, seed {run['seed']}"),
+            most + _figure(run["nats"], run["nats_error"], 2),
+            most + _figure(run["bits_per_dim"], run["bits_per_dim_error"], 4),
+            "" if given else PAPER.get((run["model"], run["data"]), ""),
+            *([] if short else [f"`{run['command']}`"]),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
