@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nextpixel import processes
 from nextpixel.data import Split
 from nextpixel.errors import BadInput, whole
 from nextpixel.model import Model
@@ -144,10 +145,12 @@ def _measured(
     count = len(split) if images is None else min(images, len(split))
     if count < 1:
         raise BadInput("There are no images to evaluate on.")
-    noise = np.random.default_rng(seed)
-    found: list[list[Tensor]] = []
+    whole(batch, "batch", least=1)
+
+    def measure(start: int) -> Tensor:
+        indices, noise = np.arange(start, min(count, start + batch)), np.random.default_rng([seed, start])
+        return torch.stack([cost.double().cpu() for cost in costs(split.batch(indices, noise)[0], indices)])
+
     with torch.no_grad():
-        for start in watch(range(0, count, whole(batch, "batch", least=1))):
-            indices = np.arange(start, min(count, start + batch))
-            found.append([cost.double().cpu() for cost in costs(split.batch(indices, noise)[0], indices)])
-    return [torch.cat(part) for part in zip(*found, strict=True)]
+        found = processes.everywhere(range(0, count, batch), measure, watch)
+    return list(torch.cat(found, 1))

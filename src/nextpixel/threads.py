@@ -36,7 +36,7 @@ class Threads:
     def __init__(self, what: str, device: torch.device, *, laps: int, margin: float, chosen: int | None = None) -> None:
         self.all = torch.get_num_threads()
         ours = threading.current_thread() is threading.main_thread() and device.type == "cpu"
-        self.fixed = self.all == 1 or not ours or "OMP_NUM_THREADS" in os.environ
+        self.fixed = self.all == 1 or not ours or bool({"OMP_NUM_THREADS", "RANK"} & {*os.environ})
         self.chosen = self.all if self.fixed or chosen is None else min(chosen, self.all)
         self._what, self._laps, self._margin = what, laps, margin
         self._due = float("-inf") if chosen is None else time.monotonic() + AGAIN

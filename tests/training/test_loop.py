@@ -206,7 +206,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     folder = train(model, data, out=tmp_path / "a", settings=SETTINGS)
     before = contents(folder)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    monkeypatch.setattr(_Loop, "log_prob", lambda run, images, labels: torch.full((8,), math.nan))
+    monkeypatch.setattr(_Loop, "log_prob", lambda run, images, labels: torch.full((8,), math.nan, requires_grad=True))
     with pytest.raises(npx.BadInput, match=r"loss is nan at step 16, with a learning rate of 0\.0"):
         train(model, data, out=folder, settings=replace(SETTINGS, epochs=5), resume=True)
     after = contents(folder)

@@ -245,7 +245,7 @@ def fail_once(usual: Callable[..., Any], error: Exception, call: int) -> Callabl
 @pytest.mark.parametrize(
     ("owner", "name", "call", "step"),
     [
-        (Batches, "__getitem__", 8, 7),  # one call comes before the first step
+        (Batches, "part", 8, 7),  # one call comes before the first step
         (Split, "batch", 19, 10),  # 11 batches of training and 2 of validation come before
         (_Loop, "validation_nats", 1, 10),
         (pictures, "by_class", 1, 10),
@@ -277,7 +277,7 @@ def test_what_fails_beside_the_weights_does_not_lose_them(
 def test_a_run_that_failed_at_its_first_step_is_started_again(
     data: DataSet, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for call, owner, name in ((1, Batches, "__getitem__"), (0, _Loop, "log_prob")):
+    for call, owner, name in ((1, Batches, "part"), (0, _Loop, "log_prob")):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, fail_once(getattr(owner, name), npx.BadInput("cat.png is damaged."), call))
             with pytest.raises(npx.BadInput, match=r"cat\.png is damaged\.$"):

@@ -10,9 +10,10 @@ import signal
 import sys
 import threading
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import TextIOWrapper
 
+from nextpixel import processes
 from nextpixel.cli.parsers import TRAIN, TRAIN_EXAMPLES, TRAIN_OPTIONS, parse
 from nextpixel.errors import BadInput, closest
 
@@ -30,6 +31,8 @@ VERBS = {
 }
 NO_MEMORY = "The memory does not suffice; ask for fewer or smaller images, a smaller batch, or a smaller model."
 LACKS_MEMORY = "not enough memory|out of memory|can't allocate memory|calculation overflowed"  # what torch says
+LOST = "Another process of this command has ended, or cannot be reached; of a run that was saved, --resume goes on."
+SHARED = ("train", "evaluate", "sample", "complete")  # what several processes do together
 LISTED = "\n".join(f"  {verb:<10}{about}" for verb, about in VERBS.items())
 USAGE = f"""usage: nextpixel COMMAND …
 
@@ -53,6 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="nextpixel")
+    status = _told(arguments)
+    processes.leave(status)
+    return status
+
+
+def _told(arguments: Sequence[str] | None) -> int:
+    """The exit status, when all is told."""
     try:
         status = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
@@ -65,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _refuse(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
     except (MemoryError, RuntimeError) as error:  # torch has no MemoryError
+        if processes.lost(error):
+            return _refuse(LOST)
         if isinstance(error, RuntimeError) and not re.search(LACKS_MEMORY, str(error)):
             raise
         return _refuse(NO_MEMORY)
@@ -106,12 +118,25 @@ def _run(arguments: list[str]) -> int:
             with _interruptible():
                 asked = rest if verb == "train" else parse(arguments)
                 command = importlib.import_module(f"nextpixel.cli.{module}")
-            return command.main(asked) or 0
+            if verb not in SHARED:
+                return (command.main(asked) or 0) if processes.rank() == 0 else 0
+            with processes.joined(), _silent(processes.rank() > 0):
+                return command.main(asked) or 0
         case [verb, *_]:
             close = closest(verb, VERBS)
             hint = f"did you mean {close}?" if close else f"there are {', '.join(VERBS)}."
             raise BadInput(f"There is no command {verb!r}; {hint}")
     return 0
+
+
+@contextmanager
+def _silent(quiet: bool) -> Generator[None]:
+    """Show nothing; what goes wrong is told outside of this."""
+    if not quiet:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):  # noqa: PTH123
+        yield
 
 
 @contextmanager
@@ -139,6 +164,8 @@ codecs.register_error("nextpixel", _plain)
 
 
 def _refuse(sentence: str) -> int:
+    if not processes.first_to_tell():
+        return 2
     shown = re.sub(r"\S{200,}", lambda word: f"{word[0][:100]} …", " ".join(sentence.split()))
     print(f"nextpixel: {shown}", file=sys.stderr)
     return 2

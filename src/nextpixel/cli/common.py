@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from rich.progress import track
 from torch import Tensor
 
 import nextpixel as npx
-from nextpixel import pictures
+from nextpixel import pictures, processes
 from nextpixel.cli.recipe import check_data, read
 from nextpixel.data import CATALOGUE, DataSet, Split, open_data
 from nextpixel.errors import BadInput
@@ -52,7 +53,9 @@ def device(name: str) -> torch.device:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     usable = [kind for kind, is_there in there.items() if is_there]
     if name == "auto":
-        return torch.device(usable[0])
+        name = usable[0]
+    if name == "cuda":
+        return torch.device("cuda", processes.local()[0])
     if name not in usable:
         raise BadInput(f"There is no device {name!r} here; there is {' and '.join(usable)}.")
     return torch.device(name)
@@ -197,7 +200,11 @@ def pieces(count: int) -> list[slice]:
 def drawn(options: argparse.Namespace, count: int, doing: str, draw: Callable[..., Tensor]) -> Tensor:
     """So many images, drawn in pieces, each with noise of its own."""
     asked = {"seed": options.seed, "temperature": options.temperature}
-    return torch.cat([draw(piece, **asked, first=piece.start).cpu() for piece in with_bar(pieces(count), doing)])
+
+    def make(piece: slice) -> Tensor:
+        return draw(piece, **asked, first=piece.start).cpu()
+
+    return torch.cat(processes.everywhere(pieces(count), make, partial(with_bar, doing=doing)))
 
 
 def config_of(model: Path) -> dict[str, Any]:

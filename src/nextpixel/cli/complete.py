@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import nextpixel as npx
-from nextpixel import pictures
+from nextpixel import pictures, processes
 from nextpixel.cli.common import (
     afford,
     classes_of,
@@ -53,7 +53,7 @@ def main(options: Namespace) -> None:
     sheet = pictures.completions(images, known, completed, spec.levels, ordinal=spec.ordinal, original=original)
     columns = f"given, {several(options.completions, 'completion')}{', original' * original}"
     title = f"{options.model}: {columns}; temperature {options.temperature:g}, seed {options.seed}"
-    for path in out:
+    for path in out if processes.rank() == 0 else ():
         if path.suffix.lower() != ".npz":
             pictures.write(pictures.titled(sheet, title), path)
         else:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import nextpixel as npx
+from nextpixel import processes
 from nextpixel.baselines import baselines, compared
 from nextpixel.checks import difference, stepwise_log_prob
 from nextpixel.cli.common import (
@@ -78,7 +79,7 @@ def main(options: Namespace) -> int:
     stepwise = _stepwise(model, split, options.images or SLOW_IMAGES, seed=options.seed) if options.slow else None
     tell(notes)
     beside = baselines(model.spec, train, split, images=options.images)
-    if table is not None:
+    if table is not None and processes.rank() == 0:
         write_arrays(table, **_columns(result, split, model.spec))
     if options.json:
         about = {"model": str(options.model), "data": name, "split": options.split}

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 import nextpixel as npx
-from nextpixel import pictures
+from nextpixel import pictures, processes
 from nextpixel.cli.common import afford, classes_of, drawn, labels_of, load, place, several, write_images
 from nextpixel.cli.parsers import PICTURES
 from nextpixel.data import Split
@@ -29,7 +29,7 @@ def main(options: Namespace) -> None:
         return model.sample(len(which), given(model.context, beside, which), **asked)
 
     images = drawn(options, len(beside), "sampling", draw)
-    for path in out:
+    for path in out if processes.rank() == 0 else ():
         if path.suffix.lower() != ".npz":
             pictures.write(_picture(model, options, images, beside), path)
         else:

@@ -29,9 +29,17 @@ class Batches:
 
     def __getitem__(self, step: int) -> tuple[Tensor, Any]:
         """Images (B, C, H, W) of a step of the run, and what is given with them."""
+        return self.part(step, slice(None))
+
+    def part(self, step: int, own: slice) -> tuple[Tensor, Any]:
+        """Some images of a step."""
         epoch, number = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.split))
         indices = self._order[number * self.size : (number + 1) * self.size]
-        images, _ = self.split.batch(indices, np.random.default_rng([self.seed, epoch, number]))
-        return images, given(self.context, self.split, indices)
+        noise = np.random.default_rng([self.seed, epoch, number])
+        if self.split.draw is not None:  # the noise is drawn for the batch as a whole
+            images = self.split.batch(indices, noise)[0][own]
+        else:
+            images, _ = self.split.batch(indices[own], noise)
+        return images, given(self.context, self.split, indices[own])

@@ -6,21 +6,25 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Adam, AdamW, Optimizer, RMSprop
 
-from nextpixel import pictures
+from nextpixel import pictures, processes
 from nextpixel.baselines import baselines, compared
 from nextpixel.checkpoint import save
 from nextpixel.data import DataSet, describe, learnt_from
 from nextpixel.errors import BadInput
 from nextpixel.model import Model, evaluating
 from nextpixel.nn.context import ClassLabel
+from nextpixel.nn.norm import BatchNorm
 from nextpixel.pairing import check_all, difference, given
 from nextpixel.threads import Threads
 from nextpixel.training.batches import Batches
@@ -80,13 +84,15 @@ def train(
         raise BadInput(f"The model is for images {model.spec}, but those of {data.name} are {data.spec}.")
     check_all(model, data)
     model.learnt = learnt_from(data)
-    folder = RunFolder(Path(out), resume=resume)
+    first = processes.rank() == 0
+    folder = RunFolder(Path(out), resume=resume, ours=first)
     with closing(folder), torch.random.fork_rng(), Display(epochs=settings.epochs) as display:
         torch.manual_seed(settings.seed)  # dropout
         loop = _Loop(model, data, settings, folder, display, device)
         if resume:
             loop.resume()
-        folder.configure(config or _plain(model, settings))
+        if first:
+            folder.configure(config or _plain(model, settings))
         display.say("\n".join(describe(data)))
         loop.run()
     return folder.path
@@ -104,21 +110,32 @@ class _Loop:
     ) -> None:
         self.model, self.data, self.settings, self.folder, self.display = model, data, settings, folder, display
         from lightning_fabric import Fabric  # here, because it takes a second or two
+        from lightning_fabric.strategies.ddp import DDPStrategy
 
-        self.fabric = Fabric(accelerator=device, devices=1)
+        count, here = processes.size(), processes.local()[1]
+        known = signature(DistributedDataParallel).parameters
+        buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # the older name
+        unlike: dict[str, Any] = {buffers: False}  # they change alike in all processes
+        strategy = "auto" if count == 1 else DDPStrategy(**unlike)
+        engine = partial(Fabric, accelerator=device, devices=here, num_nodes=count // here, strategy=strategy)
+        self.fabric = engine()
         if settings.precision == "bf16" or (settings.precision == "auto" and has_fast_bf16(self.fabric.device)):
-            self.fabric = Fabric(accelerator=device, devices=1, precision="bf16-mixed")
+            self.fabric = engine(precision="bf16-mixed")
         self.fabric.launch()
+        if count * settings.accumulate > 1 and any(isinstance(layer, BatchNorm) for layer in model.modules()):
+            raise BadInput("Batch norm needs a batch whole: take one process, training.accumulate 1, or another norm.")
         optimizer = _optimizer(model, settings)
         compiled = cast(torch.nn.Module, torch.compile(model)) if settings.compile else model
         self.wrapped, self.optimizer = self.fabric.setup(compiled, optimizer)
         self.batches = Batches(data.train, size=settings.batch, seed=settings.seed, context=model.context)
+        self.parts = _parts(min(settings.batch, len(data.train)), count, settings.accumulate)
         model.initialise(*self.batches[0])  # a run that is resumed gets its own weights back
         average = MovingAverage(model, decay=1.0 if settings.ema is None else settings.ema)
         self.state = State(model, average, optimizer, Position(0, self.batches.per_epoch, learnt=model.learnt))
         self.steps = settings.epochs * self.batches.per_epoch
         self.interval = max(1, round(settings.validate_every * self.batches.per_epoch))
-        self.rate, self.seconds, self.cost = 0.0, 0.0, 0.0
+        self.rate, self.seconds, self.cost, self.reserved = 0.0, 0.0, 0.0, 0.0
+        self.first, self.stopping = processes.rank() == 0, False
         self.watched = min(len(data.validation), settings.validation_images or len(data.validation))
         self.baselines = baselines(model.spec, data.train, data.validation, images=self.watched)
 
@@ -127,7 +144,8 @@ class _Loop:
         self.state.load(self.folder.state)
         if told := difference(self.position.learnt, self.data, splits=("train", "validation"), classes=True):
             raise BadInput(f"{told}; a run is resumed with the data that it began with.")
-        self.folder.rewind(self.position.step, self.position.row)
+        if self.first:
+            self.folder.rewind(self.position.step, self.position.row)
         if self.progress() >= 1 and not self.due():
             raise BadInput(
                 f"The run in {self.folder.path} is finished, after {self.position.step} steps and "
@@ -142,20 +160,23 @@ class _Loop:
         self.clock = time.monotonic() - 60 * self.position.minutes
         device, chosen = self.fabric.device, self.position.threads
         self.threads = Threads("a training step", device, laps=1, margin=MARGIN, chosen=chosen)
-        with interruption() as interrupted, self.threads:
+        with interruption() as self.interrupted, self.threads:
             try:
                 if self.due():  # the run was saved because this failed
                     self.validate()
-                while self.progress() < 1 and not interrupted.is_set():
+                while self.progress() < 1 and not self.stopping:
                     self.step()
-                    self.position.minutes = (time.monotonic() - self.clock) / 60
                     if self.due():
                         self.validate()
             except _Diverged:
                 raise
             except (BadInput, OSError) as error:
                 raise self.rescued(error) from error
-        if interrupted.is_set() and self.progress() < 1:
+            except RuntimeError as error:
+                if processes.lost(error):
+                    raise self.rescued(BadInput("Another process of the run has ended.")) from error
+                raise
+        if self.stopping and self.progress() < 1:
             self.save()
             self.display.say(f"Stopped at step {self.position.step}; {self.folder.path} can be resumed.")
             raise KeyboardInterrupt
@@ -188,7 +209,15 @@ class _Loop:
         if self.settings.patience is not None and self.position.worse >= self.settings.patience:
             return 1.0
         position = self.position
-        return self.settings.progress(position.step, self.steps, position.minutes, reserve=self.reserve())
+        return self.settings.progress(position.step, self.steps, position.minutes, reserve=self.reserved)
+
+    def agree(self, nats: float = 0.0) -> float:
+        """The sum of nats over all processes; and one clock, that of the first, and one answer whether to stop."""
+        own = ((time.monotonic() - self.clock) / 60, self.reserve()) if self.first else (0.0, 0.0)
+        found = processes.total(nats, *own, float(self.interrupted.is_set()))
+        nats, self.position.minutes, self.reserved, asked = found
+        self.stopping = asked > 0
+        return nats
 
     def reserve(self) -> float:
         """Minutes that a validation with its samples takes: as measured, or else as steps let expect."""
@@ -198,26 +227,32 @@ class _Loop:
         return each * (self.watched / 3 + 2 * self.settings.samples) / 60
 
     def step(self) -> None:
-        """Learn from one batch."""
+        """Learn from one batch, of which each process has its parts."""
         began = time.monotonic()
         position = self.position
         self.rate = self.settings.rate(position.step, self.progress())
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
-        images, context = self.fabric.to_device(self.batches[position.step])
-        while self.threads.trying:
-            self.rehearse(images, context)
-        position.threads = self.threads.chosen
-        self.wrapped.train()
+        seed = np.random.SeedSequence([self.settings.seed, position.step, processes.rank()])
+        torch.manual_seed(int(seed.generate_state(1, np.uint64)[0]))  # dropout, wherever the run was resumed
         self.optimizer.zero_grad()
-        loss = -self.log_prob(images, context).mean()
-        nats = loss.item()
+        own = torch.zeros((), device=self.fabric.device)
+        for part, share in self.parts:
+            images, context = self.batches.part(position.step, part)
+            while self.threads.trying:
+                self.rehearse(images, context)
+            self.wrapped.train()
+            with self.fabric.no_backward_sync(self.wrapped, enabled=part != self.parts[-1][0]):
+                loss = -self.log_prob(images, context).mean()
+                self.fabric.backward(loss * (share * processes.size()))  # whose mean over processes is taken
+            own += loss.detach() * share
+        position.threads = self.threads.chosen
+        nats = self.agree(own.item())
         if not math.isfinite(nats):
             raise _Diverged(
                 f"The loss is {nats} at step {position.step + 1}, with a learning rate of {self.rate:.3g}; "
                 "lower training.learning_rate, or set training.gradient_clip."
             )
-        self.fabric.backward(loss)
         if self.settings.gradient_clip is not None:
             self.fabric.clip_gradients(
                 self.wrapped, self.optimizer, max_norm=self.settings.gradient_clip, error_if_nonfinite=False
@@ -229,13 +264,13 @@ class _Loop:
         position.nats += nats
         self.seconds += time.monotonic() - began
         self.show(nats)
-        if self.interval >= LOGGED and position.step % (self.interval // LOGGED) == 0:
+        if self.first and self.interval >= LOGGED and position.step % (self.interval // LOGGED) == 0:
             self.folder.log(position.step, {"step/train_nats": nats, "step/learning_rate": self.rate})
 
     def rehearse(self, images: Tensor, context: Any) -> None:
         """Take a step that changes nothing, for the threads' trial."""
         with self.fabric.autocast():
-            loss = evaluating(self.model)(images, context).mean()
+            loss = evaluating(self.model)(*self.fabric.to_device((images, context))).mean()
         loss.backward()
         self.optimizer.zero_grad()
         self.threads.lap()
@@ -252,8 +287,9 @@ class _Loop:
             position.worse += 1
             if nats < position.best:
                 position.best, position.worse = nats, 0
-                save(self.model, self.folder.best)
-        position.minutes = (time.monotonic() - self.clock) / 60
+                if self.first:
+                    save(self.model, self.folder.best)
+        self.agree()
         metrics = Metrics(
             step=position.step,
             epoch=position.epoch,
@@ -269,24 +305,27 @@ class _Loop:
         self.show(metrics.train_nats)
         position.nats, position.steps, position.row, self.seconds = 0.0, 0, asdict(metrics), 0.0
         self.save()  # before anything that could fail
-        self.folder.record(metrics)
-        with self.state.average.in_place():
-            self.display.doing("drawing samples")
-            self.draw()
-        position.minutes = (time.monotonic() - self.clock) / 60
+        if self.first:
+            self.folder.record(metrics)
+            with self.state.average.in_place():
+                self.display.doing("drawing samples")
+                self.draw()
         self.cost = max(self.cost, (time.monotonic() - began) / 60)
+        self.agree()
 
     def validation_nats(self) -> float:
         """Nats per image, in the precision of the training."""
         split = self.data.validation
         self.wrapped.eval()
-        total = 0.0
+
+        def measure(start: int) -> Tensor:
+            indices = np.arange(start, min(self.watched, start + self.settings.batch))
+            images, _ = split.batch(indices, np.random.default_rng(self.settings.seed))
+            return -self.log_prob(images, given(self.model.context, split, indices)).sum().double().cpu()
+
         with torch.no_grad():
-            for start in range(0, self.watched, self.settings.batch):
-                indices = np.arange(start, min(self.watched, start + self.settings.batch))
-                images, _ = split.batch(indices, np.random.default_rng(self.settings.seed))
-                total -= self.log_prob(images, given(self.model.context, split, indices)).sum().item()
-        return total / self.watched
+            sums = processes.everywhere(range(0, self.watched, self.settings.batch), measure)
+        return sum(each.item() for each in sums) / self.watched
 
     def draw(self) -> None:
         """Draw samples of the average weights, always from the same noise.
@@ -311,6 +350,8 @@ class _Loop:
         self.folder.log(self.position.step, {}, sheet)
 
     def save(self) -> None:
+        if not self.first:
+            return
         with self.state.average.in_place():
             save(self.model, self.folder.last)
         self.state.save(self.folder.state)
@@ -338,6 +379,19 @@ class _Loop:
 def _plain(model: Model, settings: Training) -> dict[str, Any]:
     """What config.yaml says of a run that was not made from a recipe, in YAML's own types."""
     return {"model": model.recipe, "training": {**asdict(settings), "betas": list(settings.betas)}}
+
+
+def _parts(batch: int, size: int, accumulate: int) -> list[tuple[slice, float]]:
+    """The parts of a batch that this process computes, and what share of it each is."""
+    count = size * accumulate
+    if batch < count:
+        raise BadInput(
+            f"A batch of {batch} images cannot be divided among {size} processes with training.accumulate "
+            f"{accumulate}; raise training.batch."
+        )
+    edges = [batch * part // count for part in range(count + 1)]
+    own = range(processes.rank() * accumulate, (processes.rank() + 1) * accumulate)
+    return [(slice(edges[part], edges[part + 1]), (edges[part + 1] - edges[part]) / batch) for part in own]
 
 
 def has_fast_bf16(device: torch.device) -> bool:

@@ -65,17 +65,20 @@ class RunFolder:
         path: is made when it does not exist.
         resume: whether to go on with what is there; otherwise the folder must be empty, or hold no more than a run
             left that ended before it saved, which is removed.
+        ours: False for a process that only looks, beside the one that writes.
 
     Raises:
         BadInput: the folder cannot be written, another process trains there, it has files and `resume` is False, or
             it has no state and `resume` is True.
     """
 
-    def __init__(self, path: Path, *, resume: bool) -> None:
+    def __init__(self, path: Path, *, resume: bool, ours: bool = True) -> None:
         self.path = path
         self.best, self.last, self.state = (path / f"{name}.safetensors" for name in ("model", "last", "state"))
         self._metrics = path / "metrics.csv"
         self._board, self._from, self._lock = None, 0, None
+        if not ours:
+            return
         if resume and not self.state.is_file():
             raise BadInput(f"{path} holds no run to resume: it has no {self.state.name}; start it, here or elsewhere.")
         try:

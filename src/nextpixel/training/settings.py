@@ -23,7 +23,8 @@ class Training:
         epochs: passes over the training images, at most.
         max_minutes: minutes, validation and samples included, after which the run ends, with one last validation;
             None for no limit. The cosine schedule reaches zero by then.
-        batch: images in a step.
+        batch: images in a step, of all processes together.
+        accumulate: parts of a batch that are computed one after the other, for less memory; the step is the same.
         learning_rate: of the optimizer, at its highest.
         optimizer: "adam", "adamw" (weight decay apart from the gradient) or "rmsprop".
         betas: decay of the two moments that adam and adamw keep, a step.
@@ -50,6 +51,7 @@ class Training:
     epochs: int = 10
     max_minutes: float | None = None
     batch: int = 64
+    accumulate: int = 1
     learning_rate: float = 1e-3
     optimizer: Literal["adam", "adamw", "rmsprop"] = "adam"
     betas: tuple[float, float] = (0.9, 0.999)
@@ -73,7 +75,7 @@ class Training:
             choices = get_args(self.__dataclass_fields__[name].type)
             if getattr(self, name) not in choices:
                 raise BadInput(f"training.{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")
-        for name in ("epochs", "batch", "validation_images", "patience"):
+        for name in ("epochs", "batch", "accumulate", "validation_images", "patience"):
             self._check(name, int, "at least 1", lambda value: value >= 1)
         for name in ("max_minutes", "learning_rate", "epsilon", "gradient_clip", "validate_every"):
             self._check(name, float, "above 0", lambda value: value > 0)

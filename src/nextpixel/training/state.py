@@ -73,12 +73,11 @@ class State:
     position: Position
 
     def save(self, path: Path) -> None:
-        """Write all of it to a file, at once or not at all; torch's CPU generator, which draws the dropout, is part."""
+        """Write all of it to a file, at once or not at all."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.average.items()}
         for number, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in moments.items()}
-        tensors["generator"] = torch.get_rng_state()
         about = {**asdict(self.position), "updates": self.average.updates}
         sealed.write(path, tensors, key="training", about=about)
 
@@ -105,7 +104,6 @@ class State:
             for name, average in self.average.average.items():
                 average.copy_(averages[name])
             self.optimizer.load_state_dict(self._moments(_under("optimizer", tensors)))
-            torch.set_rng_state(tensors["generator"])
         except BadInput:
             raise
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
