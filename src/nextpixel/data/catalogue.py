@@ -79,12 +79,6 @@ def _each(function: Callable[[np.ndarray], np.ndarray], data: DataSet, **spec: i
     return data.with_splits(lambda split: replace(split, images=function(split.images)), spec=made)
 
 
-_MNIST_SIZES = (55_000, 5_000, 10_000)
-_SHAPES_SIZES = (10_000, 1_000, 2_000)
-_CIFAR_SIZES = (45_000, 5_000, 10_000)
-_IMAGENET_SIZES = (1_271_167, 10_000, 50_000)
-
-
 def _mnist_row(
     levels: int,
     description: str,
@@ -96,20 +90,18 @@ def _mnist_row(
 ) -> CatalogueRow:
     spec, place = ImageSpec(channels, 28, 28, levels=levels), source.mirrors[0]
     reads = partial(load, source), source.whereabouts
-    return CatalogueRow(spec, CLASSES, _MNIST_SIZES, place, description, *reads, change)
+    return CatalogueRow(spec, CLASSES, (55_000, 5_000, 10_000), place, description, *reads, change)
 
 
 def _shapes_row(channels: int, levels: int, description: str, load: Callable[..., Parts]) -> CatalogueRow:
-    spec = ImageSpec(channels, 20, 20, levels=levels)
-    return CatalogueRow(
-        spec, 4, _SHAPES_SIZES, "made by nextpixel", description, load, lambda root: "here, generated when opened"
-    )
+    spec, sizes, source = ImageSpec(channels, 20, 20, levels=levels), (10_000, 1_000, 2_000), "made by nextpixel"
+    return CatalogueRow(spec, 4, sizes, source, description, load, lambda root: "here, generated when opened")
 
 
 def _cifar_row(channels: int, description: str, *change: Callable[[DataSet], DataSet]) -> CatalogueRow:
     spec, place = ImageSpec(channels, 32, 32, levels=256), CIFAR10.mirrors[0]
     reads = partial(load_cifar, CIFAR10), partial(find_cifar, CIFAR10)
-    return CatalogueRow(spec, 10, _CIFAR_SIZES, place, description, *reads, *change)
+    return CatalogueRow(spec, 10, (45_000, 5_000, 10_000), place, description, *reads, *change)
 
 
 def _imagenet_row(size: int) -> CatalogueRow:
@@ -119,7 +111,8 @@ def _imagenet_row(size: int) -> CatalogueRow:
         "needed; test is the published validation set"
     )
     reads = partial(imagenet.load_imagenet, size), partial(imagenet.find_imagenet, size)
-    return CatalogueRow(spec, imagenet.CLASSES, _IMAGENET_SIZES, imagenet.SOURCE, description, *reads)
+    sizes = (1_271_167, 10_000, 50_000)
+    return CatalogueRow(spec, imagenet.CLASSES, sizes, imagenet.SOURCE, description, *reads)
 
 
 CATALOGUE: dict[str, CatalogueRow] = {

@@ -68,10 +68,8 @@ class Split:
 
     def take(self, indices: np.ndarray | slice) -> "Split":
         """Keep only these images, in this order; those that are not in memory stay where they are."""
-        labels = None if self.labels is None else self.labels[indices]
-        maps = None if self.maps is None else choose(self.maps, indices)
-        marks = None if self.marks is None else self.marks[indices]
-        return replace(self, images=choose(self.images, indices), labels=labels, maps=maps, marks=marks)
+        parts = {name: getattr(self, name) for name in ("images", "labels", "maps", "marks")}
+        return replace(self, **{name: choose(part, indices) for name, part in parts.items() if part is not None})
 
     def contents(self) -> np.ndarray:
         """A number for each image that its content alone decides, uint64, shape (N,): the same for copies."""

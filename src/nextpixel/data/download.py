@@ -65,13 +65,11 @@ class Source:
         """Take a file from the cache, downloaded when it is not there or damaged; a failure leaves no file behind."""
         place, known = cache_folder() / self.folder, f"sha256:{self.hashes[file]}"
         pooch.get_logger().setLevel("WARNING")  # the progress bar says enough
+        downloader: Any = _download  # pooch takes any such function, and says that it asks for more
         reasons = []
         for mirror in self.mirrors:
             try:
-                with bar_of_bytes() as progress:
-                    bar: Any = _Bar(progress, file)  # pooch takes any such bar, and says that it is a boolean
-                    downloader: Any = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16)
-                    return Path(pooch.retrieve(mirror + file, known, file, place, downloader=downloader))
+                return Path(pooch.retrieve(mirror + file, known, file, place, downloader=downloader))
             except requests.RequestException as error:
                 reasons.append(f"{mirror} {_reason(error)}")
             except OSError as error:
@@ -107,19 +105,16 @@ def _reason(error: requests.RequestException) -> str:
     return "could not be reached"
 
 
-class _Bar:
-    """What pooch expects of a progress bar, drawn by rich."""
-
-    def __init__(self, progress: Progress, file: str) -> None:
-        self.total = 0  # set by pooch
-        self._progress = progress
-        self._task = progress.add_task(f"Downloading {file}", total=None)
-
-    def update(self, amount: int) -> None:
-        self._progress.update(self._task, advance=amount, total=self.total)
-
-    def reset(self) -> None:
-        self._progress.reset(self._task)
-
-    def close(self) -> None:
-        self._progress.stop_task(self._task)
+def _download(address: str, place: str, pooch: object) -> None:
+    """What pooch's own downloader does, with a bar that is drawn by rich."""
+    with (
+        bar_of_bytes() as bar,
+        requests.get(address, stream=True, timeout=30) as answer,
+        Path(place).open("wb") as file,
+    ):
+        answer.raise_for_status()
+        size = int(answer.headers.get("content-length", 0)) or None
+        task = bar.add_task(f"Downloading {address.rpartition('/')[2]}", total=size)
+        for piece in answer.iter_content(2**16):
+            file.write(piece)
+            bar.update(task, advance=len(piece))

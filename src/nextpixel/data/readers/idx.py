@@ -45,9 +45,7 @@ def unzipped(path: Path) -> Generator[io.BufferedReader | gzip.GzipFile]:
 def read_idx(path: Path, *, axes: int) -> np.ndarray:
     """Read a file of unsigned bytes, gzipped or plain, no more of it than its header says.
 
-    Args:
-        path: the file.
-        axes: how many it must have: 3 for images, 1 for labels.
+    It must have that many axes: 3 for images, 1 for labels.
     """
     start = 4 + 4 * axes
     with told(path), unzipped(path) as file:
