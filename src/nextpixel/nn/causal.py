@@ -114,7 +114,7 @@ class PixelsLeft(nn.Module):
         """The weights of each sub-step as matrices, and room for a row of the input."""
         weight = (
             self._masked().squeeze(2).transpose(1, 2).flatten(1)
-        )  # (O, taps · D): a window is pixels, then features
+        )  # (O, taps · D), as a window is pixels by features
         inputs = self.weight.shape[1]
         packed = []
         for colour in range(self.colours):

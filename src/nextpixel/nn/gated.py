@@ -162,14 +162,8 @@ class OneStackBlock(nn.Module):
         super().__init__()
         self.adds, self.normalised, self.activate = residual, norm, activation.apply
         self.norm = ColourNorm(inputs) if norm else None
-        self.masked = Masked(
-            inputs,
-            features * activation.sums,
-            kernel=kernel,
-            strict=first,
-            context=context,
-            gain=activation.gain,
-        )
+        sums, gain = features * activation.sums, activation.gain
+        self.masked = Masked(inputs, sums, kernel=kernel, strict=first, context=context, gain=gain)
         self.residual = None if last else PixelsLeft(features, features, reach=0, bias=False, gain=0.5)
         self.skip = PixelsLeft(features, skips, reach=0, bias=first, gain=0.5)  # one bias for the sum
         self.dropout = nn.Dropout(dropout)

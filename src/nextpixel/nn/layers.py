@@ -180,19 +180,9 @@ class Masked(Entry):
         self.rectify = rectify
         reach = kernel // 2
         above, left = reach * kernel, reach + (not strict)  # taps, which share out the variance
-        self.above = (
-            RowsAbove(len(inputs), len(outputs), reach=reach, strict=True, gain=gain * (above / (above + left)) ** 0.5)
-            if reach
-            else None
-        )
-        self.left = PixelsLeft(
-            inputs,
-            outputs,
-            reach=reach,
-            strict=strict,
-            bias=self.above is None,
-            gain=gain * (left / (above + left)) ** 0.5,
-        )
+        gains = [gain * (taps / (above + left)) ** 0.5 for taps in (above, left)]
+        self.above = RowsAbove(len(inputs), len(outputs), reach=reach, strict=True, gain=gains[0]) if reach else None
+        self.left = PixelsLeft(inputs, outputs, reach=reach, strict=strict, bias=not reach, gain=gains[1])
         self.context = one_by_one(context, len(outputs), bias=False) if context else None
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
