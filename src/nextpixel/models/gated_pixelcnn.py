@@ -44,7 +44,6 @@ class GatedPixelCNN(Backbone):
         [2] Chen et al., PixelSNAIL: An Improved Autoregressive Generative Model, 2017 (there for all layers).
 
     Example:
-        >>> import nextpixel as npx
         >>> model = npx.build("gated_pixelcnn", npx.ImageSpec(1, 28, 28, levels=2), "bernoulli", filters=8, blocks=2)
         >>> model.sample(4, seed=0).shape
         torch.Size([4, 1, 28, 28])

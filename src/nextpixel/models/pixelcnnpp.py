@@ -52,7 +52,6 @@ class PixelCNNpp(Backbone):
         Modifications, 2017.
 
     Example:
-        >>> import nextpixel as npx
         >>> spec = npx.ImageSpec(3, 8, 8, levels=256)
         >>> model = npx.build("pixelcnnpp", spec, "logistic_mixture", filters=4, blocks=1, mixtures=2)
         >>> model.sample(2, seed=0).shape

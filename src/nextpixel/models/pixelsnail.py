@@ -39,7 +39,6 @@ class PixelSNAIL(Backbone):
         [1] Chen et al., PixelSNAIL: An Improved Autoregressive Generative Model, 2017.
 
     Example:
-        >>> import nextpixel as npx
         >>> spec = npx.ImageSpec(3, 8, 8, levels=256)
         >>> sizes = {"filters": 4, "blocks": 1, "layers": 1, "keys": 2, "values": 2, "mixtures": 2}
         >>> npx.build("pixelsnail", spec, "logistic_mixture", **sizes).sample(2, seed=0).shape
@@ -73,20 +72,9 @@ class PixelSNAIL(Backbone):
                 raise BadInput(f"{name} must be a multiple of heads, {heads}, not {value}.")
         share(dropout, "dropout")
         self.register_buffer("coordinates", self.places(), persistent=False)
-        self.first = Entrance(len(self.image_colours) + 1, filters)
-        made = [
-            AttentionLayer(
-                len(self.image_colours),
-                filters,
-                blocks=blocks,
-                keys=keys,
-                values=values,
-                heads=heads,
-                context=context,
-                dropout=dropout,
-            )
-            for _ in range(layers)
-        ]
+        image, rest = len(self.image_colours), {"heads": heads, "context": context, "dropout": dropout}
+        self.first = Entrance(image + 1, filters)
+        made = [AttentionLayer(image, filters, blocks=blocks, keys=keys, values=values, **rest) for _ in range(layers)]
         self.layers = cast("list[AttentionLayer]", nn.ModuleList(made))
         self.parameters_of = Dense(filters, self.outputs)
 
@@ -138,20 +126,11 @@ class AttentionLayer(nn.Module):
     """
 
     def __init__(
-        self,
-        image: int,
-        filters: int,
-        *,
-        blocks: int,
-        keys: int,
-        values: int,
-        heads: int,
-        context: int,
-        dropout: float,
+        self, image: int, filters: int, *, blocks: int, keys: int, values: int, heads: int, context: int, dropout: float
     ) -> None:
         super().__init__()
         self.keys, self.heads = keys, heads
-        near = [BlockLeft(filters, beside=0, context=context, dropout=dropout) for _ in range(blocks)]
+        near = [BlockLeft(filters, context=context, dropout=dropout) for _ in range(blocks)]
         self.blocks = cast("list[BlockLeft]", nn.ModuleList(near))
         known, asking = image + filters + 2, filters + 2
         self.content = BlockPlace(known, dropout=dropout)
