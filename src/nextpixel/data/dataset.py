@@ -102,9 +102,7 @@ class MapKind:
 class Parts:
     """What a reader found: the training images, and the other splits where the source has them.
 
-    Args:
-        class_names: of the classes, in the order of their labels; None where they have numbers only.
-        notes: sentences without a full stop, about what was skipped, left alone or converted.
+    What they mean is said of `DataSet`.
     """
 
     spec: ImageSpec
@@ -172,7 +170,7 @@ class DataSet:
 
     @property
     def splits(self) -> dict[str, Split]:
-        """The three splits by name."""
+        """All three by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def with_splits(self, change: Callable[[Split], Split], **others: Any) -> "DataSet":

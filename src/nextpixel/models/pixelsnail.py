@@ -175,7 +175,6 @@ class AttentionLayer(nn.Module):
             column: of the place.
             place: its number in raster order.
             where: its coordinates, (B, 2).
-            state: from `init_state`.
         """
         for block, its in zip(self.blocks, state.blocks, strict=True):
             x = block.step(x, column, None, its)

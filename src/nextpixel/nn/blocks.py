@@ -131,7 +131,6 @@ class BlockLeft(Block[DownRight]):
             x: features, (B, D); their `concat_elu` goes into the cell of this column.
             column: of the block's level.
             left: of this stream, what comes in beside, (B, 2D).
-            state: from `init_state`.
         """
         enter, leave = state.enter, state.leave
         ops.concat_elu(x, out=enter.cells[column])

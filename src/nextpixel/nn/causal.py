@@ -261,10 +261,7 @@ Addends = list[Sequence[Tensor | None]]
 def by_column(row: Tensor, width: int, colours: Sequence[Sequence[int]]) -> Addends:
     """Cut a row of features, (B, O, 1, 1 or W), into what each sub-step of each column needs of it.
 
-    Args:
-        row: features of one row; a single column stands for all.
-        width: columns (W).
-        colours: which of the features are those of each colour.
+    A single column stands for all; `colours` says which features are those of each colour.
     """
     columns = row.squeeze(2).permute(2, 0, 1).expand(width, -1, -1)
     parts = [columns] if len(colours) == 1 else [columns[..., features] for features in colours]

@@ -117,7 +117,6 @@ class TwoStackBlock(nn.Module):
         Args:
             h: what comes in; None for the first block, which is told of the image later.
             place: column and colour.
-            state: from `init_state`.
             slot: where the gated features go, for the skip connections.
             out: where the result goes, if not into a tensor of its own.
         """

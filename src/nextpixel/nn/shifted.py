@@ -84,22 +84,12 @@ class DownRight(WeightNorm):
         return DownRightState(above.contiguous(), ops.packed(own, batch), seen, lane.cells[0], lane.windows[0], [])
 
     def begin_row(self, state: "DownRightState", addend: Tensor | None = None) -> None:
-        """Do what depends on the row above, which the last steps have seen.
-
-        Args:
-            state: from `init_state`.
-            addend: is added to the output's row, (B, 1 or W', O).
-        """
+        """Do what depends on the row above, which the last steps have seen; `addend` (B, 1 or W', O) is added to it."""
         above = ops.multiply_row(state.seen, state.above, self.bias)
         state.addends = (above if addend is None else above.add_(addend)).unbind(1)
 
     def step(self, column: int, state: "DownRightState") -> Tensor:
-        """The output at one place, (B, O), once the input's place below it is in its cell.
-
-        Args:
-            column: of the output.
-            state: from `init_state`.
-        """
+        """The output at its column of that number, (B, O), once the input's place below it is in its cell."""
         return ops.multiply(state.windows[column * self.stride], state.matrix, state.addends[column])
 
 
@@ -195,12 +185,7 @@ class SpreadState(NamedTuple):
 
 
 class Entrance(nn.Module):
-    """Where the stream at the left begins: the row above, and what is to the left of a pixel, but not the pixel itself.
-
-    Args:
-        channels: of the image.
-        filters: features (D).
-    """
+    """Where the stream at the left begins: the row above, and what is left of a pixel, but not the pixel itself."""
 
     def __init__(self, channels: int, filters: int) -> None:
         super().__init__()
