@@ -165,24 +165,16 @@ class GatedPixelCNN(Backbone):
 
 @dataclass
 class GatedState:
-    """The state of an unroll: a part for each block, and the head's.
-
-    Attributes:
-        following: for each block, the lane of the next one where its result can be put at once.
-        skips: what all blocks leave for the head.
-        bias: of the context in the head, (B, O, 1 or H, 1 or W).
-        addends: what that adds in this row, for each sub-step and column.
-        no_row: what stands above the first row: padding, (B, features of a pixel and its coordinates, 1, W).
-    """
+    """The state of an unroll: a part for each block, and the head's."""
 
     blocks: list[Any]
-    following: list[Lane | None]
-    skips: Skips
+    following: list[Lane | None]  # for each block, the lane of the next one where its result can be put at once
+    skips: Skips  # what all blocks leave for the head
     head: LeftState
     parameters_of: LeftState
-    bias: Tensor | None
-    addends: Addends
-    no_row: Tensor
+    bias: Tensor | None  # of the context in the head, (B, O, 1 or H, 1 or W)
+    addends: Addends  # what that adds in this row, for each sub-step and column
+    no_row: Tensor  # what stands above the first row: padding, (B, features of a pixel and its coordinates, 1, W)
 
 
 def _read(skips: Tensor, head: Callable[[Tensor], Tensor], parameters_of: Callable[[Tensor], Tensor]) -> Tensor:

@@ -232,32 +232,20 @@ class PairState(NamedTuple):
 
 @dataclass
 class PixelCNNppState:
-    """What the network keeps during an unroll; lists of lists are by scale and block, other lists by step of scale.
+    """What the network keeps during an unroll; lists of lists are by scale and block, other lists by step of scale."""
 
-    Attributes:
-        row: the present one.
-        nothing: features that no row has made, (B, D, 1, W).
-        first_above, first_left: of the first layers.
-        up, down: of the pairs.
-        halve_above, halve_left: of the layers to the next coarser scale.
-        double_above: kernels of the stream above, from the next coarser scale.
-        doubled_above: two rows of the stream above, from the next coarser scale.
-        double_left: the same of the stream at the left.
-        parameters_of: (D, P).
-    """
-
-    row: int
-    nothing: Tensor
+    row: int  # the present one
+    nothing: Tensor  # features that no row has made, (B, D, 1, W)
     first_above: shifted.DownState
     first_left: shifted.EntranceState
     up: list[list[PairState]]
     down: list[list[PairState]]
-    halve_above: list[shifted.DownState]
+    halve_above: list[shifted.DownState]  # of the layers to the next coarser scale
     halve_left: list[shifted.DownRightState]
-    double_above: list[Tensor]
-    doubled_above: list[list[Features]]
-    double_left: list[shifted.SpreadState]
-    parameters_of: Tensor
+    double_above: list[Tensor]  # kernels of the stream above, from the next coarser scale
+    doubled_above: list[list[Features]]  # two rows of the stream above, from the next coarser scale
+    double_left: list[shifted.SpreadState]  # the same of the stream at the left
+    parameters_of: Tensor  # (D, P)
 
 
 def _coarse(context: Tensor | None, scale: int) -> Tensor | None:

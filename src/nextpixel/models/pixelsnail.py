@@ -72,9 +72,14 @@ class PixelSNAIL(Backbone):
                 raise BadInput(f"{name} must be a multiple of heads, {heads}, not {value}.")
         share(dropout, "dropout")
         self.register_buffer("coordinates", self.places(), persistent=False)
-        image, rest = len(self.image_colours), {"heads": heads, "context": context, "dropout": dropout}
+        image = len(self.image_colours)
         self.first = Entrance(image + 1, filters)
-        made = [AttentionLayer(image, filters, blocks=blocks, keys=keys, values=values, **rest) for _ in range(layers)]
+        made = [
+            AttentionLayer(
+                image, filters, blocks=blocks, keys=keys, values=values, heads=heads, context=context, dropout=dropout
+            )
+            for _ in range(layers)
+        ]
         self.layers = cast("list[AttentionLayer]", nn.ModuleList(made))
         self.parameters_of = Dense(filters, self.outputs)
 
@@ -192,39 +197,24 @@ class AttentionLayer(nn.Module):
 
 @dataclass
 class AttentionState:
-    """What `AttentionLayer` keeps during an unroll.
+    """What `AttentionLayer` keeps during an unroll: states of its blocks, matrices of what follows them, the memory."""
 
-    Attributes:
-        x: the blocks' features at the present place, (B, D).
-        blocks, content, query, mix: of the blocks.
-        to_content, to_query: matrices.
-        memory: keys and values of all places so far.
-    """
-
-    x: Tensor
+    x: Tensor  # the blocks' features at the present place, (B, D)
     blocks: list[BlockLeftState]
     content: PlaceState
     to_content: Tensor
     query: PlaceState
     to_query: Tensor
-    memory: Memory
+    memory: Memory  # keys and values of all places so far
     mix: PlaceState
 
 
 @dataclass
 class PixelSNAILState:
-    """What the network keeps during an unroll.
+    """What the network keeps during an unroll."""
 
-    Attributes:
-        begin: the number of the row's first place.
-        first: of the first layer.
-        layers: of the attention layers.
-        places: coordinates of each place, (B, 2).
-        parameters_of: (D, P).
-    """
-
-    begin: int
+    begin: int  # the number of the row's first place
     first: EntranceState
     layers: list[AttentionState]
-    places: list[Tensor]
-    parameters_of: Tensor
+    places: list[Tensor]  # coordinates of each place, (B, 2)
+    parameters_of: Tensor  # (D, P)

@@ -84,18 +84,12 @@ class BlockAbove(Block[Down]):
 
 
 class AboveState(NamedTuple):
-    """What `BlockAbove` keeps during an unroll.
-
-    Attributes:
-        enter, leave: of its convolutions.
-        beside: kernels for what comes in beside.
-        bias: of the context, (B, 2D, 1 or H, 1 or W).
-    """
+    """What `BlockAbove` keeps during an unroll; `enter` and `leave` are of its convolutions."""
 
     enter: DownState
     leave: DownState
-    beside: Tensor | None
-    bias: Tensor | None
+    beside: Tensor | None  # kernels for what comes in beside
+    bias: Tensor | None  # of the context, (B, 2D, 1 or H, 1 or W)
 
 
 class BlockLeft(Block[DownRight]):
@@ -142,20 +136,13 @@ class BlockLeft(Block[DownRight]):
 
 
 class BlockLeftState(NamedTuple):
-    """What `BlockLeft` keeps during an unroll.
-
-    Attributes:
-        enter, leave: of its convolutions.
-        above: kernels for the stream above, if that comes in, (D, 2D).
-        left: of 2D features to D, for what comes in beside from its own stream, `ops.packed`.
-        bias: of the context, (B, 2D, 1 or H, 1 or W).
-    """
+    """What `BlockLeft` keeps during an unroll; `enter` and `leave` are of its convolutions."""
 
     enter: DownRightState
     leave: DownRightState
-    above: Tensor | None
-    left: Tensor | None
-    bias: Tensor | None
+    above: Tensor | None  # kernels for the stream above, if that comes in, (D, 2D)
+    left: Tensor | None  # of 2D features to D, for what comes in beside from its own stream, `ops.packed`
+    bias: Tensor | None  # of the context, (B, 2D, 1 or H, 1 or W)
 
 
 def places_of(row: Tensor) -> Tensor:

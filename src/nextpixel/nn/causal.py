@@ -177,29 +177,18 @@ class Place(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """The weights of `PixelsLeft` for one sub-step: only what it computes and may see.
+    """The weights of `PixelsLeft` for one sub-step: only what it computes and may see."""
 
-    Attributes:
-        rows: which features of the layer's output these are (O_g).
-        weight: (taps · D, O_g), cut after the last feature that may be seen.
-        bias: (O_g,), where the layer has one.
-    """
-
-    rows: list[int]
-    weight: Tensor
-    bias: Tensor | None
+    rows: list[int]  # which features of the layer's output these are (O_g)
+    weight: Tensor  # (taps · D, O_g), cut after the last feature that may be seen
+    bias: Tensor | None  # (O_g,), where the layer has one
 
 
 class LeftState(NamedTuple):
-    """What `PixelsLeft` keeps during an unroll.
+    """What `PixelsLeft` keeps during an unroll."""
 
-    Attributes:
-        packed: weights for each sub-step.
-        lane: the input's features in this row; None where the input of a step is all that it sees.
-    """
-
-    packed: list[Packed]
-    lane: "Lane | None"
+    packed: list[Packed]  # weights for each sub-step
+    lane: "Lane | None"  # the input's features in this row; None where the input of a step is all that it sees
 
     def by_column(self, row: Tensor, width: int) -> "Addends":
         """What is added to the layer's output at each place of a row, (B, O, 1, 1 or W): see `by_column`."""

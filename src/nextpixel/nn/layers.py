@@ -224,20 +224,11 @@ class Masked(Entry):
 
 @dataclass
 class MaskedState:
-    """What `Masked` keeps during an unroll.
+    """What `Masked` keeps during an unroll."""
 
-    Attributes:
-        width: columns (W).
-        past: the rows above, see `RowsAbove`.
-        bias: of the context, (B, O, 1 or H, 1 or W).
-        left: this row.
-        step: of the layer for this row; a look-up for each pixel would cost much.
-        addends: what rows above and the context add, for each colour and column.
-    """
-
-    width: int
-    past: Tensor | None
-    bias: Tensor | None
-    left: LeftState
-    step: Callable[..., Tensor]
-    addends: Addends
+    width: int  # columns (W)
+    past: Tensor | None  # the rows above, see `RowsAbove`
+    bias: Tensor | None  # of the context, (B, O, 1 or H, 1 or W)
+    left: LeftState  # this row
+    step: Callable[..., Tensor]  # of the layer for this row; a look-up for each pixel would cost much
+    addends: Addends  # what rows above and the context add, for each colour and column

@@ -95,23 +95,14 @@ class DownRight(WeightNorm):
 
 @dataclass(slots=True)
 class DownRightState:
-    """What `DownRight` keeps during an unroll.
+    """What `DownRight` keeps during an unroll."""
 
-    Attributes:
-        above: kernels for the row above, (O, 2D).
-        matrix: for its own row, of 2D features to O, `ops.packed`.
-        seen: what the output at each of its columns sees of the input's last row, (B, W', 2D).
-        cells: where the input of each column goes, (B, D).
-        windows: what the output at each column of the input sees, (B, 2D).
-        addends: what the row above adds, for each column of the output, (B, O).
-    """
-
-    above: Tensor
-    matrix: Tensor
-    seen: Tensor
-    cells: Sequence[Tensor]
-    windows: Sequence[Tensor]
-    addends: Sequence[Tensor]
+    above: Tensor  # kernels for the row above, (O, 2D)
+    matrix: Tensor  # for its own row, of 2D features to O, `ops.packed`
+    seen: Tensor  # what the output at each of its columns sees of the input's last row, (B, W', 2D)
+    cells: Sequence[Tensor]  # where the input of each column goes, (B, D)
+    windows: Sequence[Tensor]  # what the output at each column of the input sees, (B, 2D)
+    addends: Sequence[Tensor]  # what the row above adds, for each column of the output, (B, O)
 
 
 class Dense(WeightNorm):
@@ -169,19 +160,12 @@ class SpreadDownRight(WeightNorm):
 
 
 class SpreadState(NamedTuple):
-    """What `SpreadDownRight` keeps during an unroll.
+    """What `SpreadDownRight` keeps during an unroll."""
 
-    Attributes:
-        matrix: of D features to 4 · O, for each of 2x2 places, `ops.packed`.
-        bias: (4 · O,).
-        room: two rows of the output, (2, W, B, O).
-        cells: the same, for each of the rows and each column: (B, O).
-    """
-
-    matrix: Tensor
-    bias: Tensor
-    room: Tensor
-    cells: Sequence[Sequence[Tensor]]
+    matrix: Tensor  # of D features to 4 · O, for each of 2x2 places, `ops.packed`
+    bias: Tensor  # (4 · O,)
+    room: Tensor  # two rows of the output, (2, W, B, O)
+    cells: Sequence[Sequence[Tensor]]  # the same, for each of the rows and each column: (B, O)
 
 
 class Entrance(nn.Module):
@@ -229,24 +213,15 @@ class Entrance(nn.Module):
 
 @dataclass(slots=True)
 class EntranceState:
-    """What `Entrance` keeps during an unroll.
+    """What `Entrance` keeps during an unroll."""
 
-    Attributes:
-        above: of the layer that looks at the row above.
-        left_above, left: kernels of the one that looks to the left: for the row above, and for its own.
-        cells: where the image's row goes, for each column (B, C).
-        windows: what is to the left of each column, (B, C).
-        nothing: what stands above the first row, (B, C, 1, W).
-        addends: what the row above adds at each column, (B, D).
-    """
-
-    above: DownState
-    left_above: Tensor
-    left: Tensor
-    cells: Sequence[Tensor]
-    windows: Sequence[Tensor]
-    nothing: Tensor
-    addends: Sequence[Tensor]
+    above: DownState  # of the layer that looks at the row above
+    left_above: Tensor  # kernels, for the row above, of the one that looks to the left
+    left: Tensor  # the same for its own row
+    cells: Sequence[Tensor]  # where the image's row goes, for each column (B, C)
+    windows: Sequence[Tensor]  # what is to the left of each column, (B, C)
+    nothing: Tensor  # what stands above the first row, (B, C, 1, W)
+    addends: Sequence[Tensor]  # what the row above adds at each column, (B, D)
 
 
 def with_ones(image: Tensor) -> Tensor:
