@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import nextpixel as npx
-from nextpixel import pictures, plots
+from nextpixel import plots
 from nextpixel.cli.recipes import recipes
 from nextpixel.errors import needs
 
@@ -107,7 +107,6 @@ def model() -> npx.Autoregressive:
     ("kind", "draw"),
     [
         ("curves", lambda model: plots.draw_curves([])),
-        ("samples", lambda model: plots.draw_samples([(1, pictures.grid(model.sample(1), 2))])),
         (
             "receptive-field",
             lambda model: plots.draw_receptive_field(model, plots.receptive_field(model, 1, 1, images=1), 1, 1),

@@ -1,6 +1,7 @@
 """A network, what its output means, and everything that follows: likelihoods, samples, completions."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, Literal, final
 
 import torch
@@ -16,14 +17,14 @@ from nextpixel.nn.embedding import entry
 from nextpixel.nn.weightnorm import WeightNorm, initialising
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Number, PerImage, Whole
-from nextpixel.unroll import Choose, Site, draw, noise, unroll
+from nextpixel.unroll import Choose, Site, Streaming, draw, noise, unroll
 
 
-class Backbone(nn.Module, ABC):
+class Backbone(nn.Module, Streaming):
     """A network from images to the parameters of every sub-pixel's distribution, each from what comes before it.
 
-    `forward` gives all of them at once, for a known image; the four methods that `unroll` calls give them one
-    sub-step at a time, for an image in the making. Both must use the same lines and weights.
+    `forward` gives all of them at once, for a known image; the four methods of `Streaming`, which `unroll` calls, give
+    them one sub-step at a time, for an image in the making. Both must use the same lines and weights.
 
     Args:
         spec: the images.
@@ -75,22 +76,6 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
         """Levels (B, C, H, W) and an encoded context (B, d, h, w) to parameters (B, P, H, W)."""
-
-    @abstractmethod
-    def init_state(self, batch: int, context: Tensor | None) -> Any:
-        """Buffers for `batch` images and the constants of weights and context; see `nextpixel.unroll.Streaming`."""
-
-    @abstractmethod
-    def begin_row(self, row: int, above: Tensor | None, state: Any) -> None:
-        """Do what depends only on rows above: `above` holds the levels of the last one, (B, C, W), if there is one."""
-
-    @abstractmethod
-    def step(self, column: int, substep: int, state: Any) -> Tensor:
-        """The parameters of this sub-step's S channels, (B, P_g): all of them, or one colour's."""
-
-    @abstractmethod
-    def observe(self, column: int, substep: int, levels: Tensor, state: Any) -> None:
-        """Take note of the levels that were chosen, (B, S)."""
 
     def one_step(self, name: str) -> None:
         """Refuse several steps a pixel, for a model that has no order of colours in its features.
@@ -245,7 +230,7 @@ class Autoregressive(Model):
         context: object = None,
         *,
         given: Tensor | None = None,
-        rows: list[int] | None = None,
+        rows: Sequence[int] | None = None,
     ) -> Tensor:
         """Visit the sub-pixels of `count` images in raster order; `choose` names their levels.
 
@@ -265,17 +250,10 @@ class Autoregressive(Model):
         context = self._check_context(context, count)
         network = evaluating(self)
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
-            encoded = network._encode(context)
-            shape = (count, *self.spec.shape)
+            encoded, shape = network._encode(context), (count, *self.spec.shape)
             images = torch.zeros(shape, dtype=torch.long, device=self.device) if given is None else given.long()
-            made = unroll(
-                network.backbone,
-                self.likelihood,
-                choose,
-                images=images,
-                context=encoded,
-                rows=range(self.spec.height) if rows is None else rows,
-            )
+            rows = range(self.spec.height) if rows is None else rows
+            made = unroll(network.backbone, self.likelihood, choose, images=images, context=encoded, rows=rows)
         return made.clone()  # outside of inference mode, so that it may take part in a gradient
 
     def _distribution(self, x: Tensor, context: Any) -> Finite:
@@ -310,9 +288,7 @@ class Autoregressive(Model):
         return None
 
     def _encode(self, context: Any) -> Tensor | None:
-        if self.encoder is None or context is None:
-            return None
-        return self.encoder(context)
+        return None if self.encoder is None or context is None else self.encoder(context)
 
 
 def _brief(context: object) -> str:

@@ -23,19 +23,16 @@ class Likelihood(ABC):
 
     Made for images of a spec.
 
+    Attributes:
+        parameters: numbers that the network must give for each pixel (P); those of a channel together if uncoupled.
+        couples: whether a channel's distribution depends on the pixel's channels before it, whatever the network sees.
+
     Raises:
         BadInput: it does not fit such images.
     """
 
-    @property
-    @abstractmethod
-    def parameters(self) -> int:
-        """Numbers that the network must give for each pixel (P); those of a channel together if uncoupled."""
-
-    @property
-    def couples(self) -> bool:
-        """Whether a channel's distribution depends on the pixel's channels before it, whatever the network sees."""
-        return False
+    parameters: int
+    couples: bool = False
 
     def distribution(self, parameters: Tensor, levels: Tensor, channels: slice = ALL) -> distributions.Finite:
         """What the network's numbers mean.
@@ -69,11 +66,7 @@ class Bernoulli(Likelihood):
     def __init__(self, spec: ImageSpec) -> None:
         if spec.levels != 2:
             raise BadInput(f"The bernoulli likelihood is for images of 2 levels, not {spec.levels}; take categorical.")
-        self._channels = spec.channels
-
-    @property
-    def parameters(self) -> int:
-        return self._channels
+        self.parameters = spec.channels
 
     def meaning(self, parameters: Tensor) -> Conditional:
         return lambda levels, channels: distributions.Bernoulli(parameters[:, channels], validate_args=False)
@@ -83,11 +76,7 @@ class Categorical(Likelihood):
     """One logit a level: any shape of distribution, nothing assumed about which levels are alike."""
 
     def __init__(self, spec: ImageSpec) -> None:
-        self._channels, self._levels = spec.channels, spec.levels
-
-    @property
-    def parameters(self) -> int:
-        return self._channels * self._levels
+        self.parameters, self._levels = spec.channels * spec.levels, spec.levels
 
     def meaning(self, parameters: Tensor) -> Conditional:
         logits = parameters.unflatten(1, (-1, self._levels)).movedim(2, -1)  # (B, S, *, L)
@@ -117,22 +106,15 @@ class LogisticMixture(Likelihood):
             raise BadInput(
                 "The logistic_mixture likelihood needs levels that are ordered, not names; take categorical."
             )
-        self._channels, self._levels, self._mixtures = spec.channels, spec.levels, mixtures
+        channels = spec.channels
+        self._channels, self._levels, self._mixtures = channels, spec.levels, mixtures
+        self._sizes = (1, channels, channels, channels * (channels - 1) // 2)
         self._least = self.LEAST_LOG_SCALE - math.log(max(1.0, (spec.levels - 1) / 255))
-
-    @property
-    def parameters(self) -> int:
-        channels = self._channels
-        return self._mixtures * (1 + 2 * channels + channels * (channels - 1) // 2)
-
-    @property
-    def couples(self) -> bool:
-        return self._channels > 1
+        self.parameters, self.couples = mixtures * sum(self._sizes), channels > 1
 
     def meaning(self, parameters: Tensor) -> Conditional:
         numbers = parameters.unflatten(1, (-1, self._mixtures)).movedim(2, -1)  # (B, P / K, *, K)
-        sizes = (1, self._channels, self._channels, self._channels * (self._channels - 1) // 2)
-        weights, means, log_scales, coefficients = numbers.split(sizes, 1)
+        weights, means, log_scales, coefficients = numbers.split(self._sizes, 1)
         weights, log_scales = weights.log_softmax(-1), log_scales.clamp(min=self._least)
         coefficients = coefficients.tanh()
 

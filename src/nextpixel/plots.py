@@ -18,10 +18,10 @@ from torch import Tensor
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.errors import BadInput, needs
 from nextpixel.nn.embedding import Named
+from nextpixel.pictures import PAPER, titled
 
 Over = Literal["epoch", "step", "minutes"]
 
-DOTS = 100  # an inch: matplotlib measures in inches
 FAINTEST = 1e-6  # of the largest gradient: what is fainter has the colour of this
 LATER, BLIND, PIXEL = (0.93, 0.93, 0.93), (1.0, 0.75, 0.55), "red"
 
@@ -58,13 +58,14 @@ def receptive_field(
         BadInput: a pixel outside of the image, or a channel that it does not have.
 
     Example:
-        >>> import nextpixel as npx
         >>> model = npx.build("gated_pixelcnn", npx.ImageSpec(3, 6, 6, levels=4), filters=6, blocks=2)
         >>> receptive_field(model, 3, 3).shape
         torch.Size([3, 3, 6, 6])
     """
-    channels = _channels(model, channel)
-    _check_pixel(model, row, column)
+    channels, (_, height, width) = _channels(model, channel), model.spec.shape
+    if not (0 <= row < height and 0 <= column < width):
+        there = f"rows 0 to {height - 1} and columns 0 to {width - 1}"
+        raise BadInput(f"The pixel {row},{column} is outside of the image: it has {there}.")
     # There is no float64 on mps. Weights that need a gradient give one, of zero, to parameters that see nothing.
     where = torch.device("cpu") if model.device.type == "mps" else model.device
     exact = copy.deepcopy(model).to(where, torch.float64).eval().requires_grad_()
@@ -163,12 +164,7 @@ class Curves:
 
 
 def read_curves(run: Path, over: Over = "epoch") -> Curves:
-    """Read metrics.csv of a run folder.
-
-    Args:
-        run: the folder.
-        over: the column that is the horizontal axis.
-    """
+    """Read metrics.csv of a run folder, where `over` is the column that becomes the horizontal axis."""
     path = _run_folder(run) / "metrics.csv"
     if not path.is_file():
         raise BadInput(f"The run {run} has no metrics: there is no {path}.")
@@ -196,12 +192,7 @@ def read_curves(run: Path, over: Over = "epoch") -> Curves:
 
 
 def draw_curves(runs: Sequence[Curves], over: Over = "epoch") -> Image.Image:
-    """Draw the training and validation curves of runs, a colour a run.
-
-    Args:
-        runs: at least one.
-        over: what `read_curves` was told.
-    """
+    """Draw the training and validation curves of runs, a colour a run; `over` is what `read_curves` was told."""
     figure = _figure("plot curves", 8.0, 5.0)
     axes = figure.subplots()
     marker = "." if max(len(run.over) for run in runs) <= 50 else ""
@@ -237,24 +228,14 @@ def read_samples(run: Path, most: int) -> list[tuple[int, Image.Image]]:
 
 
 def draw_samples(pictures: Sequence[tuple[int, Image.Image]]) -> Image.Image:
-    """Draw pictures of a run side by side, dot by dot, each under its step.
-
-    Args:
-        pictures: with their steps, at least one.
-    """
-    gap, line = 12, 28
-    wide = max(max(picture.width for _, picture in pictures), 100)
-    high = max(picture.height for _, picture in pictures)
-    across = min(len(pictures), math.ceil(math.sqrt(len(pictures) * high / wide)))
-    high += line
-    rows = math.ceil(len(pictures) / across)
-    size = (across * (wide + gap) + gap, rows * (high + gap) + gap)
-    figure = _figure("plot samples", size[0] / DOTS, size[1] / DOTS, layout=None)
-    for number, (step, picture) in enumerate(pictures):
-        left, top = gap + number % across * (wide + gap), gap + number // across * (high + gap)
-        figure.figimage(np.asarray(picture), left, size[1] - top - line - picture.height)
-        figure.text(left / size[0], 1 - (top + line - 8) / size[1], f"step {step:,}", fontsize=11)
-    return _picture(figure)
+    """Draw pictures of a run, at least one, side by side, dot by dot, each under its step."""
+    gap, named = 12, [titled(picture, f"step {step:,}") for step, picture in pictures]
+    wide, high = (gap + max(sides) for sides in zip(*(picture.size for picture in named), strict=True))
+    across = min(len(named), math.ceil(math.sqrt(len(named) * high / wide)))
+    sheet = Image.new("RGB", (gap + across * wide, gap + math.ceil(len(named) / across) * high), PAPER)
+    for number, picture in enumerate(named):
+        sheet.paste(picture, (gap + number % across * wide, gap + number // across * high))
+    return sheet
 
 
 def _moved(named: Named, given: tuple[Tensor, ...], made: Tensor) -> Tensor:
@@ -278,13 +259,6 @@ def _channels(model: Autoregressive, channel: int | None) -> list[int]:
     return list(range(channels)) if channel is None else [channel]
 
 
-def _check_pixel(model: Autoregressive, row: int, column: int) -> None:
-    _, height, width = model.spec.shape
-    if not (0 <= row < height and 0 <= column < width):
-        there = f"rows 0 to {height - 1} and columns 0 to {width - 1}"
-        raise BadInput(f"The pixel {row},{column} is outside of the image: it has {there}.")
-
-
 def _name(model: Autoregressive, channel: int) -> str:
     return ("red", "green", "blue")[channel] if model.spec.channels == 3 else f"channel {channel}"
 
@@ -302,12 +276,12 @@ def _panel(height: int, width: int, *, panels: int) -> tuple[float, float]:
     return max(side * width / longer, 1.0), max(side * height / longer, 1.0)
 
 
-def _figure(what: str, width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Any:
+def _figure(what: str, width: float, height: float) -> Any:
     """An empty figure of so many inches, which no global state knows of."""
     with needs("matplotlib", "plots", what):
         from matplotlib.figure import Figure  # here, because it takes a second, and is an extra
 
-    return Figure(figsize=(width, height), dpi=DOTS, layout=layout)
+    return Figure(figsize=(width, height), dpi=100, layout="constrained")
 
 
 def _picture(figure: Any) -> Image.Image:

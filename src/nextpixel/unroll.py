@@ -1,7 +1,8 @@
 """The one sequential loop: who chooses the levels makes it a sampler, a completer, a coder or a check."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,29 +30,28 @@ Choose = Callable[[Site, Finite], Tensor]
 """Gets a site and the distribution of its sub-pixels, batch shape (B, S); gives their levels, (B, S)."""
 
 
-@runtime_checkable
-class Streaming(Protocol):
+class Streaming(ABC):
     """What the loop needs of a network; `state` is the network's own typed object, owned by the caller."""
 
     substeps: int
     together: int  # channels that are drawn at once: a sub-step's, or one after the other
     carries: bool  # whether a row's steps leave what later rows need
 
+    @abstractmethod
     def init_state(self, batch: int, context: Tensor | None) -> Any:
         """Buffers for `batch` images and the constants of weights and context."""
-        ...
 
+    @abstractmethod
     def begin_row(self, row: int, above: Tensor | None, state: Any) -> None:
         """Do what depends only on rows above: `above` holds the levels of the last one, (B, C, W), if there is one."""
-        ...
 
+    @abstractmethod
     def step(self, column: int, substep: int, state: Any) -> Tensor:
-        """The parameters of this sub-step's S channels, (B, P_g)."""
-        ...
+        """The parameters of this sub-step's S channels, (B, P_g): all of them, or one colour's."""
 
+    @abstractmethod
     def observe(self, column: int, substep: int, levels: Tensor, state: Any) -> None:
         """Take note of the levels that were chosen, (B, S)."""
-        ...
 
 
 def unroll(

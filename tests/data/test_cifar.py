@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nextpixel.data.cifar import CIFAR10, FOLDER, TEST_FILE, TRAIN_FILES, CifarSource, find_cifar, load_cifar
-from nextpixel.data.cifar import load_grey_cifar as load_grey
+from nextpixel.data import cifar
+from nextpixel.data.catalogue import CATALOGUE
+from nextpixel.data.cifar import ARCHIVE, CIFAR10, FOLDER, TEST_FILE, TRAIN_FILES, find_cifar, load_cifar
+from nextpixel.data.dataset import DataSet
+from nextpixel.data.download import Source
 from nextpixel.errors import BadInput
 
-ARCHIVE = "tiny.tar.gz"
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
 LABELS = np.arange(12) % 10
 RECORDS = np.concatenate([LABELS[:, None].astype(np.uint8), IMAGES.reshape(12, -1)], axis=1)
@@ -40,8 +42,13 @@ def inside(files: dict[str, bytes]) -> dict[str, bytes]:
 WHOLE = packed(inside(FILES))
 
 
-def source(*mirrors: str, content: bytes = WHOLE) -> CifarSource:
-    return CifarSource(ARCHIVE, mirrors, hashlib.sha256(content).hexdigest(), images=2)
+def source(*mirrors: str, content: bytes = WHOLE) -> Source:
+    return Source("", mirrors, {ARCHIVE: hashlib.sha256(content).hexdigest()})
+
+
+@pytest.fixture(autouse=True)
+def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cifar, "IMAGES", 2)
 
 
 def root_with(tmp_path: Path, content: bytes) -> Path:
@@ -60,7 +67,7 @@ def unpacked(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def assert_whole(root: Path | None, given: CifarSource) -> None:
+def assert_whole(root: Path | None, given: Source) -> None:
     found = load_cifar(given, root)
     assert (found.spec.shape, found.spec.levels, found.classes) == ((3, 32, 32), 256, 10)
     assert found.validation is None
@@ -120,7 +127,7 @@ def special(name: str, kind: bytes) -> tarfile.TarInfo:
 BAD = {
     "above": (
         packed({f"../{FOLDER}/x": b"x", **inside(FILES)}),
-        r"has a member \.\./cifar-10-batches-bin/x, which is outside of it: this is not tiny.tar.gz",
+        r"has a member \.\./cifar-10-batches-bin/x, which is outside of it: this is not cifar-10-binary.tar.gz",
     ),
     "absolute": (packed({"/etc/x": b"x", **inside(FILES)}), "has a member /etc/x, which is outside of it"),
     "up and away": (
@@ -158,7 +165,7 @@ def test_a_bad_archive_is_named(tmp_path: Path, content: bytes, sentence: str) -
     root = root_with(tmp_path, content)
     with pytest.raises(BadInput, match=rf"{ARCHIVE} ({sentence})"):
         load_cifar(source(), root)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["root", ARCHIVE], "something was unpacked"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [ARCHIVE, "root"], "something was unpacked"
 
 
 def test_a_damaged_byte_is_one_sentence_or_nothing(tmp_path: Path) -> None:
@@ -195,9 +202,10 @@ def test_a_label_out_of_range(unpacked: Path) -> None:
 
 
 def test_grey_is_the_brightness(unpacked: Path) -> None:
-    found = load_grey(source(), unpacked)
+    parts = load_cifar(source(), unpacked)
+    assert parts.test is not None
+    found = CATALOGUE["cifar10-grey"].change(DataSet("x", parts.spec, 10, parts.train, parts.test, parts.test))
     assert found.spec.shape == (1, 32, 32)
-    assert found.test is not None
     red, green, blue = IMAGES[10:].astype(int).swapaxes(0, 1)
     assert (found.test.images[:, 0] == (19_595 * red + 38_470 * green + 7_471 * blue + 32_768) // 65_536).all()
     assert found.train.labels is not None
@@ -216,7 +224,5 @@ def test_where_it_is(unpacked: Path, tmp_path: Path, cache: Path) -> None:
 
 
 def test_the_published_source() -> None:
-    assert CIFAR10.file == "cifar-10-binary.tar.gz"
-    assert CIFAR10.images == 10_000
     assert all(mirror.endswith("/") for mirror in CIFAR10.mirrors)
-    assert len(bytes.fromhex(CIFAR10.sha256)) == 32
+    assert len(bytes.fromhex(CIFAR10.hashes["cifar-10-binary.tar.gz"])) == 32

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nextpixel.data.download import fetch, locate
+from nextpixel.data.download import Source
 from nextpixel.errors import BadInput
 
 FILE = "some-file.gz"
@@ -15,7 +15,7 @@ Serve = Callable[[dict[str, bytes]], str]
 
 
 def fetch_from(*mirrors: str) -> Path:
-    return fetch(FILE, folder="Some/raw", sha256=SHA256, mirrors=mirrors)
+    return Source("Some/raw", mirrors, {FILE: SHA256}).fetch(FILE)
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -82,7 +82,7 @@ def test_a_cache_that_cannot_be_written(cache: Path, serve: Serve) -> None:
 
 
 def locate_below(root: Path | None) -> Path:
-    return locate(FILE, folder="Some/raw", sha256=SHA256, mirrors=(), root=root)
+    return Source("Some/raw", (), {FILE: SHA256}).locate(FILE, root)
 
 
 @pytest.mark.parametrize("name", [FILE, "some-file"], ids=["compressed", "plain"])
@@ -100,8 +100,8 @@ def test_the_data_root_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_the_root_lacks_is_fetched(tmp_path: Path, cache: Path, serve: Serve) -> None:
-    mirrors = [f"{serve({FILE: CONTENT})}good/"]
-    found = locate(FILE, folder="Some/raw", sha256=SHA256, mirrors=mirrors, root=tmp_path)
+    mirrors = (f"{serve({FILE: CONTENT})}good/",)
+    found = Source("Some/raw", mirrors, {FILE: SHA256}).locate(FILE, tmp_path)
     assert found.is_relative_to(cache)
 
 

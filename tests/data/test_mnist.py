@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nextpixel.data.mnist import FASHION_MNIST, MNIST, IdxSource, find_mnist, load_coloured_mnist, load_mnist
+from nextpixel.data.catalogue import painted
+from nextpixel.data.download import Source
+from nextpixel.data.mnist import FASHION_MNIST, MNIST, load_mnist
 from nextpixel.errors import BadInput
 
 
@@ -29,10 +31,8 @@ def files() -> dict[str, bytes]:
     }
 
 
-def source(files: dict[str, bytes], *mirrors: str) -> IdxSource:
-    return IdxSource(
-        "Tiny/raw", mirrors, {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
-    )
+def source(files: dict[str, bytes], *mirrors: str) -> Source:
+    return Source("Tiny/raw", mirrors, {file: hashlib.sha256(content).hexdigest() for file, content in files.items()})
 
 
 def write(files: dict[str, bytes], root: Path) -> Path:
@@ -83,7 +83,7 @@ def test_files_that_do_not_fit(
 
 
 @pytest.mark.parametrize("published", [MNIST, FASHION_MNIST], ids=["mnist", "fashion"])
-def test_the_published_sources_are_complete(files: dict[str, bytes], published: IdxSource) -> None:
+def test_the_published_sources_are_complete(files: dict[str, bytes], published: Source) -> None:
     assert set(published.hashes) == set(files)
     assert len(published.mirrors) == 2
     assert all(mirror.endswith("/") for mirror in published.mirrors)
@@ -92,7 +92,8 @@ def test_the_published_sources_are_complete(files: dict[str, bytes], published: 
 
 def test_coloured_digits_are_the_bright_pixels(files: dict[str, bytes], tmp_path: Path) -> None:
     root = write(files, tmp_path / "root")
-    grey, coloured = load_mnist(source(files), root), load_coloured_mnist(source(files), root)
+    grey = load_mnist(source(files), root)
+    coloured = painted(grey, 1, 2, above=127)
     assert (coloured.spec.shape, coloured.spec.levels, coloured.classes) == ((3, 28, 28), 4, 10)
     for plain, found in ((grey.train, coloured.train), (grey.test, coloured.test)):
         assert plain is not None
@@ -109,11 +110,11 @@ def test_coloured_digits_are_the_bright_pixels(files: dict[str, bytes], tmp_path
 
 def test_where_the_files_are(files: dict[str, bytes], tmp_path: Path, cache: Path) -> None:
     given, root = source(files), write(files, tmp_path / "root")
-    assert find_mnist(given, root) == f"in the data root, {root / 'Tiny/raw'}"
-    assert find_mnist(given, None) == "not here yet, to be downloaded when first opened"
+    assert given.whereabouts(root) == f"in the data root, {root / 'Tiny/raw'}"
+    assert given.whereabouts(None) == "not here yet, to be downloaded when first opened"
     first, *others = files
     (cache / "nextpixel/Tiny/raw").mkdir(parents=True)
     (root / "Tiny/raw" / first).rename(cache / "nextpixel/Tiny/raw" / first)
-    assert find_mnist(given, root) == f"in the cache, {cache / 'nextpixel/Tiny/raw'}"
+    assert given.whereabouts(root) == f"in the cache, {cache / 'nextpixel/Tiny/raw'}"
     (root / "Tiny/raw" / others[0]).unlink()
-    assert find_mnist(given, root) == "not here yet, to be downloaded when first opened"
+    assert given.whereabouts(root) == "not here yet, to be downloaded when first opened"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from nextpixel.data import open_data
-from nextpixel.data.shapes import IMAGES, SHAPE_SEED, SHAPES, draw_shapes, load_coloured_shapes, load_shapes
+from nextpixel.data.catalogue import CATALOGUE
+from nextpixel.data.shapes import IMAGES, SHAPE_SEED, SHAPES, draw_shapes, load_shapes
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_other_seeds_make_other_shapes() -> None:
 
 
 def test_colours_do_not_change_shapes() -> None:
-    plain, coloured = load_shapes(None), load_coloured_shapes(None)
+    plain, coloured = load_shapes(None), CATALOGUE["shapes-coloured"].load(None)
     assert coloured.train.labels is not None
     assert plain.train.labels is not None
     assert (coloured.train.labels == plain.train.labels).all()
@@ -78,7 +79,7 @@ def test_colours_do_not_change_shapes() -> None:
 
 
 def test_colours_never_change() -> None:
-    images = load_coloured_shapes(None).train.images
+    images = CATALOGUE["shapes-coloured"].load(None).train.images
     assert images.dtype == np.uint8
     assert (
         hashlib.sha256(images.tobytes()).hexdigest()

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from nextpixel.data import imagenet
-from nextpixel.data.cifar import CIFAR10, find_cifar, load_cifar, load_grey_cifar
+from nextpixel.data.cifar import CIFAR10, find_cifar, load_cifar
 from nextpixel.data.dataset import DataSet, Parts, Split
-from nextpixel.data.mnist import CLASSES, FASHION_MNIST, MNIST, IdxSource, find_mnist, load_coloured_mnist, load_mnist
-from nextpixel.data.shapes import load_coloured_shapes, load_shapes
-from nextpixel.data.transforms import binarise, threshold
+from nextpixel.data.download import Source
+from nextpixel.data.mnist import CLASSES, FASHION_MNIST, MNIST, load_mnist
+from nextpixel.data.shapes import load_shapes
+from nextpixel.data.transforms import binarise, desaturate, paint, threshold
 from nextpixel.spec import ImageSpec
 
 VALIDATION_SEED, TEST_SEED = 28, 2011  # of the noise that binarises these splits, once
@@ -49,6 +50,19 @@ def _load_digits(root: str | Path | None) -> Parts:
     return Parts(ImageSpec(1, 8, 8, levels=17), 10, split)
 
 
+def painted(parts: Parts, *seeds: int, above: int = 0) -> Parts:
+    """The same images in colour, four levels: what is above a level in one colour, the rest in another.
+
+    The colours are drawn by the place of an image in its file, so they are the same however the splits are cut; each
+    split has a seed of its own.
+    """
+    splits = {
+        name: replace(split, images=paint(threshold(split.images, above), np.random.default_rng(seed)))
+        for (name, split), seed in zip(parts.splits.items(), seeds, strict=True)
+    }
+    return replace(parts, spec=replace(parts.spec, channels=3, levels=4), **splits)
+
+
 def _binarised(data: DataSet) -> DataSet:
     """Train is drawn anew for every batch; validation and test once, so that all figures are of the same images."""
     train = replace(data.train, draw=binarise)
@@ -59,15 +73,10 @@ def _binarised(data: DataSet) -> DataSet:
     return replace(data, spec=replace(data.spec, levels=2), train=train, validation=validation, test=test)
 
 
-def _thresholded(data: DataSet) -> DataSet:
-    spec = replace(data.spec, levels=2)
-    return data.with_splits(lambda split: replace(split, images=threshold(split.images)), spec=spec)
-
-
-_MNIST_SIZES = (55_000, 5_000, 10_000)
-_SHAPES_SIZES = (10_000, 1_000, 2_000)
-_CIFAR_SIZES = (45_000, 5_000, 10_000)
-_IMAGENET_SIZES = (1_271_167, 10_000, 50_000)
+def _each(function: Callable[[np.ndarray], np.ndarray], data: DataSet, **spec: int) -> DataSet:
+    """Something done to all images, which then have another spec."""
+    made = replace(data.spec, **spec)
+    return data.with_splits(lambda split: replace(split, images=function(split.images)), spec=made)
 
 
 def _mnist_row(
@@ -75,26 +84,24 @@ def _mnist_row(
     description: str,
     *,
     channels: int = 1,
-    source: IdxSource = MNIST,
-    load: Callable[[IdxSource, str | Path | None], Parts] = load_mnist,
+    source: Source = MNIST,
+    load: Callable[[Source, str | Path | None], Parts] = load_mnist,
     change: Callable[[DataSet], DataSet] = lambda data: data,
 ) -> CatalogueRow:
     spec, place = ImageSpec(channels, 28, 28, levels=levels), source.mirrors[0]
-    reads = partial(load, source), partial(find_mnist, source)
-    return CatalogueRow(spec, CLASSES, _MNIST_SIZES, place, description, *reads, change)
+    reads = partial(load, source), source.whereabouts
+    return CatalogueRow(spec, CLASSES, (55_000, 5_000, 10_000), place, description, *reads, change)
 
 
 def _shapes_row(channels: int, levels: int, description: str, load: Callable[..., Parts]) -> CatalogueRow:
-    spec = ImageSpec(channels, 20, 20, levels=levels)
-    return CatalogueRow(
-        spec, 4, _SHAPES_SIZES, "made by nextpixel", description, load, lambda root: "here, generated when opened"
-    )
+    spec, sizes, source = ImageSpec(channels, 20, 20, levels=levels), (10_000, 1_000, 2_000), "made by nextpixel"
+    return CatalogueRow(spec, 4, sizes, source, description, load, lambda root: "here, generated when opened")
 
 
-def _cifar_row(channels: int, description: str, load: Callable[..., Parts]) -> CatalogueRow:
+def _cifar_row(channels: int, description: str, *change: Callable[[DataSet], DataSet]) -> CatalogueRow:
     spec, place = ImageSpec(channels, 32, 32, levels=256), CIFAR10.mirrors[0]
-    reads = partial(load, CIFAR10), partial(find_cifar, CIFAR10)
-    return CatalogueRow(spec, 10, _CIFAR_SIZES, place, description, *reads)
+    reads = partial(load_cifar, CIFAR10), partial(find_cifar, CIFAR10)
+    return CatalogueRow(spec, 10, (45_000, 5_000, 10_000), place, description, *reads, *change)
 
 
 def _imagenet_row(size: int) -> CatalogueRow:
@@ -104,7 +111,8 @@ def _imagenet_row(size: int) -> CatalogueRow:
         "needed; test is the published validation set"
     )
     reads = partial(imagenet.load_imagenet, size), partial(imagenet.find_imagenet, size)
-    return CatalogueRow(spec, imagenet.CLASSES, _IMAGENET_SIZES, imagenet.SOURCE, description, *reads)
+    sizes = (1_271_167, 10_000, 50_000)
+    return CatalogueRow(spec, imagenet.CLASSES, sizes, imagenet.SOURCE, description, *reads)
 
 
 CATALOGUE: dict[str, CatalogueRow] = {
@@ -123,12 +131,14 @@ CATALOGUE: dict[str, CatalogueRow] = {
         "MNIST, a pixel being 1 with probability level / 255; train drawn for every batch, the rest once",
         change=_binarised,
     ),
-    "mnist-threshold": _mnist_row(2, "MNIST, a pixel being 1 above level 127", change=_thresholded),
+    "mnist-threshold": _mnist_row(
+        2, "MNIST, a pixel being 1 above level 127", change=partial(_each, threshold, levels=2)
+    ),
     "mnist-coloured": _mnist_row(
         4,
         "MNIST above level 127 in one colour on another, drawn once for each image",
         channels=3,
-        load=load_coloured_mnist,
+        load=lambda source, root: painted(load_mnist(source, root), 1998, 2294, above=127),
     ),
     "fashion-mnist": _mnist_row(256, "pieces of clothing in grey", source=FASHION_MNIST),
     "shapes": _shapes_row(
@@ -138,10 +148,15 @@ CATALOGUE: dict[str, CatalogueRow] = {
         load_shapes,
     ),
     "shapes-coloured": _shapes_row(
-        3, 4, "the same shapes in one colour on another, drawn for each image", load_coloured_shapes
+        3,
+        4,
+        "the same shapes in one colour on another, drawn for each image",
+        lambda root: painted(load_shapes(root), 294),
     ),
-    "cifar10": _cifar_row(3, "small photographs of animals and vehicles (CIFAR-10)", load_cifar),
-    "cifar10-grey": _cifar_row(1, "CIFAR-10 in grey: (19595 R + 38470 G + 7471 B) / 65536, rounded", load_grey_cifar),
+    "cifar10": _cifar_row(3, "small photographs of animals and vehicles (CIFAR-10)"),
+    "cifar10-grey": _cifar_row(
+        1, "CIFAR-10 in grey: (19595 R + 38470 G + 7471 B) / 65536, rounded", partial(_each, desaturate, channels=1)
+    ),
     "imagenet32": _imagenet_row(32),
     "imagenet64": _imagenet_row(64),
 }

@@ -5,83 +5,56 @@ counts only under its exact name, as a plain file of the right size.
 """
 
 import tarfile
-from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
-from nextpixel.data.download import data_root, locate, whereabouts
+from nextpixel.data.download import Source, data_root
 from nextpixel.data.readers.batches import read_batches
 from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.idx import unzipped
-from nextpixel.data.transforms import desaturate
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
-NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-CLASSES = len(NAMES)
+ARCHIVE, IMAGES, CLASSES = "cifar-10-binary.tar.gz", 10_000, 10  # images in each of its six files
 TRAIN_FILES, TEST_FILE = tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"
 FOLDER, PYTHON_FOLDER = "cifar-10-batches-bin", "cifar-10-batches-py"  # below the data root as in the archives
 _RECORD = 1 + 3 * 32 * 32
 
 
-@dataclass(frozen=True)
-class CifarSource:
-    """Where the archive is.
-
-    Args:
-        file: its name.
-        mirrors: addresses, tried in turn.
-        sha256: of the archive as it was first published.
-        images: in each of its six files.
-    """
-
-    file: str
-    mirrors: tuple[str, ...]
-    sha256: str
-    images: int = 10_000
-
-
-CIFAR10 = CifarSource(
-    "cifar-10-binary.tar.gz",
+CIFAR10 = Source(
+    "",
     ("https://www.cs.toronto.edu/~kriz/",),
     # The page gives only the MD5, c32a1d4ab5d03f1284b67883e8d87530; this is what public loaders of the archive check.
-    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    {ARCHIVE: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
+    ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 )
 
 
-def load_cifar(source: CifarSource, root: str | Path | None) -> Parts:
+def load_cifar(source: Source, root: str | Path | None) -> Parts:
     """Read the training and the test images, 256 levels of red, green and blue."""
     folder = _folder(root)
     if folder is not None and folder.name == PYTHON_FOLDER:
         parts = read_batches(folder)
         sizes = len(parts.train), 0 if parts.test is None else len(parts.test)
-        if (parts.spec.shape, parts.classes, sizes) != ((3, 32, 32), CLASSES, (5 * source.images, source.images)):
-            raise BadInput(f"{folder} is not all of {source.file}: it has {sizes} images {parts.spec}.")
+        if (parts.spec.shape, parts.classes, sizes) != ((3, 32, 32), CLASSES, (5 * IMAGES, IMAGES)):
+            raise BadInput(f"{folder} is not all of {ARCHIVE}: it has {sizes} images {parts.spec}.")
         return parts
     if folder is not None:
-        place, contents = folder, {file: _read_file(folder / file, source) for file in (*TRAIN_FILES, TEST_FILE)}
+        place, contents = folder, {file: _read_file(folder / file) for file in (*TRAIN_FILES, TEST_FILE)}
     else:
-        place = locate(source.file, folder="", sha256=source.sha256, mirrors=source.mirrors, root=root)
-        contents = _read_archive(place, source)
+        place = source.locate(ARCHIVE, root)
+        contents = _read_archive(place)
     train = _split([contents[file] for file in TRAIN_FILES], place)
     test = _split([contents[TEST_FILE]], place)
-    return Parts(ImageSpec(3, 32, 32, levels=256), CLASSES, train, test=test, class_names=NAMES)
+    return Parts(ImageSpec(3, 32, 32, levels=256), CLASSES, train, test=test, class_names=source.class_names)
 
 
-def load_grey_cifar(source: CifarSource, root: str | Path | None) -> Parts:
-    """The same images without their colours, 256 levels of grey."""
-    parts = load_cifar(source, root)
-    assert parts.test is not None
-    train, test = (Split(desaturate(split.images), split.labels) for split in (parts.train, parts.test))
-    return replace(parts, spec=ImageSpec(1, 32, 32, levels=256), train=train, test=test)
-
-
-def find_cifar(source: CifarSource, root: str | Path | None) -> str:
+def find_cifar(source: Source, root: str | Path | None) -> str:
     """Say where the images are on this machine."""
     folder = _folder(root)
-    return whereabouts([source.file], folder="", root=root) if folder is None else f"in the data root, {folder}"
+    return source.whereabouts(root) if folder is None else f"in the data root, {folder}"
 
 
 def _folder(root: str | Path | None) -> Path | None:
@@ -90,23 +63,23 @@ def _folder(root: str | Path | None) -> Path | None:
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
-def _read_file(path: Path, source: CifarSource) -> bytes:
+def _read_file(path: Path) -> bytes:
     if not path.is_file():
-        raise BadInput(f"{path} is missing; {path.parent} must hold all of {source.file}.")
+        raise BadInput(f"{path} is missing; {path.parent} must hold all of {ARCHIVE}.")
     content = path.read_bytes()
-    if len(content) != source.images * _RECORD:
-        raise BadInput(f"{path} is damaged: it has {len(content)} bytes, not {source.images * _RECORD}.")
+    if len(content) != IMAGES * _RECORD:
+        raise BadInput(f"{path} is damaged: it has {len(content)} bytes, not {IMAGES * _RECORD}.")
     return content
 
 
-def _read_archive(path: Path, source: CifarSource) -> dict[str, bytes]:
+def _read_archive(path: Path) -> dict[str, bytes]:
     """The six files, by name."""
-    contents, size = {}, source.images * _RECORD
+    contents, size = {}, IMAGES * _RECORD
     with told(path, "is a damaged archive"), unzipped(path) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
         for member in tar:
             name = PurePosixPath(member.name)
             if name.is_absolute() or ".." in name.parts:
-                raise BadInput(f"{path} has a member {member.name}, which is outside of it: this is not {source.file}.")
+                raise BadInput(f"{path} has a member {member.name}, which is outside of it: this is not {ARCHIVE}.")
             if name.parent != PurePosixPath(FOLDER) or name.name not in (*TRAIN_FILES, TEST_FILE):
                 continue
             if not member.isreg() or member.size != size:

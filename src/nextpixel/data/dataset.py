@@ -68,10 +68,8 @@ class Split:
 
     def take(self, indices: np.ndarray | slice) -> "Split":
         """Keep only these images, in this order; those that are not in memory stay where they are."""
-        labels = None if self.labels is None else self.labels[indices]
-        maps = None if self.maps is None else choose(self.maps, indices)
-        marks = None if self.marks is None else self.marks[indices]
-        return replace(self, images=choose(self.images, indices), labels=labels, maps=maps, marks=marks)
+        parts = {name: getattr(self, name) for name in ("images", "labels", "maps", "marks")}
+        return replace(self, **{name: choose(part, indices) for name, part in parts.items() if part is not None})
 
     def contents(self) -> np.ndarray:
         """A number for each image that its content alone decides, uint64, shape (N,): the same for copies."""
@@ -104,9 +102,7 @@ class MapKind:
 class Parts:
     """What a reader found: the training images, and the other splits where the source has them.
 
-    Args:
-        class_names: of the classes, in the order of their labels; None where they have numbers only.
-        notes: sentences without a full stop, about what was skipped, left alone or converted.
+    What they mean is said of `DataSet`.
     """
 
     spec: ImageSpec
@@ -174,7 +170,7 @@ class DataSet:
 
     @property
     def splits(self) -> dict[str, Split]:
-        """The three splits by name."""
+        """All three by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def with_splits(self, change: Callable[[Split], Split], **others: Any) -> "DataSet":

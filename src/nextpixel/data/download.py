@@ -1,7 +1,7 @@
 """Files of named data sets: below the user's data root, or fetched once into the cache, checked by SHA-256."""
 
 import os
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,49 +32,60 @@ def cache_folder() -> Path:
     return Path(pooch.os_cache("nextpixel"))
 
 
-def locate(file: str, *, folder: str, sha256: str, mirrors: Sequence[str], root: str | Path | None) -> Path:
-    """Where a file is on this machine, downloaded first if need be.
+@dataclass(frozen=True)
+class Source:
+    """The files of a named data set.
 
     Args:
-        file: its name, the same at every mirror; below the root it may also lie uncompressed, without `.gz`.
-        folder: where it lies below the root or the cache, in torchvision's layout.
-        sha256: what a download must have.
+        folder: where they lie below the data root or the cache, in torchvision's layout.
         mirrors: addresses that end with a slash, tried in turn.
-        root: of the user's data sets; the variable NEXTPIXEL_DATA names it when None.
+        hashes: SHA-256 of each file as it was first published, by its name, which is the same at every mirror.
+        class_names: in the order of their labels; None where they are digits.
     """
-    return _below_root(file, folder, root) or fetch(file, folder=folder, sha256=sha256, mirrors=mirrors)
 
+    folder: str
+    mirrors: tuple[str, ...]
+    hashes: dict[str, str]
+    class_names: tuple[str, ...] | None = None
 
-def whereabouts(files: Sequence[str], *, folder: str, root: str | Path | None) -> str:
-    """Say where `locate` would take files from; nothing is downloaded or checked."""
-    own = [_below_root(file, folder, root) for file in files]
-    if all(own):
-        return f"in the data root, {(data_root(root) or Path()) / folder}"
-    cache = cache_folder() / folder
-    if all(mine or (cache / file).is_file() for mine, file in zip(own, files, strict=True)):
-        return f"in the cache, {cache}"
-    return "not here yet, to be downloaded when first opened"
+    def locate(self, file: str, root: str | Path | None) -> Path:
+        """Where a file is on this machine, downloaded first if need be; `data_root` says which root that is."""
+        return self._below_root(file, root) or self.fetch(file)
 
+    def whereabouts(self, root: str | Path | None) -> str:
+        """Say where `locate` would take the files from; nothing is downloaded or checked."""
+        others = [file for file in self.hashes if self._below_root(file, root) is None]
+        if not others:
+            return f"in the data root, {(data_root(root) or Path()) / self.folder}"
+        cache = cache_folder() / self.folder
+        there = all((cache / file).is_file() for file in others)
+        return f"in the cache, {cache}" if there else "not here yet, to be downloaded when first opened"
 
-def fetch(file: str, *, folder: str, sha256: str, mirrors: Sequence[str]) -> Path:
-    """Take a file from the cache, downloaded when it is not there or damaged; a failure leaves no file behind."""
-    place = cache_folder() / folder
-    pooch.get_logger().setLevel("WARNING")  # the progress bar says enough
-    reasons = []
-    for mirror in mirrors:
-        try:
-            with bar_of_bytes() as progress:
-                bar: Any = _Bar(progress, file)  # pooch takes any such bar, and says that it is a boolean
-                downloader: Any = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16)
-                found = pooch.retrieve(mirror + file, f"sha256:{sha256}", file, place, downloader=downloader)
-            return Path(found)
-        except requests.RequestException as error:
-            reasons.append(f"{mirror} {_reason(error)}")
-        except OSError as error:
-            raise BadInput(f"{file} cannot be kept in {place} ({error.strerror or error}).") from error
-        except ValueError:  # how pooch says that the hash differs
-            reasons.append(f"{mirror} sent a file with another SHA-256")
-    raise BadInput(f"{file} could not be downloaded: {'; '.join(reasons)}; put it in {ROOT_VARIABLE}/{folder} instead.")
+    def fetch(self, file: str) -> Path:
+        """Take a file from the cache, downloaded when it is not there or damaged; a failure leaves no file behind."""
+        place, known = cache_folder() / self.folder, f"sha256:{self.hashes[file]}"
+        pooch.get_logger().setLevel("WARNING")  # the progress bar says enough
+        downloader: Any = _download  # pooch takes any such function, and says that it asks for more
+        reasons = []
+        for mirror in self.mirrors:
+            try:
+                return Path(pooch.retrieve(mirror + file, known, file, place, downloader=downloader))
+            except requests.RequestException as error:
+                reasons.append(f"{mirror} {_reason(error)}")
+            except OSError as error:
+                raise BadInput(f"{file} cannot be kept in {place} ({error.strerror or error}).") from error
+            except ValueError:  # how pooch says that the hash differs
+                reasons.append(f"{mirror} sent a file with another SHA-256")
+        instead = f"put it in {ROOT_VARIABLE}/{self.folder} instead"
+        raise BadInput(f"{file} could not be downloaded: {'; '.join(reasons)}; {instead}.")
+
+    def _below_root(self, file: str, root: str | Path | None) -> Path | None:
+        """The user's own, which may also lie there uncompressed, without `.gz`."""
+        if (below := data_root(root)) is None:
+            return None
+        path = below / self.folder / file
+        candidates = (path, path.with_suffix("")) if path.suffix == ".gz" else (path,)
+        return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def bar_of_bytes() -> Progress:
@@ -82,15 +93,6 @@ def bar_of_bytes() -> Progress:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_interactive)
-
-
-def _below_root(file: str, folder: str, root: str | Path | None) -> Path | None:
-    below = data_root(root)
-    if below is None:
-        return None
-    path = below / folder / file
-    candidates = (path, path.with_suffix("")) if path.suffix == ".gz" else (path,)
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def _reason(error: requests.RequestException) -> str:
@@ -103,19 +105,16 @@ def _reason(error: requests.RequestException) -> str:
     return "could not be reached"
 
 
-class _Bar:
-    """What pooch expects of a progress bar, drawn by rich."""
-
-    def __init__(self, progress: Progress, file: str) -> None:
-        self.total = 0  # set by pooch
-        self._progress = progress
-        self._task = progress.add_task(f"Downloading {file}", total=None)
-
-    def update(self, amount: int) -> None:
-        self._progress.update(self._task, advance=amount, total=self.total)
-
-    def reset(self) -> None:
-        self._progress.reset(self._task)
-
-    def close(self) -> None:
-        self._progress.stop_task(self._task)
+def _download(address: str, place: str, pooch: object) -> None:
+    """What pooch's own downloader does, with a bar that is drawn by rich."""
+    with (
+        bar_of_bytes() as bar,
+        requests.get(address, stream=True, timeout=30) as answer,
+        Path(place).open("wb") as file,
+    ):
+        answer.raise_for_status()
+        size = int(answer.headers.get("content-length", 0)) or None
+        task = bar.add_task(f"Downloading {address.rpartition('/')[2]}", total=size)
+        for piece in answer.iter_content(2**16):
+            file.write(piece)
+            bar.update(task, advance=len(piece))

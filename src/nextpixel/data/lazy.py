@@ -37,11 +37,7 @@ class Lazy(ABC):
 
 
 class Stacked(Lazy):
-    """Several sources, one after the other.
-
-    Args:
-        sources: their images must be alike; at least one.
-    """
+    """Several sources of images that are alike, at least one, one after the other."""
 
     def __init__(self, sources: Sequence[Images]) -> None:
         self._sources = list(sources)
@@ -68,12 +64,7 @@ class Stacked(Lazy):
 
 
 class Chosen(Lazy):
-    """Some images of a source, in an order of their own.
-
-    Args:
-        source: where they are.
-        indices: which, shape (N,).
-    """
+    """Some images of a source, in an order of their own; the indices have shape (N,)."""
 
     def __init__(self, source: Images, indices: np.ndarray) -> None:
         self.source, self.indices = source, indices
@@ -89,12 +80,7 @@ class Chosen(Lazy):
 
 
 class Changed(Lazy):
-    """Images to which something is done whenever they are read.
-
-    Args:
-        source: where they are.
-        function: what is done, to a batch of them.
-    """
+    """Images to which something is done, a batch at a time, whenever they are read."""
 
     def __init__(self, source: Images, function: Callable[[np.ndarray], np.ndarray]) -> None:
         self._source, self._function = source, function

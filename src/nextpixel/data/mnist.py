@@ -1,39 +1,17 @@
 """MNIST and Fashion-MNIST: four IDX files each, on this machine or downloaded."""
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
-from nextpixel.data.download import locate, whereabouts
+from nextpixel.data.download import Source
 from nextpixel.data.readers.idx import read_idx
-from nextpixel.data.transforms import paint, threshold
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
 CLASSES = 10
-TRAIN_COLOUR_SEED, TEST_COLOUR_SEED = 1998, 2294
-
-
-@dataclass(frozen=True)
-class IdxSource:
-    """Where the four files are.
-
-    Args:
-        folder: in torchvision's layout, below a data root or the cache.
-        mirrors: addresses, tried in turn.
-        hashes: SHA-256 of each file as it was first published, compressed.
-        class_names: in the order of their labels; None where they are digits.
-    """
-
-    folder: str
-    mirrors: tuple[str, ...]
-    hashes: dict[str, str]
-    class_names: tuple[str, ...] | None = None
-
-
-MNIST = IdxSource(
+MNIST = Source(
     "MNIST/raw",
     ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
     {
@@ -43,7 +21,7 @@ MNIST = IdxSource(
         "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
     },
 )
-FASHION_MNIST = IdxSource(
+FASHION_MNIST = Source(
     "FashionMNIST/raw",
     (
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -59,36 +37,15 @@ FASHION_MNIST = IdxSource(
 )
 
 
-def load_mnist(source: IdxSource, root: str | Path | None) -> Parts:
+def load_mnist(source: Source, root: str | Path | None) -> Parts:
     """Read the 60,000 training and 10,000 test images, 256 levels."""
     train, test = (_load_split(source, root, which) for which in ("train", "t10k"))
     return Parts(ImageSpec(1, 28, 28, levels=256), CLASSES, train, test=test, class_names=source.class_names)
 
 
-def load_coloured_mnist(source: IdxSource, root: str | Path | None) -> Parts:
-    """The same images in colour, four levels: what is above level 127 in one colour, the rest in another.
-
-    The colours are drawn by the place of an image in its file, so they are the same however the splits are cut.
-    """
-    grey = load_mnist(source, root)
-    assert grey.test is not None
-    train, test = (
-        Split(paint(threshold(split.images), np.random.default_rng(seed), levels=4), split.labels)
-        for split, seed in ((grey.train, TRAIN_COLOUR_SEED), (grey.test, TEST_COLOUR_SEED))
-    )
-    return replace(grey, spec=ImageSpec(3, 28, 28, levels=4), train=train, test=test)
-
-
-def find_mnist(source: IdxSource, root: str | Path | None) -> str:
-    """Say where the four files are on this machine."""
-    return whereabouts(list(source.hashes), folder=source.folder, root=root)
-
-
-def _load_split(source: IdxSource, root: str | Path | None, which: str) -> Split:
-    images_file, labels_file = (
-        locate(file, folder=source.folder, sha256=source.hashes[file], mirrors=source.mirrors, root=root)
-        for file in (f"{which}-images-idx3-ubyte.gz", f"{which}-labels-idx1-ubyte.gz")
-    )
+def _load_split(source: Source, root: str | Path | None, which: str) -> Split:
+    images_file = source.locate(f"{which}-images-idx3-ubyte.gz", root)
+    labels_file = source.locate(f"{which}-labels-idx1-ubyte.gz", root)
     images, labels = read_idx(images_file, axes=3), read_idx(labels_file, axes=1)
     if images.shape[1:] != (28, 28) or not len(images):
         raise BadInput(f"{images_file} has shape {images.shape}, not that of images of 28x28 pixels.")

@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
-from nextpixel.data.transforms import paint
 from nextpixel.spec import ImageSpec
 
 SHAPES = ("disc", "square", "triangle", "cross")  # in the order of their labels
 SIDE = 20  # pixels
 IMAGES = 13_000
-SHAPE_SEED, COLOUR_SEED = 198, 294
+SHAPE_SEED = 198
 
 _UNIT = 64  # of lengths, in a pixel
 _SMALLEST, _LARGEST = 4 * _UNIT, 8 * _UNIT  # radius of the circle around a shape
@@ -32,13 +31,6 @@ def load_shapes(root: str | Path | None) -> Parts:
     del root
     images, labels = draw_shapes(IMAGES, seed=SHAPE_SEED)
     return Parts(ImageSpec(1, SIDE, SIDE, levels=2), len(SHAPES), Split(images, labels))
-
-
-def load_coloured_shapes(root: str | Path | None) -> Parts:
-    """The same shapes in one colour on another, both drawn for the image; four levels of red, green and blue."""
-    shapes = load_shapes(root)
-    images = paint(shapes.train.images, np.random.default_rng(COLOUR_SEED), levels=4)
-    return Parts(ImageSpec(3, SIDE, SIDE, levels=4), shapes.classes, Split(images, shapes.train.labels))
 
 
 def draw_shapes(count: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:

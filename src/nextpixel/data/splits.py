@@ -26,13 +26,7 @@ _TENTH = 2**64 // 10
 
 
 def cut(parts: Parts, name: str, *, validation: int, test: int) -> DataSet:
-    """Complete the three splits of a named data set.
-
-    Args:
-        parts: what a reader found.
-        name: of the data set.
-        validation: images to cut from train for validation.
-        test: the same for test. Neither is cut where the source has such a split.
+    """Complete the three splits of a named data set: cut so many images off where the source has no such split.
 
     Raises:
         BadInput: nothing would be left to train on, or a size that is none.
@@ -59,10 +53,7 @@ def cut(parts: Parts, name: str, *, validation: int, test: int) -> DataSet:
 def cut_by_content(parts: Parts, name: str, *, validation: int | None = None) -> DataSet:
     """Complete the three splits of one's own data, by the rule above.
 
-    Args:
-        parts: what a reader found.
-        name: of the data set.
-        validation: images to cut for validation, those of the next numbers after the test images'; a tenth when None.
+    As many validation images are cut as are asked for, those of the next numbers after the test images'; else a tenth.
 
     Raises:
         BadInput: nothing would be left to train on, a size that is none, or one for a split that the source has.

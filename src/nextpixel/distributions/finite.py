@@ -1,7 +1,7 @@
 """Distributions over the levels 0 … L − 1 of a sub-pixel."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -14,9 +14,18 @@ class Finite(Distribution, ABC):
 
     A subclass says what the probabilities are (`log_prob`, `log_pmf`, `cumulative`, `temper`, `expand`); what can be
     drawn or computed from them is here, once, so that a sampler cannot differ from the likelihood.
+
+    Attributes:
+        levels: how many (L).
     """
 
+    levels: int
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]]  # pyright: ignore[reportIncompatibleMethodOverride]
     has_enumerate_support = True
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.integer_interval(0, self.levels - 1)
 
     @abstractmethod
     def log_pmf(self) -> Tensor:
@@ -87,17 +96,12 @@ class Bernoulli(Finite):
         logits: log-odds of level 1, any shape.
     """
 
+    levels = 2
+    arg_constraints: ClassVar = {"logits": constraints.real}
+
     def __init__(self, logits: Tensor, *, validate_args: bool | None = None) -> None:
         self.logits = logits
         super().__init__(logits.shape, validate_args=validate_args)
-
-    @property
-    def arg_constraints(self) -> dict[str, constraints.Constraint]:
-        return {"logits": constraints.real}
-
-    @property
-    def support(self) -> constraints.Constraint:
-        return constraints.boolean
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats, shape `batch_shape`."""
@@ -121,17 +125,11 @@ class Categorical(Finite):
         logits: unnormalised log-probabilities, shape (*batch_shape, L).
     """
 
+    arg_constraints: ClassVar = {"logits": constraints.real_vector}
+
     def __init__(self, logits: Tensor, *, validate_args: bool | None = None) -> None:
-        self.logits = logits
+        self.logits, self.levels = logits, logits.shape[-1]
         super().__init__(logits.shape[:-1], validate_args=validate_args)
-
-    @property
-    def arg_constraints(self) -> dict[str, constraints.Constraint]:
-        return {"logits": constraints.real_vector}
-
-    @property
-    def support(self) -> constraints.Constraint:
-        return constraints.integer_interval(0, self.logits.shape[-1] - 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats, shape `batch_shape`."""

@@ -1,7 +1,7 @@
 """Discretised logistic distributions and their mixtures: brightness, with few parameters for many levels."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -69,20 +69,14 @@ class LogisticMixture(Finite):
         Salimans et al., PixelCNN++, 2017, section 2.1.
     """
 
+    arg_constraints: ClassVar = dict.fromkeys(("log_weights", "means", "log_scales"), constraints.real_vector)
+
     def __init__(
         self, log_weights: Tensor, means: Tensor, log_scales: Tensor, levels: int, *, validate_args: bool | None = None
     ) -> None:
         self.log_weights, self.means, self.log_scales = torch.broadcast_tensors(log_weights, means, log_scales)
         self.levels = levels
         super().__init__(self.means.shape[:-1], validate_args=validate_args)
-
-    @property
-    def arg_constraints(self) -> dict[str, constraints.Constraint]:
-        return dict.fromkeys(("log_weights", "means", "log_scales"), constraints.real_vector)
-
-    @property
-    def support(self) -> constraints.Constraint:
-        return constraints.integer_interval(0, self.levels - 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats, shape `batch_shape`."""

@@ -70,7 +70,6 @@ def build(
         BadInput: an unknown name or argument, or a value that the model cannot have.
 
     Example:
-        >>> import nextpixel as npx
         >>> spec = npx.ImageSpec(channels=3, height=8, width=8, levels=4)
         >>> model = npx.build("gated_pixelcnn", spec, context=npx.ClassLabel(10), filters=12, blocks=1)
         >>> model.sample(2, context=7).shape
@@ -82,7 +81,7 @@ def build(
     meaning = named(likelihood, LIKELIHOODS, "likelihood")
     if context is not None and not isinstance(context, Context):
         raise BadInput(f"The context must be a Context such as ClassLabel(10), not {context!r}.")
-    own, its = _settings(kind), _settings(meaning)
+    own, its = settings_of(kind), settings_of(meaning)
     arguments = {key: plain(value) for key, value in arguments.items()}
     for key, value in arguments.items():
         if key not in own | its:
@@ -179,13 +178,8 @@ class _Limited(TorchDispatchMode):
         return out
 
 
-def settings_of(part: type[Backbone | PixelVAE | Likelihood]) -> list[str]:
-    """The settings of a model or a likelihood: the keyword-only arguments of its constructor."""
-    return list(_settings(part))
-
-
-def _settings(part: type[Backbone | PixelVAE | Likelihood]) -> dict[str, Any]:
-    """The type of each setting."""
+def settings_of(part: type[Backbone | PixelVAE | Likelihood]) -> dict[str, Any]:
+    """The settings of a model or a likelihood, the keyword-only arguments of its constructor, and the type of each."""
     parameters = inspect.signature(part.__init__).parameters.items()
     return {key: its.annotation for key, its in parameters if its.kind is inspect.Parameter.KEYWORD_ONLY}
 

@@ -44,7 +44,6 @@ class GatedPixelCNN(Backbone):
         [2] Chen et al., PixelSNAIL: An Improved Autoregressive Generative Model, 2017 (there for all layers).
 
     Example:
-        >>> import nextpixel as npx
         >>> model = npx.build("gated_pixelcnn", npx.ImageSpec(1, 28, 28, levels=2), "bernoulli", filters=8, blocks=2)
         >>> model.sample(4, seed=0).shape
         torch.Size([4, 1, 28, 28])
@@ -166,24 +165,16 @@ class GatedPixelCNN(Backbone):
 
 @dataclass
 class GatedState:
-    """The state of an unroll: a part for each block, and the head's.
-
-    Attributes:
-        following: for each block, the lane of the next one where its result can be put at once.
-        skips: what all blocks leave for the head.
-        bias: of the context in the head, (B, O, 1 or H, 1 or W).
-        addends: what that adds in this row, for each sub-step and column.
-        no_row: what stands above the first row: padding, (B, features of a pixel and its coordinates, 1, W).
-    """
+    """The state of an unroll: a part for each block, and the head's."""
 
     blocks: list[Any]
-    following: list[Lane | None]
-    skips: Skips
+    following: list[Lane | None]  # for each block, the lane of the next one where its result can be put at once
+    skips: Skips  # what all blocks leave for the head
     head: LeftState
     parameters_of: LeftState
-    bias: Tensor | None
-    addends: Addends
-    no_row: Tensor
+    bias: Tensor | None  # of the context in the head, (B, O, 1 or H, 1 or W)
+    addends: Addends  # what that adds in this row, for each sub-step and column
+    no_row: Tensor  # what stands above the first row: padding, (B, features of a pixel and its coordinates, 1, W)
 
 
 def _read(skips: Tensor, head: Callable[[Tensor], Tensor], parameters_of: Callable[[Tensor], Tensor]) -> Tensor:

@@ -33,7 +33,6 @@ class PixelCNN(Stack):
         [2] van den Oord et al., Conditional Image Generation with PixelCNN Decoders, 2016.
 
     Example:
-        >>> import nextpixel as npx
         >>> model = npx.build("pixelcnn", npx.ImageSpec(1, 28, 28, levels=2), "bernoulli", filters=8, layers=2)
         >>> model.sample(4, seed=0).shape
         torch.Size([4, 1, 28, 28])

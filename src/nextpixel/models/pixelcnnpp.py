@@ -10,22 +10,9 @@ from torch import Tensor, nn
 from nextpixel.autoregressive import Backbone
 from nextpixel.errors import share, whole
 from nextpixel.likelihoods import Likelihood
-from nextpixel.nn import ops
+from nextpixel.nn import ops, shifted
 from nextpixel.nn.blocks import AboveState, BlockAbove, BlockLeft, BlockLeftState, Features, features
-from nextpixel.nn.shifted import (
-    Dense,
-    Down,
-    DownRight,
-    DownRightState,
-    DownState,
-    Entrance,
-    EntranceState,
-    SpreadDown,
-    SpreadDownRight,
-    SpreadState,
-    shift_down,
-    with_ones,
-)
+from nextpixel.nn.shifted import Dense, Down, DownRight, Entrance, SpreadDown, SpreadDownRight, shift_down, with_ones
 from nextpixel.spec import ImageSpec
 
 
@@ -52,7 +39,6 @@ class PixelCNNpp(Backbone):
         Modifications, 2017.
 
     Example:
-        >>> import nextpixel as npx
         >>> spec = npx.ImageSpec(3, 8, 8, levels=256)
         >>> model = npx.build("pixelcnnpp", spec, "logistic_mixture", filters=4, blocks=1, mixtures=2)
         >>> model.sample(2, seed=0).shape
@@ -83,11 +69,9 @@ class PixelCNNpp(Backbone):
         image, steps = len(self.image_colours) + 1, range(scales - 1)  # beside the image, ones tell where it ends
         self.first_above = Down(image, filters)
         self.first_left = Entrance(image, filters)
-        self.up = cast("list[list[Pair]]", nn.ModuleList(pairs(blocks, skips=False) for _ in range(scales)))
-        self.down = cast(
-            "list[list[Pair]]",
-            nn.ModuleList(pairs(blocks + (scale < scales - 1), skips=True) for scale in range(scales)),
-        )
+        up = [pairs(blocks, skips=False) for _ in range(scales)]
+        down = [pairs(blocks + (scale < scales - 1), skips=True) for scale in range(scales)]
+        self.up, self.down = (cast("list[list[Pair]]", nn.ModuleList(half)) for half in (up, down))
         self.halve_above = cast("list[Down]", nn.ModuleList(Down(filters, filters, stride=2) for _ in steps))
         self.halve_left = cast("list[DownRight]", nn.ModuleList(DownRight(filters, filters, stride=2) for _ in steps))
         self.double_above = cast("list[SpreadDown]", nn.ModuleList(SpreadDown(filters, filters) for _ in steps))
@@ -123,14 +107,13 @@ class PixelCNNpp(Backbone):
     def init_state(self, batch: int, context: Tensor | None) -> "PixelCNNppState":
         widths = [-(-self.spec.width // 2**scale) for scale in range(len(self.up))]
         coarse = [_coarse(context, scale) for scale in range(len(self.up))]
-        up = [
-            [pair.init_state(batch, width, its) for pair in pairs]
-            for pairs, width, its in zip(self.up, widths, coarse, strict=True)
-        ]
-        down = [
-            [pair.init_state(batch, width, its) for pair in pairs]
-            for pairs, width, its in zip(self.down, widths, coarse, strict=True)
-        ]
+        up, down = (
+            [
+                [pair.init_state(batch, width, its) for pair in pairs]
+                for pairs, width, its in zip(half, widths, coarse, strict=True)
+            ]
+            for half in (self.up, self.down)
+        )
         fine = widths[:-1]  # of the finer scale at each step between two
         return PixelCNNppState(
             row=0,
@@ -249,32 +232,20 @@ class PairState(NamedTuple):
 
 @dataclass
 class PixelCNNppState:
-    """What the network keeps during an unroll; lists of lists are by scale and block, other lists by step of scale.
+    """What the network keeps during an unroll; lists of lists are by scale and block, other lists by step of scale."""
 
-    Attributes:
-        row: the present one.
-        nothing: features that no row has made, (B, D, 1, W).
-        first_above, first_left: of the first layers.
-        up, down: of the pairs.
-        halve_above, halve_left: of the layers to the next coarser scale.
-        double_above: kernels of the stream above, from the next coarser scale.
-        doubled_above: two rows of the stream above, from the next coarser scale.
-        double_left: the same of the stream at the left.
-        parameters_of: (D, P).
-    """
-
-    row: int
-    nothing: Tensor
-    first_above: DownState
-    first_left: EntranceState
+    row: int  # the present one
+    nothing: Tensor  # features that no row has made, (B, D, 1, W)
+    first_above: shifted.DownState
+    first_left: shifted.EntranceState
     up: list[list[PairState]]
     down: list[list[PairState]]
-    halve_above: list[DownState]
-    halve_left: list[DownRightState]
-    double_above: list[Tensor]
-    doubled_above: list[list[Features]]
-    double_left: list[SpreadState]
-    parameters_of: Tensor
+    halve_above: list[shifted.DownState]  # of the layers to the next coarser scale
+    halve_left: list[shifted.DownRightState]
+    double_above: list[Tensor]  # kernels of the stream above, from the next coarser scale
+    doubled_above: list[list[Features]]  # two rows of the stream above, from the next coarser scale
+    double_left: list[shifted.SpreadState]  # the same of the stream at the left
+    parameters_of: Tensor  # (D, P)
 
 
 def _coarse(context: Tensor | None, scale: int) -> Tensor | None:

@@ -29,7 +29,6 @@ class RowLSTM(Stack):
         [1] van den Oord et al., Pixel Recurrent Neural Networks, 2016.
 
     Example:
-        >>> import nextpixel as npx
         >>> spec = npx.ImageSpec(1, 28, 28, levels=2)
         >>> npx.build("row_lstm", spec, filters=8, layers=1, head=8).sample(2, seed=0).shape
         torch.Size([2, 1, 28, 28])
@@ -83,7 +82,6 @@ class DiagonalBiLSTM(Stack):
         [1] van den Oord et al., Pixel Recurrent Neural Networks, 2016.
 
     Example:
-        >>> import nextpixel as npx
         >>> spec = npx.ImageSpec(1, 28, 28, levels=2)
         >>> npx.build("diagonal_bilstm", spec, filters=8, layers=1, head=8).sample(2, seed=0).shape
         torch.Size([2, 1, 28, 28])

@@ -39,7 +39,6 @@ class PixelSNAIL(Backbone):
         [1] Chen et al., PixelSNAIL: An Improved Autoregressive Generative Model, 2017.
 
     Example:
-        >>> import nextpixel as npx
         >>> spec = npx.ImageSpec(3, 8, 8, levels=256)
         >>> sizes = {"filters": 4, "blocks": 1, "layers": 1, "keys": 2, "values": 2, "mixtures": 2}
         >>> npx.build("pixelsnail", spec, "logistic_mixture", **sizes).sample(2, seed=0).shape
@@ -73,17 +72,11 @@ class PixelSNAIL(Backbone):
                 raise BadInput(f"{name} must be a multiple of heads, {heads}, not {value}.")
         share(dropout, "dropout")
         self.register_buffer("coordinates", self.places(), persistent=False)
-        self.first = Entrance(len(self.image_colours) + 1, filters)
+        image = len(self.image_colours)
+        self.first = Entrance(image + 1, filters)
         made = [
             AttentionLayer(
-                len(self.image_colours),
-                filters,
-                blocks=blocks,
-                keys=keys,
-                values=values,
-                heads=heads,
-                context=context,
-                dropout=dropout,
+                image, filters, blocks=blocks, keys=keys, values=values, heads=heads, context=context, dropout=dropout
             )
             for _ in range(layers)
         ]
@@ -138,20 +131,11 @@ class AttentionLayer(nn.Module):
     """
 
     def __init__(
-        self,
-        image: int,
-        filters: int,
-        *,
-        blocks: int,
-        keys: int,
-        values: int,
-        heads: int,
-        context: int,
-        dropout: float,
+        self, image: int, filters: int, *, blocks: int, keys: int, values: int, heads: int, context: int, dropout: float
     ) -> None:
         super().__init__()
         self.keys, self.heads = keys, heads
-        near = [BlockLeft(filters, beside=0, context=context, dropout=dropout) for _ in range(blocks)]
+        near = [BlockLeft(filters, context=context, dropout=dropout) for _ in range(blocks)]
         self.blocks = cast("list[BlockLeft]", nn.ModuleList(near))
         known, asking = image + filters + 2, filters + 2
         self.content = BlockPlace(known, dropout=dropout)
@@ -196,7 +180,6 @@ class AttentionLayer(nn.Module):
             column: of the place.
             place: its number in raster order.
             where: its coordinates, (B, 2).
-            state: from `init_state`.
         """
         for block, its in zip(self.blocks, state.blocks, strict=True):
             x = block.step(x, column, None, its)
@@ -214,39 +197,24 @@ class AttentionLayer(nn.Module):
 
 @dataclass
 class AttentionState:
-    """What `AttentionLayer` keeps during an unroll.
+    """What `AttentionLayer` keeps during an unroll: states of its blocks, matrices of what follows them, the memory."""
 
-    Attributes:
-        x: the blocks' features at the present place, (B, D).
-        blocks, content, query, mix: of the blocks.
-        to_content, to_query: matrices.
-        memory: keys and values of all places so far.
-    """
-
-    x: Tensor
+    x: Tensor  # the blocks' features at the present place, (B, D)
     blocks: list[BlockLeftState]
     content: PlaceState
     to_content: Tensor
     query: PlaceState
     to_query: Tensor
-    memory: Memory
+    memory: Memory  # keys and values of all places so far
     mix: PlaceState
 
 
 @dataclass
 class PixelSNAILState:
-    """What the network keeps during an unroll.
+    """What the network keeps during an unroll."""
 
-    Attributes:
-        begin: the number of the row's first place.
-        first: of the first layer.
-        layers: of the attention layers.
-        places: coordinates of each place, (B, 2).
-        parameters_of: (D, P).
-    """
-
-    begin: int
+    begin: int  # the number of the row's first place
     first: EntranceState
     layers: list[AttentionState]
-    places: list[Tensor]
-    parameters_of: Tensor
+    places: list[Tensor]  # coordinates of each place, (B, 2)
+    parameters_of: Tensor  # (D, P)

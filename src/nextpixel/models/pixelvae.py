@@ -73,7 +73,6 @@ class PixelVAE(Model):
         [7] Karras et al., Progressive Growing of GANs for Improved Quality, Stability, and Variation, 2018.
 
     Example:
-        >>> import nextpixel as npx
         >>> spec = npx.ImageSpec(1, 8, 8, levels=2)
         >>> model = npx.build("pixelvae", spec, "bernoulli", latent=2, encoder=4, maps=4, filters=4, blocks=1)
         >>> images = model.sample(3, seed=0)

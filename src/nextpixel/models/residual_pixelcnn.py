@@ -29,7 +29,6 @@ class ResidualPixelCNN(Stack):
         [1] van den Oord et al., Pixel Recurrent Neural Networks, 2016.
 
     Example:
-        >>> import nextpixel as npx
         >>> spec = npx.ImageSpec(3, 8, 8, levels=4)
         >>> npx.build("residual_pixelcnn", spec, filters=12, blocks=1, head=12).sample(2, seed=0).shape
         torch.Size([2, 3, 8, 8])

@@ -45,11 +45,8 @@ def read_out(
 ) -> tuple[Layer, ...]:
     """The last layers: ReLU, 1x1, ReLU, 1x1 [table 1 of the paper].
 
-    Args:
-        features: colour of each feature that comes in.
-        head: colour of each feature in between.
-        parameters: colour of each parameter.
-        context: features of the context, 0 without.
+    They are given the colours of what comes in, of what is in between and of the parameters, and how many features the
+    context has.
     """
     return (
         Masked(features, head, kernel=1, rectify=True, context=context, gain=2**0.5),

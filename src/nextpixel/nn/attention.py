@@ -27,15 +27,10 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, *, heads: int) -> Tensor
 
 
 class Memory(NamedTuple):
-    """The keys and values of all places so far: what attention keeps during an unroll.
+    """The keys and values of all places so far: what attention keeps during an unroll."""
 
-    Attributes:
-        keys: (B, heads, H·W, d).
-        values: (B, heads, H·W, v).
-    """
-
-    keys: Tensor
-    values: Tensor
+    keys: Tensor  # (B, heads, H·W, d)
+    values: Tensor  # (B, heads, H·W, v)
 
     def observe(self, place: int, keys: Tensor, values: Tensor) -> None:
         """Take note of a place, by its number: (B, heads · d) and (B, heads · v)."""

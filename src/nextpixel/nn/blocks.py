@@ -30,17 +30,18 @@ class Block(nn.Module, Generic[Kind]):
     """A gated residual block (Salimans et al. 2017, section 2.4, and the authors' code).
 
     Args:
-        kind: makes its convolutions: one of 2D features to D, one of 2D to 2D.
         filters: D.
         beside: features that come in beside, 0 without.
         context: features of the context, 0 without.
         dropout: share of the features between the convolutions that training drops.
     """
 
-    def __init__(self, kind: Callable[..., Kind], filters: int, *, beside: int, context: int, dropout: float) -> None:
+    kind: Callable[..., Kind]  # makes its convolutions: one of 2D features to D, one of 2D to 2D
+
+    def __init__(self, filters: int, *, beside: int = 0, context: int = 0, dropout: float) -> None:
         super().__init__()
-        self.enter = kind(2 * filters, filters)
-        self.leave = kind(2 * filters, 2 * filters, scale=0.1)
+        self.enter = self.kind(2 * filters, filters)
+        self.leave = self.kind(2 * filters, 2 * filters, scale=0.1)
         self.beside = Dense(beside, filters) if beside else None
         self.context = one_by_one(context, 2 * filters, bias=False) if context else None
         self.dropout = nn.Dropout(dropout)
@@ -59,8 +60,7 @@ class Block(nn.Module, Generic[Kind]):
 class BlockAbove(Block[Down]):
     """A block of the stream above; steps one row at a time."""
 
-    def __init__(self, filters: int, *, beside: int, context: int, dropout: float) -> None:
-        super().__init__(Down, filters, beside=beside, context=context, dropout=dropout)
+    kind = Down
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> "AboveState":
         return AboveState(
@@ -84,18 +84,12 @@ class BlockAbove(Block[Down]):
 
 
 class AboveState(NamedTuple):
-    """What `BlockAbove` keeps during an unroll.
-
-    Attributes:
-        enter, leave: of its convolutions.
-        beside: kernels for what comes in beside.
-        bias: of the context, (B, 2D, 1 or H, 1 or W).
-    """
+    """What `BlockAbove` keeps during an unroll; `enter` and `leave` are of its convolutions."""
 
     enter: DownState
     leave: DownState
-    beside: Tensor | None
-    bias: Tensor | None
+    beside: Tensor | None  # kernels for what comes in beside
+    bias: Tensor | None  # of the context, (B, 2D, 1 or H, 1 or W)
 
 
 class BlockLeft(Block[DownRight]):
@@ -104,8 +98,7 @@ class BlockLeft(Block[DownRight]):
     What comes in beside, if anything, is 2D features of the stream above, and behind them, perhaps, 2D of its own.
     """
 
-    def __init__(self, filters: int, *, beside: int, context: int, dropout: float) -> None:
-        super().__init__(DownRight, filters, beside=beside, context=context, dropout=dropout)
+    kind = DownRight
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> "BlockLeftState":
         beside = () if self.beside is None else self.beside.weight().split(self.enter.direction.shape[1], 1)
@@ -132,7 +125,6 @@ class BlockLeft(Block[DownRight]):
             x: features, (B, D); their `concat_elu` goes into the cell of this column.
             column: of the block's level.
             left: of this stream, what comes in beside, (B, 2D).
-            state: from `init_state`.
         """
         enter, leave = state.enter, state.leave
         ops.concat_elu(x, out=enter.cells[column])
@@ -144,20 +136,13 @@ class BlockLeft(Block[DownRight]):
 
 
 class BlockLeftState(NamedTuple):
-    """What `BlockLeft` keeps during an unroll.
-
-    Attributes:
-        enter, leave: of its convolutions.
-        above: kernels for the stream above, if that comes in, (D, 2D).
-        left: of 2D features to D, for what comes in beside from its own stream, `ops.packed`.
-        bias: of the context, (B, 2D, 1 or H, 1 or W).
-    """
+    """What `BlockLeft` keeps during an unroll; `enter` and `leave` are of its convolutions."""
 
     enter: DownRightState
     leave: DownRightState
-    above: Tensor | None
-    left: Tensor | None
-    bias: Tensor | None
+    above: Tensor | None  # kernels for the stream above, if that comes in, (D, 2D)
+    left: Tensor | None  # of 2D features to D, for what comes in beside from its own stream, `ops.packed`
+    bias: Tensor | None  # of the context, (B, 2D, 1 or H, 1 or W)
 
 
 def places_of(row: Tensor) -> Tensor:
@@ -166,10 +151,9 @@ def places_of(row: Tensor) -> Tensor:
 
 
 class BlockPlace(Block[Dense]):
-    """A block that sees one place only, and steps there."""
+    """A block that sees one place only, and steps there; without a context."""
 
-    def __init__(self, filters: int, *, beside: int = 0, dropout: float) -> None:
-        super().__init__(Dense, filters, beside=beside, context=0, dropout=dropout)
+    kind = Dense
 
     def init_state(self, batch: int) -> "PlaceState":
         beside = None if self.beside is None else self.beside.matrix(batch)

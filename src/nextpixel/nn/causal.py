@@ -114,7 +114,7 @@ class PixelsLeft(nn.Module):
         """The weights of each sub-step as matrices, and room for a row of the input."""
         weight = (
             self._masked().squeeze(2).transpose(1, 2).flatten(1)
-        )  # (O, taps · D): a window is pixels, then features
+        )  # (O, taps · D), as a window is pixels by features
         inputs = self.weight.shape[1]
         packed = []
         for colour in range(self.colours):
@@ -177,29 +177,18 @@ class Place(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """The weights of `PixelsLeft` for one sub-step: only what it computes and may see.
+    """The weights of `PixelsLeft` for one sub-step: only what it computes and may see."""
 
-    Attributes:
-        rows: which features of the layer's output these are (O_g).
-        weight: (taps · D, O_g), cut after the last feature that may be seen.
-        bias: (O_g,), where the layer has one.
-    """
-
-    rows: list[int]
-    weight: Tensor
-    bias: Tensor | None
+    rows: list[int]  # which features of the layer's output these are (O_g)
+    weight: Tensor  # (taps · D, O_g), cut after the last feature that may be seen
+    bias: Tensor | None  # (O_g,), where the layer has one
 
 
 class LeftState(NamedTuple):
-    """What `PixelsLeft` keeps during an unroll.
+    """What `PixelsLeft` keeps during an unroll."""
 
-    Attributes:
-        packed: weights for each sub-step.
-        lane: the input's features in this row; None where the input of a step is all that it sees.
-    """
-
-    packed: list[Packed]
-    lane: "Lane | None"
+    packed: list[Packed]  # weights for each sub-step
+    lane: "Lane | None"  # the input's features in this row; None where the input of a step is all that it sees
 
     def by_column(self, row: Tensor, width: int) -> "Addends":
         """What is added to the layer's output at each place of a row, (B, O, 1, 1 or W): see `by_column`."""
@@ -261,10 +250,7 @@ Addends = list[Sequence[Tensor | None]]
 def by_column(row: Tensor, width: int, colours: Sequence[Sequence[int]]) -> Addends:
     """Cut a row of features, (B, O, 1, 1 or W), into what each sub-step of each column needs of it.
 
-    Args:
-        row: features of one row; a single column stands for all.
-        width: columns (W).
-        colours: which of the features are those of each colour.
+    A single column stands for all; `colours` says which features are those of each colour.
     """
     columns = row.squeeze(2).permute(2, 0, 1).expand(width, -1, -1)
     parts = [columns] if len(colours) == 1 else [columns[..., features] for features in colours]

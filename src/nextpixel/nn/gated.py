@@ -15,17 +15,12 @@ from nextpixel.nn.norm import ColourNorm
 
 
 class Activation(NamedTuple):
-    """What stands between a block's sums and its features.
+    """What stands between a block's sums and its features."""
 
-    Attributes:
-        apply: (B, n·D, …) to (B, D, …), into `out` if that is given.
-        sums: how many numbers a feature takes (n).
-        gain: what goes in starts with this standard deviation, so that the image reaches the last block of a deep stack
-            from the first step on: a gate halves small numbers.
-    """
-
-    apply: Callable[..., Tensor]
-    sums: int
+    apply: Callable[..., Tensor]  # (B, n·D, …) to (B, D, …), into `out` if that is given
+    sums: int  # how many numbers a feature takes (n)
+    # What goes in starts with this standard deviation, so that the image reaches the last block of a deep stack from
+    # the first step on: a gate halves small numbers.
     gain: float
 
 
@@ -117,7 +112,6 @@ class TwoStackBlock(nn.Module):
         Args:
             h: what comes in; None for the first block, which is told of the image later.
             place: column and colour.
-            state: from `init_state`.
             slot: where the gated features go, for the skip connections.
             out: where the result goes, if not into a tensor of its own.
         """
@@ -162,14 +156,8 @@ class OneStackBlock(nn.Module):
         super().__init__()
         self.adds, self.normalised, self.activate = residual, norm, activation.apply
         self.norm = ColourNorm(inputs) if norm else None
-        self.masked = Masked(
-            inputs,
-            features * activation.sums,
-            kernel=kernel,
-            strict=first,
-            context=context,
-            gain=activation.gain,
-        )
+        sums, gain = features * activation.sums, activation.gain
+        self.masked = Masked(inputs, sums, kernel=kernel, strict=first, context=context, gain=gain)
         self.residual = None if last else PixelsLeft(features, features, reach=0, bias=False, gain=0.5)
         self.skip = PixelsLeft(features, skips, reach=0, bias=first, gain=0.5)  # one bias for the sum
         self.dropout = nn.Dropout(dropout)
@@ -210,20 +198,13 @@ class OneStackBlock(nn.Module):
 
 @dataclass
 class BlockState:
-    """A block's part of an unroll.
+    """A block's part of an unroll; `left` and `residual` are of the horizontal stack's layers."""
 
-    Attributes:
-        past: the vertical stack's last rows.
-        bias: of the context, (B, O, 1 or H, 1 or W).
-        left, residual: of the horizontal stack's layers.
-        addends: what this row's rows above add to the horizontal stack, for each sub-step and column: (B, 2D_g).
-    """
-
-    past: Tensor
-    bias: Tensor | None
+    past: Tensor  # the vertical stack's last rows
+    bias: Tensor | None  # of the context, (B, O, 1 or H, 1 or W)
     left: LeftState
     residual: LeftState | None
-    addends: Addends
+    addends: Addends  # what this row's rows above add to the horizontal stack, for each sub-step and column: (B, 2D_g)
 
 
 @dataclass

@@ -180,19 +180,9 @@ class Masked(Entry):
         self.rectify = rectify
         reach = kernel // 2
         above, left = reach * kernel, reach + (not strict)  # taps, which share out the variance
-        self.above = (
-            RowsAbove(len(inputs), len(outputs), reach=reach, strict=True, gain=gain * (above / (above + left)) ** 0.5)
-            if reach
-            else None
-        )
-        self.left = PixelsLeft(
-            inputs,
-            outputs,
-            reach=reach,
-            strict=strict,
-            bias=self.above is None,
-            gain=gain * (left / (above + left)) ** 0.5,
-        )
+        gains = [gain * (taps / (above + left)) ** 0.5 for taps in (above, left)]
+        self.above = RowsAbove(len(inputs), len(outputs), reach=reach, strict=True, gain=gains[0]) if reach else None
+        self.left = PixelsLeft(inputs, outputs, reach=reach, strict=strict, bias=not reach, gain=gains[1])
         self.context = one_by_one(context, len(outputs), bias=False) if context else None
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
@@ -234,20 +224,11 @@ class Masked(Entry):
 
 @dataclass
 class MaskedState:
-    """What `Masked` keeps during an unroll.
+    """What `Masked` keeps during an unroll."""
 
-    Attributes:
-        width: columns (W).
-        past: the rows above, see `RowsAbove`.
-        bias: of the context, (B, O, 1 or H, 1 or W).
-        left: this row.
-        step: of the layer for this row; a look-up for each pixel would cost much.
-        addends: what rows above and the context add, for each colour and column.
-    """
-
-    width: int
-    past: Tensor | None
-    bias: Tensor | None
-    left: LeftState
-    step: Callable[..., Tensor]
-    addends: Addends
+    width: int  # columns (W)
+    past: Tensor | None  # the rows above, see `RowsAbove`
+    bias: Tensor | None  # of the context, (B, O, 1 or H, 1 or W)
+    left: LeftState  # this row
+    step: Callable[..., Tensor]  # of the layer for this row; a look-up for each pixel would cost much
+    addends: Addends  # what rows above and the context add, for each colour and column

@@ -1,4 +1,8 @@
-"""The LSTMs of PixelRNN: along rows, and along diagonals in both directions."""
+"""The LSTMs of PixelRNN: along rows, and along diagonals in both directions.
+
+References:
+    [1] van den Oord et al., Pixel Recurrent Neural Networks, 2016.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +26,6 @@ class RowLSTM(Layer):
         features: colour of each hidden feature, ascending (O,).
         kernel: odd width k of both convolutions along rows.
         context: features of the context, 0 without.
-
-    References:
-        [1] van den Oord et al., Pixel Recurrent Neural Networks, 2016.
     """
 
     def __init__(self, inputs: Sequence[int], features: Sequence[int], *, kernel: int, context: int) -> None:
@@ -91,13 +92,7 @@ class RowState:
 class DiagonalBiLSTM(Layer):
     """Two LSTMs along diagonals, from the top left and the top right, added up [1, section 3.2].
 
-    Args:
-        inputs: colour of each input feature, ascending (D,).
-        features: colour of each hidden feature, ascending (O,).
-        context: features of the context, 0 without.
-
-    References:
-        [1] van den Oord et al., Pixel Recurrent Neural Networks, 2016.
+    Args: as those of `RowLSTM`, without `kernel`.
     """
 
     def __init__(self, inputs: Sequence[int], features: Sequence[int], *, context: int) -> None:
@@ -127,10 +122,7 @@ class FromRight(Entry):
 
     Its input therefore needs no order of colours, and may even be the image itself.
 
-    Args:
-        inputs: colour of each input feature, ascending (D,).
-        features: colour of each hidden feature, ascending (O,).
-        context: features of the context, 0 without.
+    Args: as those of `RowLSTM`, without `kernel`.
     """
 
     def __init__(self, inputs: Sequence[int], features: Sequence[int], *, context: int) -> None:
@@ -172,10 +164,7 @@ class FromRight(Entry):
 class Diagonal(nn.Module):
     """An LSTM at each place of which those at its left and above it arrive: it steps along diagonals.
 
-    Args:
-        inputs: colour of each input feature, ascending (D,).
-        features: colour of each hidden feature, ascending (O,).
-        context: features of the context, 0 without.
+    Args: as those of `RowLSTM`, without `kernel`.
     """
 
     def __init__(self, inputs: Sequence[int], features: Sequence[int], *, context: int) -> None:

@@ -84,44 +84,25 @@ class DownRight(WeightNorm):
         return DownRightState(above.contiguous(), ops.packed(own, batch), seen, lane.cells[0], lane.windows[0], [])
 
     def begin_row(self, state: "DownRightState", addend: Tensor | None = None) -> None:
-        """Do what depends on the row above, which the last steps have seen.
-
-        Args:
-            state: from `init_state`.
-            addend: is added to the output's row, (B, 1 or W', O).
-        """
+        """Do what depends on the row above, which the last steps have seen; `addend` (B, 1 or W', O) is added to it."""
         above = ops.multiply_row(state.seen, state.above, self.bias)
         state.addends = (above if addend is None else above.add_(addend)).unbind(1)
 
     def step(self, column: int, state: "DownRightState") -> Tensor:
-        """The output at one place, (B, O), once the input's place below it is in its cell.
-
-        Args:
-            column: of the output.
-            state: from `init_state`.
-        """
+        """The output at its column of that number, (B, O), once the input's place below it is in its cell."""
         return ops.multiply(state.windows[column * self.stride], state.matrix, state.addends[column])
 
 
 @dataclass(slots=True)
 class DownRightState:
-    """What `DownRight` keeps during an unroll.
+    """What `DownRight` keeps during an unroll."""
 
-    Attributes:
-        above: kernels for the row above, (O, 2D).
-        matrix: for its own row, of 2D features to O, `ops.packed`.
-        seen: what the output at each of its columns sees of the input's last row, (B, W', 2D).
-        cells: where the input of each column goes, (B, D).
-        windows: what the output at each column of the input sees, (B, 2D).
-        addends: what the row above adds, for each column of the output, (B, O).
-    """
-
-    above: Tensor
-    matrix: Tensor
-    seen: Tensor
-    cells: Sequence[Tensor]
-    windows: Sequence[Tensor]
-    addends: Sequence[Tensor]
+    above: Tensor  # kernels for the row above, (O, 2D)
+    matrix: Tensor  # for its own row, of 2D features to O, `ops.packed`
+    seen: Tensor  # what the output at each of its columns sees of the input's last row, (B, W', 2D)
+    cells: Sequence[Tensor]  # where the input of each column goes, (B, D)
+    windows: Sequence[Tensor]  # what the output at each column of the input sees, (B, 2D)
+    addends: Sequence[Tensor]  # what the row above adds, for each column of the output, (B, O)
 
 
 class Dense(WeightNorm):
@@ -179,28 +160,16 @@ class SpreadDownRight(WeightNorm):
 
 
 class SpreadState(NamedTuple):
-    """What `SpreadDownRight` keeps during an unroll.
+    """What `SpreadDownRight` keeps during an unroll."""
 
-    Attributes:
-        matrix: of D features to 4 · O, for each of 2x2 places, `ops.packed`.
-        bias: (4 · O,).
-        room: two rows of the output, (2, W, B, O).
-        cells: the same, for each of the rows and each column: (B, O).
-    """
-
-    matrix: Tensor
-    bias: Tensor
-    room: Tensor
-    cells: Sequence[Sequence[Tensor]]
+    matrix: Tensor  # of D features to 4 · O, for each of 2x2 places, `ops.packed`
+    bias: Tensor  # (4 · O,)
+    room: Tensor  # two rows of the output, (2, W, B, O)
+    cells: Sequence[Sequence[Tensor]]  # the same, for each of the rows and each column: (B, O)
 
 
 class Entrance(nn.Module):
-    """Where the stream at the left begins: the row above, and what is to the left of a pixel, but not the pixel itself.
-
-    Args:
-        channels: of the image.
-        filters: features (D).
-    """
+    """Where the stream at the left begins: the row above, and what is left of a pixel, but not the pixel itself."""
 
     def __init__(self, channels: int, filters: int) -> None:
         super().__init__()
@@ -244,24 +213,15 @@ class Entrance(nn.Module):
 
 @dataclass(slots=True)
 class EntranceState:
-    """What `Entrance` keeps during an unroll.
+    """What `Entrance` keeps during an unroll."""
 
-    Attributes:
-        above: of the layer that looks at the row above.
-        left_above, left: kernels of the one that looks to the left: for the row above, and for its own.
-        cells: where the image's row goes, for each column (B, C).
-        windows: what is to the left of each column, (B, C).
-        nothing: what stands above the first row, (B, C, 1, W).
-        addends: what the row above adds at each column, (B, D).
-    """
-
-    above: DownState
-    left_above: Tensor
-    left: Tensor
-    cells: Sequence[Tensor]
-    windows: Sequence[Tensor]
-    nothing: Tensor
-    addends: Sequence[Tensor]
+    above: DownState  # of the layer that looks at the row above
+    left_above: Tensor  # kernels, for the row above, of the one that looks to the left
+    left: Tensor  # the same for its own row
+    cells: Sequence[Tensor]  # where the image's row goes, for each column (B, C)
+    windows: Sequence[Tensor]  # what is to the left of each column, (B, C)
+    nothing: Tensor  # what stands above the first row, (B, C, 1, W)
+    addends: Sequence[Tensor]  # what the row above adds at each column, (B, D)
 
 
 def with_ones(image: Tensor) -> Tensor:

@@ -15,8 +15,6 @@ from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.options import MOST_IN_MEMORY
 from nextpixel.errors import BadInput
 
-_UNSIGNED_BYTE = 0x08
-_GZIP = b"\x1f\x8b"
 IDX = re.compile(r"[-._]idx([134])-ubyte(\.gz)?$", re.IGNORECASE)  # how a file's name ends
 
 
@@ -36,7 +34,7 @@ def load_idx(path: Path) -> dict[str, np.ndarray]:
 def unzipped(path: Path) -> Generator[io.BufferedReader | gzip.GzipFile]:
     """Open a file, gzipped or plain, for what it holds."""
     with path.open("rb") as plain:
-        zipped = plain.read(2) == _GZIP
+        zipped = plain.read(2) == b"\x1f\x8b"
         plain.seek(0)
         with gzip.GzipFile(fileobj=plain) if zipped else plain as file:
             yield file
@@ -45,16 +43,14 @@ def unzipped(path: Path) -> Generator[io.BufferedReader | gzip.GzipFile]:
 def read_idx(path: Path, *, axes: int) -> np.ndarray:
     """Read a file of unsigned bytes, gzipped or plain, no more of it than its header says.
 
-    Args:
-        path: the file.
-        axes: how many it must have: 3 for images, 1 for labels.
+    It must have that many axes: 3 for images, 1 for labels.
     """
     start = 4 + 4 * axes
     with told(path), unzipped(path) as file:
         header = file.read(start)
         if header[:2] != b"\0\0" or len(header) < 4:
             raise BadInput(f"{path} is not an IDX file: it begins with {header[:4].hex(' ') or 'nothing'}.")
-        if header[2] != _UNSIGNED_BYTE:
+        if header[2] != 0x08:
             raise BadInput(f"{path} holds values of IDX type 0x{header[2]:02x}, not unsigned bytes (0x08).")
         if header[3] != axes:
             raise BadInput(f"{path} has {header[3]} axes, not {axes}.")

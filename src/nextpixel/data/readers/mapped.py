@@ -52,12 +52,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def map_array(path: Path, name: str) -> np.ndarray:
-    """Map an array of an npz file, read-only.
-
-    Args:
-        path: the npz file.
-        name: of the array.
-    """
+    """Map an array of an npz file, read-only."""
     with _member(path, name) as (archive, member):
         if member.compress_type == zipfile.ZIP_STORED:
             return _map(path, start=_start(path, member), size=member.file_size)
