@@ -1,0 +1,291 @@
+"""Several processes do what one does: the same losses, the same images, one sentence where something is wrong."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import nextpixel as npx
+from nextpixel import processes
+from nextpixel.data import MapKind, open_data
+from nextpixel.data.dataset import Split
+from nextpixel.data.transforms import binarise
+from nextpixel.training.batches import Batches
+from nextpixel.training.loop import _parts
+
+pytestmark = pytest.mark.slow
+RECIPE = """
+model: {name: gated_pixelcnn, likelihood: categorical, context: label, filters: 12, blocks: 2, head: 16}
+data: {name: digits}
+training: {epochs: 2, batch: 32, samples: 10, precision: fp32, validate_every: 0.026, validation_images: 70,
+           gradient_clip: 50}
+"""
+# torchrun gives each process one thread; one process has one in all tests.
+TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "nextpixel.cli"]
+ONE = [sys.executable, "-m", "nextpixel.cli"]
+
+
+def call(command: list[str], *words: object, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    asked = [*command, *map(str, words)]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=cwd, timeout=120)
+    assert done.returncode == 0 or not check, done.stderr
+    return done
+
+
+def sentences(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("nextpixel: ")]
+
+
+def rows(run: Path) -> list[dict[str, float]]:
+    with (run / "metrics.csv").open() as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a recipe, and the run of one process and that of two."""
+    folder = tmp_path_factory.mktemp("processes")
+    (folder / "recipe.yaml").write_text(RECIPE)
+    call(ONE, "train", "recipe.yaml", "--out", "one", cwd=folder)
+    said = call(TWO, "train", "recipe.yaml", "--out", "two", cwd=folder)
+    assert said.stdout == "The run is in two; its best model is two/model.safetensors.\n"  # once
+    assert said.stderr.count("images: 1,257 train") == 1
+    return folder
+
+
+def test_losses_are_those_of_one_process(folder: Path) -> None:
+    one, two = rows(folder / "one"), rows(folder / "two")
+    assert len(one) == len(two) == 78
+    for name in ("train_nats", "validation_nats", "learning_rate"):
+        assert [row[name] for row in one] == pytest.approx([row[name] for row in two], rel=1e-4), name
+    assert one[-1]["train_nats"] < one[0]["train_nats"] - 20
+
+
+def test_parts_of_a_batch_are_the_same_step(folder: Path) -> None:
+    call(ONE, "train", "recipe.yaml", "--out", "parts", "--training.accumulate", 3, cwd=folder)
+    for one, parts in zip(rows(folder / "one"), rows(folder / "parts"), strict=True):
+        assert parts["train_nats"] == pytest.approx(one["train_nats"], rel=1e-4)
+
+
+def test_images_and_figures_are_those_of_one_process_to_the_bit(folder: Path) -> None:
+    for name, words in (
+        ("sample", ["-n", 150, "--seed", 3]),
+        ("complete", ["--known", "top-half", "-n", 40, "--completions", 2]),
+    ):
+        for command, out in ((ONE, "a"), (TWO, "b")):
+            call(command, name, "one", *words, "--out", f"{out}.npz", f"{out}.png", cwd=folder)
+        a, b = (np.load(folder / f"{out}.npz") for out in "ab")
+        assert all(np.array_equal(a[key], b[key]) for key in a.files)
+        assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
+    figures = [json.loads(call(command, "evaluate", "one", "--json", cwd=folder).stdout) for command in (ONE, TWO)]
+    assert {**figures[0], "seconds": 0} == {**figures[1], "seconds": 0}
+
+
+def test_what_is_wrong_is_said_once(folder: Path) -> None:
+    for words, sentence in (
+        (["sample", "nowhere"], "There is no model at nowhere."),
+        (["sample", "one", "--nothing"], "Unrecognized arguments: --nothing"),
+        (["train", "recipe.yaml", "--out", "one"], "one is not empty"),  # which only the first process finds out
+        (["train", "recipe.yaml", "--out", "new", "--training.batch", "1"], "cannot be divided among 2 processes"),
+    ):
+        done = call(TWO, *words, cwd=folder, check=False)
+        assert done.returncode != 0
+        assert len(sentences(done.stderr)) == 1
+        assert sentence in done.stderr
+        assert "nextpixel/cli/__init__" not in done.stderr  # no traceback of ours
+    assert call(TWO, "models", cwd=folder).stdout.count("gated_pixelcnn") == 1
+
+
+def test_a_damaged_image_of_one_process_ends_all_and_the_run_is_kept(folder: Path) -> None:
+    pictures, noise = folder / "pictures", np.random.default_rng(0)
+    pictures.mkdir()
+    for number in range(40):
+        (pictures / f"{number}.pgm").write_bytes(b"P5 4 4 255\n" + noise.bytes(16))
+    spoilt = """
+import sys
+from nextpixel import processes
+from nextpixel.cli import main
+from nextpixel.errors import BadInput
+from nextpixel.training.batches import Batches
+usual = Batches.part
+def part(self, step, own):
+    if processes.rank() == 1 and step == 6:
+        raise BadInput("cat.png is damaged.")
+    return usual(self, step, own)
+Batches.part = part
+sys.exit(main())
+"""
+    (folder / "spoilt.py").write_text(spoilt)
+    words = ["train", "recipe.yaml", "--out", "kept", "--data.name", pictures, "--model.context", "none"]
+    words += ["--training.batch", 8, "--training.validate_every", 1]
+    command = [*TWO[:-2], "spoilt.py"]
+    done = call(command, *words, cwd=folder, check=False)
+    assert done.returncode != 0
+    assert len(sentences(done.stderr)) == 1
+    assert "cat.png is damaged" in done.stderr
+    call(TWO, "train", "kept", "--resume", cwd=folder)
+    assert [row["step"] for row in rows(folder / "kept")] == [4, 8]
+
+
+@pytest.fixture
+def running(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A long run of two processes that has saved something."""
+    run = folder / "long"
+    shutil.rmtree(run, ignore_errors=True)
+    words = [*TWO, "train", "recipe.yaml", "--out", "long", "--training.epochs", "2000"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder) as process:
+        for _ in range(600):
+            if (run / "state.safetensors").exists():
+                break
+            time.sleep(0.1)
+        yield process, run
+        process.kill()
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True)
+    return sorted(int(line) for line in found.stdout.split())
+
+
+def test_one_process_killed_ends_the_other_with_a_sentence(running: tuple, folder: Path) -> None:
+    process, run = running
+    began = time.monotonic()
+    os.kill(children(process)[1], signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - began < 40
+    assert process.returncode != 0
+    assert len(sentences(errors)) <= 1  # torchrun may end the other one before it has noticed
+    before = rows(run)[-1]["step"]
+    epochs = int(before // 39) + 2
+    call(TWO, "train", "long", "--resume", "--training.epochs", epochs, cwd=folder)
+    assert rows(run)[-1]["step"] == 39 * epochs
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_saves_and_the_run_goes_on_with_one_process(number: int, running: tuple, folder: Path) -> None:
+    process, run = running
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert errors.count("long can be resumed") == 1
+    step = int(errors.partition("Stopped at step ")[2].partition(";")[0])
+    epochs = step // 39 + 2
+    call(ONE, "train", "long", "--resume", "--training.epochs", epochs, cwd=folder)
+    assert rows(run)[-1]["step"] == 39 * epochs
+
+
+@pytest.fixture
+def machines() -> Iterator[list[list[str]]]:
+    """Two network namespaces, joined by a pair of virtual devices: what a command begins with to run in each."""
+    names = [f"np{os.getpid()}{side}" for side in "ab"]
+
+    def ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True, capture_output=True)
+
+    try:
+        for name in names:
+            ip("netns", "add", name)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"network namespaces may not be made here: {error}")
+    try:
+        ip("link", "add", "va", "netns", names[0], "type", "veth", "peer", "name", "vb", "netns", names[1])
+        for number, name in enumerate(names):
+            ip("-n", name, "addr", "add", f"10.77.0.{number + 1}/24", "dev", f"v{'ab'[number]}")
+            for device in ("lo", f"v{'ab'[number]}"):
+                ip("-n", name, "link", "set", device, "up")
+        run = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+        run += ["--master-addr", "10.77.0.1", "--master-port", "29417"]
+        yield [
+            ["ip", "netns", "exec", name, "env", f"GLOO_SOCKET_IFNAME=v{'ab'[number]}", "OMP_NUM_THREADS=1", *run,
+             "--node-rank", str(number), "-m", "nextpixel.cli"]
+            for number, name in enumerate(names)
+        ]  # fmt: skip
+    finally:
+        for name in names:
+            end(name)
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+def end(machine: str) -> None:
+    """Kill all that runs in a network namespace, torchrun and its process, as if the power had gone."""
+    found = subprocess.run(["ip", "netns", "pids", machine], capture_output=True, text=True, check=False)
+    for process in found.stdout.split():
+        os.kill(int(process), signal.SIGKILL)
+
+
+def test_two_machines_train_together_and_one_notices_that_the_other_is_gone(machines: list, folder: Path) -> None:
+    def start(*words: object) -> list[subprocess.Popen[str]]:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": folder}
+        return [subprocess.Popen([*machine, "train", *map(str, words)], **pipes) for machine in machines]
+
+    run = folder / "far"
+    first, second = start("recipe.yaml", "--out", "far", "--training.epochs", 2000)
+    try:
+        for _ in range(300):
+            if (run / "state.safetensors").exists():
+                break
+            time.sleep(0.1)
+        began = time.monotonic()
+        end(machines[1][3])
+        _, errors = first.communicate(timeout=60)
+        assert time.monotonic() - began < 30
+        assert first.returncode != 0
+        assert "Another process of the run has ended; the run is saved at step" in errors
+        epochs = int(rows(run)[-1]["step"] // 39) + 2
+        again = start("far", "--resume", "--training.epochs", epochs)
+        said = [process.communicate(timeout=60) for process in again]
+        assert [process.returncode for process in again] == [0, 0], said
+        assert [out for out, _ in said] == ["The run is in far; its best model is far/model.safetensors.\n", ""]
+        assert rows(run)[-1]["step"] == 39 * epochs
+    finally:
+        for machine, process in zip(machines, (first, second), strict=True):
+            end(machine[3])
+            process.communicate()
+
+
+def test_parts_together_are_the_batch() -> None:
+    noise = np.random.default_rng(0)
+    images = noise.integers(256, size=(50, 1, 3, 2)).astype(np.uint8)
+    maps = noise.integers(4, size=(50, 1, 2, 2))
+    for split in (Split(images, np.arange(50), binarise), Split(images, np.arange(50), maps=maps)):
+        context = npx.ClassLabel(50) if split.maps is None else npx.Both(npx.ClassLabel(50), npx.Map(1, levels=4))
+        batches = Batches(split, size=8, seed=1, context=context)
+        for step in (0, 5, 7):
+            whole, beside = batches[step]
+            parts = [batches.part(step, slice(*ends)) for ends in ((0, 3), (3, 4), (4, 8))]
+            assert torch.equal(torch.cat([part for part, _ in parts]), whole)
+            if split.maps is None:
+                assert torch.equal(torch.cat([given for _, given in parts]), beside)
+            else:
+                assert all(torch.equal(torch.cat([g[k] for _, g in parts]), beside[k]) for k in (0, 1))
+    assert MapKind(1, 4).levels == 4
+
+
+@pytest.mark.parametrize(("batch", "size", "accumulate"), [(8, 1, 1), (7, 2, 1), (10, 2, 3), (5, 5, 1)])
+def test_shares_of_a_batch_are_whole(batch: int, size: int, accumulate: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    total = 0.0
+    for rank in range(size):
+        monkeypatch.setattr(processes, "rank", lambda rank=rank: rank)
+        for part, share in _parts(batch, size, accumulate):
+            taken += range(batch)[part]
+            assert share * batch == pytest.approx(len(range(batch)[part]))
+            total += share
+    assert taken == [*range(batch)]
+    assert total == pytest.approx(1.0)
+
+
+def test_batch_norm_needs_whole_batches(tmp_path: Path) -> None:
+    data = open_data("digits")
+    model = npx.build("pixelcnn", data.spec, filters=4, layers=1, norm="batch")
+    with pytest.raises(npx.BadInput, match="Batch norm needs a batch whole"):
+        npx.train(model, data, out=tmp_path / "a", settings=npx.Training(accumulate=2))
