@@ -75,3 +75,15 @@ def test_other_settings_that_are_none() -> None:
         Fitting(channels=2)
     with pytest.raises(BadInput, match="fit=tiles needs a size, such as 32"):
         Fitting(fit="tiles")
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("size", ["1", "3", "7x5", "32", "28x31"])
+def test_pictures_of_any_size_fit(size: str, fit: str) -> None:
+    """Ratios that are rounded up would ask for more than the picture has."""
+    fitting = Fitting(size=size, fit=fit)
+    rows, columns = (int(side) for side in (size.split("x") * 2)[:2])
+    for height in range(1, 80):
+        for width in (1, 2, height, height + 1, 41, 49, 100):
+            shape = fitting(np.zeros((1, height, width), np.uint8)).shape
+            assert shape == (1, 1, rows, columns), (height, width)

@@ -80,7 +80,7 @@ class Fitting:
             return _resized(picture, rows, columns)[None]
         ratios = rows / height, columns / width
         if self.fit == "crop":
-            high, wide = rows / max(ratios), columns / max(ratios)
+            high, wide = min(height, rows / max(ratios)), min(width, columns / max(ratios))  # not more, by rounding
             top, left = (height - high) / 2, (width - wide) / 2
             return _resized(picture, rows, columns, box=(left, top, left + wide, top + high))[None]
         inner = [min(most, max(1, round(side * min(ratios)))) for side, most in ((height, rows), (width, columns))]
