@@ -111,7 +111,8 @@ def choose(
         lines.append(f"few images: dropout {DROPOUT}, at most {epochs:,} epochs, an end when validations get worse")
     if room < enough * took:
         least = max(LEAST_STEPS * took, (STEPS * took) ** 2 / STEPPING) / STEPPING
-        lines.append(f"not in this time: {larger['filters']} filters x {larger['blocks']} blocks, {least:,.0f} minutes")
+        size = f"{larger['filters']} filters x {larger['blocks']} blocks"
+        lines.append(f"not in this time: {size}, {max(math.ceil(least), math.floor(minutes) + 1):,} minutes")
     watched = int(0.05 * room * batch / (VALIDATIONS * seconds / 3))  # without gradients, a third of a step
     training = {
         "epochs": epochs,
