@@ -289,3 +289,9 @@ def test_batch_norm_needs_whole_batches(tmp_path: Path) -> None:
     model = npx.build("pixelcnn", data.spec, filters=4, layers=1, norm="batch")
     with pytest.raises(npx.BadInput, match="Batch norm needs a batch whole"):
         npx.train(model, data, out=tmp_path / "a", settings=npx.Training(accumulate=2))
+
+
+def test_of_several_processes_the_first_one_turns_the_dial(folder: Path) -> None:
+    said = call(TWO, "train", "digits", "--minutes", 0.05, "--out", "dialled", "--data.limit", 300, cwd=folder)
+    assert said.stderr.count("0.05 minutes for digits") == 1
+    assert (folder / "dialled" / "model.safetensors").exists()

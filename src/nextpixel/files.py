@@ -23,7 +23,7 @@ def whole_file(path: str | os.PathLike[str]) -> Generator[Path]:
         BadInput: the file cannot be written, such as on a full disk.
     """
     target = Path(os.path.realpath(path))
-    beside = target.with_name(f".{target.name}.part")
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         if target.exists() and not target.is_file():  # a device would be replaced, by whoever may
             raise BadInput(f"{path} cannot be written: it is there, and is not a file.")

@@ -186,6 +186,8 @@ def _in_blocks(
     for block in range(count):
         left = block % across * (margin + columns * (wide + gap) + 4 * gap)
         top = block // across * rows * (high + gap)
+        right, bottom = left + margin + columns * (wide + gap) - gap, top + rows * (high + gap)
+        sheet.paste(tuple(GAP.tolist()), (left + margin, top, right, bottom))
         sheet.paste(_assemble(images[block * each :][:each], columns=columns, gap=gap), (left + margin, top))
         if said:
             middle = (left + margin / 2, top + rows * (high + gap) / 2)

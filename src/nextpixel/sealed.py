@@ -20,6 +20,10 @@ KINDS = {"nextpixel": ("model", "recipe"), "training": ("training state", "recor
 _OPEN = "0" * 64  # stands for the digest while it is computed
 
 
+class Damaged(BadInput):
+    """What a file holds is not what was written."""
+
+
 def write(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], *, key: str, about: Mapping[str, Any]) -> None:
     """Write tensors, and under a key of `KINDS` a JSON object, whole or not at all.
 
@@ -61,9 +65,9 @@ class Sealed:
             self.about: dict[str, Any] = json.loads(self.text)
             digest = self.about.pop("sha256", None)
         except (ValueError, RecursionError, AttributeError, TypeError) as error:
-            raise BadInput(f"{path} holds a damaged {record}: {self.text[:80]!r}.") from error
+            raise Damaged(f"{path} holds a damaged {record}: {self.text[:80]!r}.") from error
         if digest is not None and digest != _digest(path, str(digest)):
-            raise BadInput(f"{path} is damaged: its SHA-256 is not the one it was written with; take another copy.")
+            raise Damaged(f"{path} is damaged: its SHA-256 is not the one it was written with; take another copy.")
 
     def tensors(self) -> dict[str, Tensor]:
         """All of them, on the CPU.
@@ -94,7 +98,7 @@ def _opened(path: Path) -> Generator[Any]:
                 f"{path} is a pickle, which can run any code when it is loaded; nextpixel reads only safetensors."
             ) from error
         reason = (getattr(error, "strerror", None) or str(error)).rstrip(".")
-        raise BadInput(f"{path} is not a whole safetensors file: {reason}.") from error
+        raise Damaged(f"{path} is not a whole safetensors file: {reason}.") from error
 
 
 def _digest(path: Path, digest: str) -> str:

@@ -322,3 +322,17 @@ def test_another_model_leaves_out_what_it_has_not_and_says_so(
     assert "recipe.yaml sets blocks, coordinates, which pixelcnn with categorical has not." in said.err
     assert npx.load(Path("a")).recipe["arguments"]["filters"] == 4
     assert "no setting model.coordinates" in call(*words, "--out", "b", "--model.coordinates", "true").err
+
+
+def test_a_dry_run_says_what_a_run_would_cost_and_leaves_nothing(
+    call: Callable[..., Any], recipe: Callable[..., Any], data: Path
+) -> None:
+    said = call("train", recipe(GOOD), "--data.name", data, "--dry-run", "--out", "dry")
+    assert said.status == 0, said.err
+    lines = {re.sub(r" of [\d,]+ .*", "", line.split(": ")[0]): line.split(": ")[1] for line in said.out.splitlines()}
+    model = npx.build("gated_pixelcnn", npx.ImageSpec(1, 4, 5, 3), filters=4, blocks=1, head=4)
+    assert lines["weights"] == f"{sum(weight.numel() for weight in model.parameters()):,}"
+    assert re.fullmatch(r"[\d.e-]+ s, [\d.e+]+ images a second", lines["a step"])
+    assert {"memory", "disk"} <= lines.keys()
+    assert not Path("dry").exists()
+    assert not Path("runs").exists()

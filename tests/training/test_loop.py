@@ -21,6 +21,7 @@ import nextpixel as npx
 from nextpixel.data import DataSet, MapKind, Split
 from nextpixel.nn.context import Context
 from nextpixel.training import Training, loop, train
+from nextpixel.training.batches import Batches
 from nextpixel.training.loop import _Loop
 from nextpixel.training.state import Position
 
@@ -214,6 +215,47 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
 
 
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_a_step_that_is_not_finite_is_left_out_where_that_is_asked_for(
+    what: str, model: npx.Autoregressive, data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    usual = _Loop.log_prob
+
+    def spoilt(run: _Loop, images: torch.Tensor, context: Any) -> torch.Tensor:
+        nats = usual(run, images, context)
+        if run.position.step != 6 or not nats.requires_grad:
+            return nats
+        if what == "loss":
+            return nats * math.nan
+        nats.register_hook(lambda gradient: gradient * math.inf)
+        return nats
+
+    monkeypatch.setattr(_Loop, "log_prob", spoilt)
+    other = copy_of(model)
+    order = Batches(data.train, size=8, seed=0).indices(6)
+    named = f"of the training images {', '.join(map(str, order))}"
+    wrong = "loss is nan" if what == "loss" else "gradient is not finite"
+    with pytest.raises(npx.BadInput, match=rf"{wrong} at step 7, with a learning rate of 0\.\d+, {named}; lower"):
+        train(other, data, out=tmp_path / "stops", settings=SETTINGS)
+    assert all(weight.isfinite().all() for weight in other.parameters())
+    capsys.readouterr()
+    folder = train(model, data, out=tmp_path / "skips", settings=replace(SETTINGS, non_finite="skip"))
+    assert capsys.readouterr().err.count(f"{wrong} at step 7") == 1
+    assert [row["step"] for row in rows(folder)] == [5, 10, 15]
+    assert all(math.isfinite(value) for row in rows(folder) for value in row.values())
+    assert all(weight.isfinite().all() for weight in model.parameters())
+
+
+def test_a_run_of_nothing_finite_ends(
+    model: npx.Autoregressive, data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = _Loop.log_prob
+    monkeypatch.setattr(_Loop, "log_prob", lambda run, images, context: usual(run, images, context) * math.nan)
+    with pytest.raises(npx.BadInput, match="loss is nan at step 100"):
+        train(model, data, out=tmp_path / "a", settings=replace(SETTINGS, epochs=99, non_finite="skip"))
+
+
 def test_a_validation_that_is_not_finite_saves_nothing(
     model: npx.Autoregressive, data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,6 +370,7 @@ def test_states_that_do_not_fit_are_refused_and_left_alone(
     with pytest.raises(npx.BadInput, match="not the training state of this model"):
         train(model, data, out=folder, settings=more, resume=True)
     state.write_bytes(good)
+    (folder / "state.previous").unlink()
     for wrong in (b"", b"\x80\x04K\x00.", state.read_bytes()[:-100]):
         state.write_bytes(wrong)
         with pytest.raises(npx.BadInput, match=r"state\.safetensors is (not a whole safetensors file|a pickle)"):

@@ -1,11 +1,13 @@
 """Rough handling: kills, full disks, two processes, signals, damaged files. What was learnt stays."""
 
+import contextlib
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +20,7 @@ from safetensors.torch import load_file
 from torch.utils.tensorboard import SummaryWriter
 
 import nextpixel as npx
-from nextpixel import pictures
+from nextpixel import pictures, sealed
 from nextpixel.data import DataSet, Split
 from nextpixel.training import Training, train
 from nextpixel.training.batches import Batches
@@ -393,3 +395,80 @@ def test_numbers_of_numpy_are_pythons_in_settings() -> None:
         object.__setattr__(settings, name, value)
     settings.__post_init__()
     assert [type(value) for value in (settings.seed, settings.ema, *settings.betas)] == [int, float, float, float]
+
+
+@pytest.mark.parametrize("damage", ["a flipped bit", "a cut", "gone", "empty"])
+def test_a_run_whose_state_is_damaged_goes_on_from_the_one_before(
+    damage: str, data: DataSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    longer = replace(SETTINGS, epochs=4, schedule="constant")
+    expected = train(fresh(data), data, out=tmp_path / "expected", settings=longer)
+    folder = train(fresh(data), data, out=tmp_path / "a", settings=replace(longer, epochs=3))
+    state = folder / "state.safetensors"
+    content = bytearray(state.read_bytes())
+    if damage == "a flipped bit":
+        content[len(content) // 2] ^= 4
+        state.write_bytes(content)
+    elif damage == "gone":
+        state.unlink()
+    else:
+        state.write_bytes(content[: len(content) // 2 if damage == "a cut" else 0])
+    capsys.readouterr()
+    train(fresh(data), data, out=folder, settings=longer, resume=True)
+    said = capsys.readouterr().err
+    assert said.count("The run goes on from the state that was saved before") == 1
+    assert same(folder, expected)
+    for name in ("state.safetensors", "state.previous"):
+        (folder / name).write_bytes(b"")
+    with pytest.raises(npx.BadInput, match=r"state\.safetensors is not a whole safetensors file"):
+        train(fresh(data), data, out=folder, settings=replace(longer, epochs=5), resume=True)
+
+
+def test_the_state_is_saved_between_validations_and_changes_nothing(
+    data: DataSet, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+    usual = State.save
+
+    def watched(state: State, path: Path) -> None:
+        saved.append(state.position.step)
+        usual(state, path)
+
+    monkeypatch.setattr(State, "save", watched)
+    often = train(fresh(data), data, out=tmp_path / "often", settings=replace(SETTINGS, save_every=1e-9))
+    assert saved == [*range(1, 16)]
+    assert same(often, whole)
+    saved.clear()
+    train(fresh(data), data, out=tmp_path / "seldom", settings=replace(SETTINGS, save_every=1e6))
+    assert saved == [5, 10, 15]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_thirty_kills_at_random_moments_of_a_run_that_saves_all_the_time(
+    data: DataSet, whole: Path, tmp_path: Path
+) -> None:
+    """Each time it goes on where it was saved, at a later step, and at last it is the run that was not killed."""
+    settings, out, kills, noise = replace(SETTINGS, save_every=1e-9), tmp_path / "a", 0, random.Random(0)
+    steps: list[int] = []
+    while kills < 30:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            with contextlib.suppress(BaseException):
+                train(fresh(data), data, out=out, settings=settings, resume=(out / "state.safetensors").exists())
+                status = 0
+            os._exit(status)
+        time.sleep(noise.uniform(0.01, 0.25))
+        os.kill(child, signal.SIGKILL)
+        ended = os.waitpid(child, 0)[1]
+        if os.WIFSIGNALED(ended):
+            kills += 1
+            if (out / "state.safetensors").exists():
+                steps.append(sealed.Sealed(out / "state.safetensors", key="training").about["step"])
+        if not os.WIFSIGNALED(ended) or steps[-1:] == [15]:
+            assert os.WIFSIGNALED(ended) or os.waitstatus_to_exitcode(ended) == 0
+            assert steps == sorted(steps)
+            assert same(out, whole) or steps[-1:] == [15]
+            steps.clear()
+            shutil.rmtree(out)

@@ -92,6 +92,7 @@ options:
   --minutes M             choose network, likelihood, rates and epochs for so many minutes
   --out DIR               the run folder, new or empty (default: runs/ and the name of RECIPE or DATA)
   --resume                go on with the run in the folder RECIPE
+  --dry-run               say what the run would cost, by some steps, and train nothing
   --device NAME           auto, cpu, cuda or mps (default: auto)
   --data-root DIR         where data sets are, in torchvision's layout
   --seed N                of the first weights, the order of the images and their noise

@@ -4,28 +4,32 @@ Constructors are the schema: a recipe's `model` has the arguments of the model's
 `open_data`, and `training` the fields of `Training`. What a signature says is what is accepted.
 """
 
+import json
 import sys
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 import nextpixel as npx
+from nextpixel import processes
 from nextpixel.cli.common import afford, device, require
 from nextpixel.cli.parsers import TRAIN_EXAMPLES, imported
 from nextpixel.cli.recipe import SECTIONS, Parser, override, parse, read
 from nextpixel.cli.recipes import find
-from nextpixel.data import CATALOGUE, open_data
+from nextpixel.data import CATALOGUE, DataSet, open_data
 from nextpixel.errors import BadInput
 from nextpixel.files import home
 from nextpixel.likelihoods import LIKELIHOODS, Categorical
 from nextpixel.models import TooLarge, kind_of, outline, settings_of
-from nextpixel.pairing import context_of
-from nextpixel.training.dial import choose
+from nextpixel.pairing import context_of, given
+from nextpixel.training.dial import choose, seconds_of_a_step
 from nextpixel.training.loop import train
 from nextpixel.training.settings import Training
 
@@ -59,6 +63,9 @@ def main(arguments: list[str]) -> None:
     afford(training.samples, data.spec, [out / "a.png"], lower="training.samples")
     torch.manual_seed(training.seed)  # the first weights
     model = make()
+    if settings.dry_run:
+        print("\n".join(_costs(model.to(where), data, training)))
+        return
     config = {name: settings[name].as_dict() for name in SECTIONS}
     config["training"]["betas"] = list(training.betas)  # YAML has no tuples
     for key in ("name", "root"):  # a run works from any folder
@@ -84,9 +91,32 @@ def _dial(arguments: list[str]) -> dict[str, Any]:
     ]
     said = parse(parser, {"data": {"name": arguments[0]}}, own)
     options = said.data.as_dict() | ({} if said.data_root is None else {"root": said.data_root})
-    choice = choose(open_data(**options), said.minutes, seed=said.seed, device=device(said.device or "auto").type)
-    print("\n  ".join([f"{said.minutes:g} minutes for {arguments[0]}", *choice.lines]), file=sys.stderr)
-    return {**choice.recipe, "data": {"name": arguments[0]}}
+    where = device(said.device or "auto").type
+    # Of several processes the first one chooses: each would measure another speed.
+    choice = processes.said(
+        "dial", lambda: json.dumps(choose(open_data(**options), said.minutes, seed=said.seed, device=where))
+    )
+    recipe, lines = json.loads(choice)
+    print("\n  ".join([f"{said.minutes:g} minutes for {arguments[0]}", *lines]), file=sys.stderr)
+    return {**recipe, "data": {"name": arguments[0]}}
+
+
+def _costs(model: npx.Model, data: DataSet, training: Training) -> list[str]:
+    """What a run would cost, by some steps that are thrown away."""
+    batch = min(training.batch, len(data.train))
+    images, _ = data.train.batch(first := np.arange(batch), np.random.default_rng(training.seed))
+    seconds = seconds_of_a_step(model, images, given(model.context, data.train, first))
+    cuda = model.device.type == "cuda"
+    memory = torch.cuda.max_memory_allocated() if cuda else 1024 * getrusage(RUSAGE_SELF).ru_maxrss
+    weights, steps = sum(weight.numel() for weight in model.parameters()), max(1, len(data.train) // training.batch)
+    return [
+        f"weights: {weights:,}",
+        f"a step of {batch} images: {seconds:.3g} s, {batch / seconds:.3g} images a second",
+        f"an epoch of {steps:,} steps: {steps * seconds / 60:.3g} minutes; {training.epochs} of them: "
+        f"{training.epochs * steps * seconds / 60:.3g} minutes, and validations",
+        f"memory: {memory / 2**20:,.0f} MiB, and {12 * weights / 2**20:,.1f} MiB of averages and moments",
+        f"disk: {40 * weights / 2**20:,.1f} MiB of weights and states, and samples",
+    ]
 
 
 def _count(make: Callable[[], npx.Model]) -> None:
@@ -120,6 +150,7 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
     add("recipe", metavar="RECIPE", help=RECIPE)
     add("--out", metavar="DIR", help="the run folder, new or empty (default: runs/ and RECIPE's name)")
     add("--minutes", type=float | None, help="RECIPE is a data set instead: choose all for so many minutes")
+    add("--dry-run", action="store_true", help="say what the run would cost, and train nothing")
     add("--resume", action="store_true", help="go on with the run in the folder RECIPE")
     add("--device", default="auto", help="auto, cpu, cuda or mps")
     add("--data-root", metavar="DIR", help="the same as --data.root")

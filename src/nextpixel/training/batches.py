@@ -33,13 +33,17 @@ class Batches:
 
     def part(self, step: int, own: slice) -> tuple[Tensor, Any]:
         """Some images of a step."""
-        epoch, number = divmod(step, self.per_epoch)
-        if epoch != self._epoch:
-            self._epoch, self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.split))
-        indices = self._order[number * self.size : (number + 1) * self.size]
-        noise = np.random.default_rng([self.seed, epoch, number])
+        indices = self.indices(step)
+        noise = np.random.default_rng([self.seed, *divmod(step, self.per_epoch)])
         if self.split.draw is not None:  # the noise is drawn for the batch as a whole
             images = self.split.batch(indices, noise)[0][own]
         else:
             images, _ = self.split.batch(indices[own], noise)
         return images, given(self.context, self.split, indices[own])
+
+    def indices(self, step: int) -> np.ndarray:
+        """Which images of the split a step learns from."""
+        epoch, number = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.split))
+        return self._order[number * self.size : (number + 1) * self.size]

@@ -26,6 +26,7 @@ from nextpixel.model import Model, evaluating
 from nextpixel.nn.context import ClassLabel
 from nextpixel.nn.norm import BatchNorm
 from nextpixel.pairing import check_all, difference, given
+from nextpixel.sealed import Damaged
 from nextpixel.threads import Threads
 from nextpixel.training.batches import Batches
 from nextpixel.training.display import Display
@@ -37,6 +38,7 @@ from nextpixel.training.state import Position, State
 
 MARGIN = 1.5  # how many times as quick as all threads one must be: less does not change the sums of a run
 
+MOST_LEFT_OUT = 100  # steps in a row, of losses or gradients that are not finite
 LOGGED = 20  # losses from one validation to the next, for TensorBoard; none where there are not so many
 
 # Fabric announces its precision there, which is ours to say.
@@ -135,13 +137,20 @@ class _Loop:
         self.steps = settings.epochs * self.batches.per_epoch
         self.interval = max(1, round(settings.validate_every * self.batches.per_epoch))
         self.rate, self.seconds, self.cost, self.reserved = 0.0, 0.0, 0.0, 0.0
-        self.first, self.stopping = processes.rank() == 0, False
+        self.first, self.stopping, self.left_out = processes.rank() == 0, False, 0
         self.watched = min(len(data.validation), settings.validation_images or len(data.validation))
         self.baselines = baselines(model.spec, data.train, data.validation, images=self.watched)
 
     def resume(self) -> None:
         """Go back to where the run in the folder was saved last."""
-        self.state.load(self.folder.state)
+        try:
+            self.state.load(self.folder.state)
+        except Damaged as error:
+            try:
+                self.state.load(self.folder.previous)
+            except BadInput:
+                raise error from None
+            self.display.say(f"{error} The run goes on from the state that was saved before, {self.folder.previous}.")
         if told := difference(self.position.learnt, self.data, splits=("train", "validation"), classes=True):
             raise BadInput(f"{told}; a run is resumed with the data that it began with.")
         if self.first:
@@ -157,7 +166,7 @@ class _Loop:
     def run(self) -> None:
         """Train until the last epoch or minute."""
         self.display.start_at(self.progress())
-        self.clock = time.monotonic() - 60 * self.position.minutes
+        self.clock, self.saved = time.monotonic() - 60 * self.position.minutes, self.position.minutes
         device, chosen = self.fabric.device, self.position.threads
         self.threads = Threads("a training step", device, laps=1, margin=MARGIN, chosen=chosen)
         with interruption() as self.interrupted, self.threads:
@@ -168,6 +177,8 @@ class _Loop:
                     self.step()
                     if self.due():
                         self.validate()
+                    elif self.position.minutes - self.saved >= self.settings.save_every:
+                        self.save()
             except _Diverged:
                 raise
             except (BadInput, OSError) as error:
@@ -248,24 +259,36 @@ class _Loop:
             own += loss.detach() * share
         position.threads = self.threads.chosen
         nats = self.agree(own.item())
-        if not math.isfinite(nats):
-            raise _Diverged(
-                f"The loss is {nats} at step {position.step + 1}, with a learning rate of {self.rate:.3g}; "
-                "lower training.learning_rate, or set training.gradient_clip."
-            )
-        if self.settings.gradient_clip is not None:
-            self.fabric.clip_gradients(
-                self.wrapped, self.optimizer, max_norm=self.settings.gradient_clip, error_if_nonfinite=False
-            )
-        self.optimizer.step()
-        self.state.average.update()
+        gradient = self.fabric.clip_gradients(
+            self.wrapped,
+            self.optimizer,
+            max_norm=self.settings.gradient_clip or math.inf,
+            error_if_nonfinite=False,
+        )
         position.step += 1
-        position.steps += 1
-        position.nats += nats
+        if math.isfinite(nats) and gradient is not None and bool(gradient.isfinite()):
+            self.optimizer.step()
+            self.state.average.update()
+            self.left_out = 0
+            position.steps += 1
+            position.nats += nats
+        else:
+            self.refuse(nats)
         self.seconds += time.monotonic() - began
         self.show(nats)
         if self.first and self.interval >= LOGGED and position.step % (self.interval // LOGGED) == 0:
             self.folder.log(position.step, {"step/train_nats": nats, "step/learning_rate": self.rate})
+
+    def refuse(self, nats: float) -> None:
+        """Stop, or go on without this step, because of a loss or a gradient that is not finite."""
+        what = "gradient is not finite" if math.isfinite(nats) else f"loss is {nats}"
+        step, images = self.position.step, self.batches.indices(self.position.step - 1)
+        told = f"The {what} at step {step}, with a learning rate of {self.rate:.3g}, of the training images "
+        told += f"{', '.join(map(str, images[:8]))}{', …' * (len(images) > 8)}"
+        self.left_out += 1
+        if self.settings.non_finite == "stop" or self.left_out == MOST_LEFT_OUT:
+            raise _Diverged(f"{told}; lower training.learning_rate, or set training.gradient_clip.")
+        self.display.say(f"{told}: it is left out.")
 
     def rehearse(self, images: Tensor, context: Any) -> None:
         """Take a step that changes nothing, for the threads' trial."""
@@ -354,7 +377,9 @@ class _Loop:
             return
         with self.state.average.in_place():
             save(self.model, self.folder.last)
+        self.folder.keep_state()
         self.state.save(self.folder.state)
+        self.saved = self.position.minutes
 
     def log_prob(self, images: Tensor, context: Any) -> Tensor:
         return self.wrapped(*self.fabric.to_device((images, context)))

@@ -1,6 +1,7 @@
 """The run folder: what a training run leaves on disk."""
 
 import math
+import shutil
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -57,7 +58,7 @@ class RunFolder:
                              between and the samples
         model.safetensors    the average weights that did best in validation
         last.safetensors     the last average weights
-        state.safetensors    what `resume` needs
+        state.safetensors    what `resume` needs; state.previous the one before, should this one be damaged
         samples/*.png        images drawn by the average weights, named by step
         .lock                held by the process that trains here, for as long as it does
 
@@ -75,11 +76,12 @@ class RunFolder:
     def __init__(self, path: Path, *, resume: bool, ours: bool = True) -> None:
         self.path = path
         self.best, self.last, self.state = (path / f"{name}.safetensors" for name in ("model", "last", "state"))
+        self.previous = path / "state.previous"
         self._metrics = path / "metrics.csv"
         self._board, self._from, self._lock = None, 0, None
         if not ours:
             return
-        if resume and not self.state.is_file():
+        if resume and not self.state.is_file() and not self.previous.is_file():
             raise BadInput(f"{path} holds no run to resume: it has no {self.state.name}; start it, here or elsewhere.")
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -153,6 +155,12 @@ class RunFolder:
         except OSError as error:
             raise BadInput(f"The metrics in {self.path} cannot be written: {error.strerror or error}.") from error
 
+    def keep_state(self) -> None:
+        """Let the state be the previous one, before another takes its place; it stays where it is until then."""
+        if self.state.is_file():
+            with whole_file(self.previous) as beside:
+                shutil.copyfile(self.state, beside)
+
     def picture(self, step: int) -> Path:
         """Where the samples of a step go."""
         return self.path / "samples" / f"{step:08d}.png"
@@ -167,7 +175,7 @@ class RunFolder:
 
     def _left(self) -> list[Path]:
         """The files of a run that ended before it saved; the folder must have no others."""
-        if self.state.exists():
+        if self.state.exists() or self.previous.exists():
             raise BadInput(f"{self.path} is not empty; give another folder, or resume the run that is there.")
         ours, files = OURS, []
         if (self.path / ".lock").exists() and len(_lines(self._metrics)) < 2:  # it was ended at its first validation

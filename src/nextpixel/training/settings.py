@@ -37,7 +37,9 @@ class Training:
         ema: decay of the average of the weights that is validated and saved, a step; 0 for the weights themselves, None
             for an average over about the last tenth of the steps so far, however many there are.
         precision: "fp32", "bf16" (activations only), or "auto": bf16 where the device computes it fast.
+        non_finite: what a loss or a gradient that is not finite does: "stop" the run, or "skip" the step.
         validate_every: epochs between validations, which also save; 0.25 is four an epoch.
+        save_every: minutes after which the state is saved between validations too.
         validation_images: at most so many, the first ones; None for all.
         patience: validations in a row without a better one after which the run ends; None for no end before its time.
         samples: images drawn at each validation into the run folder; 0 for none.
@@ -63,7 +65,9 @@ class Training:
     gradient_clip: float | None = None
     ema: float | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    non_finite: Literal["stop", "skip"] = "stop"
     validate_every: float = 1.0
+    save_every: float = 10.0
     validation_images: int | None = None
     patience: int | None = None
     samples: int = 64
@@ -71,13 +75,13 @@ class Training:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("optimizer", "schedule", "precision"):
+        for name in ("optimizer", "schedule", "precision", "non_finite"):
             choices = get_args(self.__dataclass_fields__[name].type)
             if getattr(self, name) not in choices:
                 raise BadInput(f"training.{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")
         for name in ("epochs", "batch", "accumulate", "validation_images", "patience"):
             self._check(name, int, "at least 1", lambda value: value >= 1)
-        for name in ("max_minutes", "learning_rate", "epsilon", "gradient_clip", "validate_every"):
+        for name in ("max_minutes", "learning_rate", "epsilon", "gradient_clip", "validate_every", "save_every"):
             self._check(name, float, "above 0", lambda value: value > 0)
         for name in ("warmup", "samples", "seed"):
             self._check(name, int, "at least 0", lambda value: value >= 0)

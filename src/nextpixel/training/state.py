@@ -88,7 +88,7 @@ class State:
             BadInput: no such file, a damaged one, not one of ours, or of another model, optimizer or batch.
         """
         if not path.is_file():
-            raise BadInput(f"{path} does not exist, so there is no run to resume.")
+            raise sealed.Damaged(f"{path} does not exist, so there is no run to resume.")
         file = sealed.Sealed(path, key="training")
         per_epoch = self.position.per_epoch
         try:
