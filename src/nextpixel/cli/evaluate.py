@@ -37,17 +37,10 @@ TOLERANCE = 1e-3  # nats a sub-pixel: float32 sums in another order differ by le
 
 @dataclass(frozen=True)
 class Stepwise:
-    """How the likelihood of whole images compares with that of sub-pixels predicted one after the other.
-
-    Attributes:
-        images: how many were compared.
-        difference: the largest absolute one, in nats a sub-pixel.
-        tolerance: how large it may be.
-        agrees: whether it is not larger.
-    """
+    """How the likelihood of whole images compares with that of sub-pixels predicted one after the other."""
 
     images: int
-    difference: float
+    difference: float  # the largest absolute one, in nats a sub-pixel
     tolerance: float
     agrees: bool
 

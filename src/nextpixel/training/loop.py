@@ -187,10 +187,11 @@ class _Loop:
                 if processes.lost(error):
                     raise self.rescued(BadInput("Another process of the run has ended.")) from error
                 raise
-        if self.stopping and self.progress() < 1:
-            self.save()
-            self.display.say(f"Stopped at step {self.position.step}; {self.folder.path} can be resumed.")
-            raise KeyboardInterrupt
+            if self.stopping and self.progress() < 1:
+                self.save()
+                self.display.say(f"Stopped at step {self.position.step}; {self.folder.path} can be resumed.")
+                processes.total(0.0)  # who leaves earlier lets torchrun end the others, before it is saved
+                raise KeyboardInterrupt
         best = self.bits(self.position.best)
         self.display.say(
             f"Trained {self.position.epoch:.2f} epochs in {self.position.minutes:.1f} minutes; best validation "
