@@ -232,10 +232,6 @@ class Map(Context):
 class Both(Context):
     """Two contexts at once, given as a pair: their biases add up.
 
-    Args:
-        first: a context.
-        second: another.
-
     Example:
         >>> Both(ClassLabel(10), Vector(5)).features
         15
