@@ -146,11 +146,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         if isinstance(error, pickle.UnpicklingError):  # torch's reason is a way to run it all the same
             reason = "it holds something else, which could run any code, or is damaged"
         raise BadInput(f"{path} is not a state dict of tensors alone: {reason}.") from error
-    if not isinstance(state, Mapping) or not all(
-        isinstance(name, str) and isinstance(state[name], Tensor) for name in state
-    ):
-        held = f"a {type(state).__name__}"
-        if isinstance(state, Mapping):  # an empty one is a state dict of other names
-            held = f"a dictionary of {', '.join(map(str, [*state][:3]))} …"
-        raise BadInput(f"{path} holds {held}, not the state dict of a model: save model.state_dict() alone.")
-    return dict(state)
+    held = f"a {type(state).__name__}"
+    if isinstance(state, Mapping):
+        if all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()):
+            return dict(state)
+        held = f"a dictionary of {', '.join(map(str, [*state][:3]))} …"
+    raise BadInput(f"{path} holds {held}, not the state dict of a model: save model.state_dict() alone.")

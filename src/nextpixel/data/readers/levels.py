@@ -95,11 +95,10 @@ def check_levels(levels: int, lowest: int, highest: int, what: object, *, named:
 
 def find_range(arrays: Iterable[np.ndarray]) -> tuple[int, int]:
     """The lowest and the highest value, looked for in pieces: the arrays may be on disk."""
-    lowest, highest = [], []
+    found = []
     for array in arrays:
         step = max(1, _AT_ONCE // max(1, array[:1].size))
         for start in range(0, len(array), step):
             piece = array[start : start + step]
-            lowest.append(int(piece.min()))
-            highest.append(int(piece.max()))
-    return min(lowest), max(highest)
+            found += [int(piece.min()), int(piece.max())]
+    return min(found), max(found)
