@@ -27,7 +27,6 @@ def context_of(kind: str, data: DataSet) -> Context | None:
 
     Args:
         kind: "none", "label", "map" or "label+map".
-        data: what the model will learn from.
 
     Raises:
         BadInput: the data set does not have it.
@@ -60,7 +59,6 @@ def fit(model: Model, data: DataSet | Parts, split: Split, *, what: str) -> tupl
     """Images and labels as a model knows them: levels reduced to its number, classes matched by their names.
 
     Args:
-        model: what they are for.
         data: where the split is.
         split: one of it, or a part of one.
         what: how a sentence calls the data.
@@ -98,8 +96,7 @@ def difference(learnt: Any, data: DataSet, *, splits: Iterable[str], classes: bo
 
     Args:
         learnt: what the model keeps of those (`data.learnt_from`).
-        data: that it is given now.
-        splits: which of it.
+        splits: of the data, which are looked at.
         classes: whether the names of the classes and their order matter.
     """
     try:
@@ -128,8 +125,7 @@ def given(context: Context | None, split: Split, indices: Sequence[int] | np.nda
 
     Args:
         context: the model's.
-        split: where the images are.
-        indices: which of them, shape (B,).
+        indices: of the images, shape (B,).
 
     Returns:
         Labels, int64, shape (B,); maps, int64 (codes) or float32 (numbers), shape (B, d, h, w); a pair for `Both`; None

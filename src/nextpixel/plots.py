@@ -118,7 +118,8 @@ def draw_receptive_field(
     """
     channels = _channels(model, channel)
     height, width = field.shape[2:]
-    panel_width, panel_height = _panel(height, width, panels=field.shape[1])
+    side = max(5.0 / field.shape[1] ** 0.5, 2.2) / max(height, width)  # inches of a pixel: fewer where panels are many
+    panel_width, panel_height = max(side * width, 1.0), max(side * height, 1.0)  # a thin image's is not much thinner
     size = (field.shape[1] * panel_width + 1.3, len(channels) * panel_height + 1.0 + 0.2 * len(channels))
     figure = _figure("plot receptive-field", *size)
     from matplotlib.colors import LogNorm  # after the figure, which says so where matplotlib is missing
@@ -149,17 +150,11 @@ def draw_receptive_field(
 
 @dataclass(frozen=True)
 class Curves:
-    """The metrics of a run, a value for each validation.
+    """The metrics of a run, a value for each validation."""
 
-    Attributes:
-        run: the run folder, as it was named.
-        over: epochs, steps or minutes.
-        train, validation: bits per dimension.
-    """
-
-    run: str
-    over: NDArray[np.float64]
-    train: NDArray[np.float64]
+    run: str  # the folder, as it was named
+    over: NDArray[np.float64]  # epochs, steps or minutes
+    train: NDArray[np.float64]  # bits per dimension
     validation: NDArray[np.float64]
 
 
@@ -182,13 +177,9 @@ def read_curves(run: Path, over: Over = "epoch") -> Curves:
     if not rows:
         raise BadInput(f"The run {run} has no metrics yet: {path} has no rows.")
     bits = columns["validation_bits_per_dim"]
-    return Curves(
-        str(run),
-        columns[over],
-        # Every row has the same bits per dimension for a nat per image; their sums round least.
-        columns["train_nats"] * (bits.sum() / columns["validation_nats"].sum()),
-        bits,
-    )
+    # Every row has the same bits per dimension for a nat per image; their sums round least.
+    train = columns["train_nats"] * (bits.sum() / columns["validation_nats"].sum())
+    return Curves(str(run), columns[over], train, bits)
 
 
 def draw_curves(runs: Sequence[Curves], over: Over = "epoch") -> Image.Image:
@@ -267,13 +258,6 @@ def _run_folder(run: Path) -> Path:
     if not run.is_dir():
         raise BadInput(f"There is no run folder {run}.")
     return run
-
-
-def _panel(height: int, width: int, *, panels: int) -> tuple[float, float]:
-    """Inches of a panel whose longer side has five, or less beside others; a thin image's panel is not much thinner."""
-    side = max(5.0 / panels**0.5, 2.2)
-    longer = max(height, width)
-    return max(side * width / longer, 1.0), max(side * height / longer, 1.0)
 
 
 def _figure(what: str, width: float, height: float) -> Any:

@@ -116,8 +116,9 @@ def _layers(blocks: int) -> dict[str, _Source]:
     }
     for scale in range(SCALES):
         back = SCALES - 1 - scale  # the port counts the way up as it goes
-        for ours, theirs, count in (("up", f"up_layers.{scale}", blocks), ("down", f"down_layers.{back}", None)):
-            for block in range(blocks + (scale < SCALES - 1) if count is None else count):
+        more = blocks + (scale < SCALES - 1)
+        for ours, theirs, count in (("up", f"up_layers.{scale}", blocks), ("down", f"down_layers.{back}", more)):
+            for block in range(count):
                 for stream, name in (("above", "u_stream"), ("left", "ul_stream")):
                     here, there = f"{ours}.{scale}.{block}.{stream}", f"{theirs}.{name}.{block}"
                     found[f"{here}.enter"] = _Source(f"{there}.conv_input.conv")
@@ -145,14 +146,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         if isinstance(error, pickle.UnpicklingError):  # torch's reason is a way to run it all the same
             reason = "it holds something else, which could run any code, or is damaged"
         raise BadInput(f"{path} is not a state dict of tensors alone: {reason}.") from error
-    if not isinstance(state, Mapping) or not all(
-        isinstance(name, str) and isinstance(state[name], Tensor) for name in state
-    ):
-        raise BadInput(f"{path} holds {_kind(state)}, not the state dict of a model: save model.state_dict() alone.")
-    return dict(state)
-
-
-def _kind(state: object) -> str:
+    held = f"a {type(state).__name__}"
     if isinstance(state, Mapping):
-        return f"a dictionary of {', '.join(str(key) for key in list(state)[:3])} …" if state else "an empty dictionary"
-    return f"a {type(state).__name__}"
+        if all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()):
+            return dict(state)
+        held = f"a dictionary of {', '.join(map(str, [*state][:3]))} …"
+    raise BadInput(f"{path} holds {held}, not the state dict of a model: save model.state_dict() alone.")

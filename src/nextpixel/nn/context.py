@@ -99,7 +99,7 @@ class ClassLabel(Context):
             labels = torch.as_tensor(plain(value))
         except (TypeError, ValueError, RuntimeError) as error:
             raise BadInput(f"Class labels must be integers in [0, {self.classes}), not {value!r}.") from error
-        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        if _kind(labels) != "integers":
             kind = str(labels.dtype).removeprefix("torch.")
             raise BadInput(f"Class labels must be integers in [0, {self.classes}), not {kind} values.")
         if labels.ndim == 0:
@@ -134,15 +134,18 @@ class Vector(Context):
         return self.size
 
     def check(self, value: object, batch: int, spec: ImageSpec) -> Tensor:
-        """Finite floating-point numbers, shape (B, d)."""
-        return _vectors(value, batch, self.size)
+        """Finite floating-point numbers, shape (B, size)."""
+        vectors = _numbers(value, f"a vector of {self.size} numbers for each image")
+        if vectors.shape != (batch, self.size):
+            raise BadInput(f"The vectors must have shape ({batch}, {self.size}), not {tuple(vectors.shape)}.")
+        return vectors
 
     def encoder(self, spec: ImageSpec) -> nn.Module:
         return _Fixed(nn.Identity())
 
 
 @dataclass(frozen=True)
-class Latent(Context):
+class Latent(Vector):
     """The same numbers, spread by learnt layers over the places of an image: a bias of its own at each place.
 
     Args:
@@ -155,12 +158,11 @@ class Latent(Context):
         8
     """
 
-    size: int
     maps: int = 64
     equalised: bool = False
 
     def __post_init__(self) -> None:
-        _check_size(self, "size", self.size)
+        super().__post_init__()
         _check_size(self, "maps", self.maps)
         if not isinstance(self.equalised, bool):
             raise BadInput(f"Latent: equalised must be True or False, not {self.equalised!r}.")
@@ -168,10 +170,6 @@ class Latent(Context):
     @property
     def features(self) -> int:
         return self.maps
-
-    def check(self, value: object, batch: int, spec: ImageSpec) -> Tensor:
-        """Finite floating-point numbers, shape (B, z)."""
-        return _vectors(value, batch, self.size)
 
     def encoder(self, spec: ImageSpec) -> nn.Module:
         return SpreadOut(self.size, self.maps, spec.height, spec.width, equalised=self.equalised)
@@ -212,7 +210,8 @@ class Map(Context):
         if self.levels is None:
             maps = _numbers(value, f"a map of {self.size} features for each image")
         else:
-            maps = _codes(value, self.levels)
+            codes = _tensor(value, f"a map of codes in [0, {self.levels}) for each image", "integers")
+            maps = within(codes, self.levels, "The codes of the maps must be").long()
         if maps.ndim != 4 or maps.shape[:2] != (batch, self.size) or 0 in maps.shape:
             raise BadInput(f"The maps must have shape ({batch}, {self.size}, h, w), not {tuple(maps.shape)}.")
         height, width = maps.shape[2:]
@@ -232,10 +231,6 @@ class Map(Context):
 @dataclass(frozen=True)
 class Both(Context):
     """Two contexts at once, given as a pair: their biases add up.
-
-    Args:
-        first: a context.
-        second: another.
 
     Example:
         >>> Both(ClassLabel(10), Vector(5)).features
@@ -295,17 +290,13 @@ def restore(described: dict[str, Any] | None, *, deepest: int = 16) -> Context |
 
 
 class _Fixed(nn.Module):
-    """An encoder without weights.
-
-    Args:
-        encode: from values to vectors or maps, in any dtype and on any device; no lambda, so that it can be pickled.
-    """
+    """An encoder without weights, from values to vectors or maps in any dtype and on any device."""
 
     _unit: Tensor
 
     def __init__(self, encode: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.encode = encode
+        self.encode = encode  # no lambda, so that it can be pickled
         self.register_buffer("_unit", torch.ones(()), persistent=False)  # has the dtype and device of the weights
 
     def forward(self, value: Any) -> Tensor:
@@ -347,29 +338,23 @@ def _check_size(context: Context, name: str, value: object, *, least: int = 1) -
     object.__setattr__(context, name, whole(value, f"{type(context).__name__}: {name}", least=least))
 
 
-def _vectors(value: object, batch: int, size: int) -> Tensor:
-    vectors = _numbers(value, f"a vector of {size} numbers for each image")
-    if vectors.shape != (batch, size):
-        raise BadInput(f"The vectors must have shape ({batch}, {size}), not {tuple(vectors.shape)}.")
-    return vectors
-
-
-def _codes(value: object, levels: int) -> Tensor:
-    wanted = f"a map of codes in [0, {levels}) for each image"
-    if value is None:
-        raise BadInput(f"This model needs {wanted}; none was given.")
-    if not isinstance(value, Tensor) or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
-        kind = str(value.dtype).removeprefix("torch.") if isinstance(value, Tensor) else type(value).__name__
-        raise BadInput(f"This model needs {wanted}, as a tensor of integers, not {kind}.")
-    return within(value, levels, "The codes of the maps must be").long()
-
-
 def _numbers(value: object, wanted: str) -> Tensor:
+    numbers = _tensor(value, wanted, "floating-point numbers")
+    if not bool(numbers.isfinite().all()):
+        raise BadInput(f"This model needs {wanted}; some are not finite.")
+    return numbers
+
+
+def _tensor(value: object, wanted: str, kind: str) -> Tensor:
     if value is None:
         raise BadInput(f"This model needs {wanted}; none was given.")
-    if not isinstance(value, Tensor) or not value.is_floating_point():
-        kind = str(value.dtype).removeprefix("torch.") if isinstance(value, Tensor) else type(value).__name__
-        raise BadInput(f"This model needs {wanted}, as a tensor of floating-point numbers, not {kind}.")
-    if not bool(value.isfinite().all()):
-        raise BadInput(f"This model needs {wanted}; some are not finite.")
+    if not isinstance(value, Tensor) or _kind(value) != kind:
+        given = str(value.dtype).removeprefix("torch.") if isinstance(value, Tensor) else type(value).__name__
+        raise BadInput(f"This model needs {wanted}, as a tensor of {kind}, not {given}.")
     return value
+
+
+def _kind(values: Tensor) -> str:
+    if values.is_floating_point():
+        return "floating-point numbers"
+    return "other values" if values.is_complex() or values.dtype == torch.bool else "integers"

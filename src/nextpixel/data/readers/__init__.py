@@ -4,7 +4,7 @@ What cannot be read or could mean two things is a `BadInput`, in every one of th
 them by their names; `arrays.arrange` makes the rest of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ def read_path(path: Path, options: Options = UNSAID) -> Parts:
     with told(path):
         files = sorted(path.iterdir()) if path.is_dir() else []
         pictures = any(file.is_dir() or file.suffix.lower() in IMAGE_SUFFIXES for file in files)
-    loadable = [file for file in files if file.is_file() and _loader(file)]
+    loadable = {file: load for file in files if file.is_file() and (load := _loader(file))}
     if are_batches(path):
         return read_batches(path, options)
     if loadable and not pictures:
@@ -64,12 +64,10 @@ def _loader(path: Path) -> Callable[[Path], dict[str, np.ndarray]] | None:
     return load_idx if IDX.search(path.name) else _LOADERS.get(path.suffix.lower())
 
 
-def _joined(files: Sequence[Path]) -> dict[str, np.ndarray]:
+def _joined(files: Mapping[Path, Callable[[Path], dict[str, np.ndarray]]]) -> dict[str, np.ndarray]:
     """The arrays of several files by the names of both; a file of one array gives it its name."""
     arrays: dict[str, np.ndarray] = {}
-    for file in files:
-        load = _loader(file)
-        assert load is not None
+    for file, load in files.items():
         found = load(file)
         if load is load_idx:  # the labels beside are a file of their own
             arrays[IDX.sub("", file.name)] = next(iter(found.values()))

@@ -46,7 +46,6 @@ def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNS
     Args:
         arrays: by their names; images of shape (N, H, W), (N, H, W, C), (N, C, H, W), (H, W, C, N) as MATLAB has them,
             or rows (N, D); booleans or integers.
-        path: where they come from.
         options: levels, when None: the scalar `levels`, else what `find_levels` says. ordinal: False when levels are
             names; when True, the scalar `ordinal` may still say so. layout: `NHWC`, `NCHW` or `HWCN`; when None, the
             axis of 1 to 4 is the colours. Maps of which that is true of both or neither follow the images. splits:
@@ -134,7 +133,7 @@ def _by_split(
 ) -> tuple[dict[str, _Named], list[str]]:
     """Sort the arrays; what is left alone is told by a note."""
     arrays = {name: array for name, array in arrays.items() if name not in (*_SCALARS, *_NAMES) and array.ndim}
-    understood = _understood(arrays)
+    understood, there_are = _understood(arrays), ", ".join(arrays) or "nothing"
     there: dict[tuple[str, frozenset[str]], list[str]] = {}
     for name, meaning in understood.items():
         there.setdefault(meaning, []).append(name)
@@ -142,9 +141,7 @@ def _by_split(
     if asked:
         for name in asked.values():
             if name not in arrays:
-                raise BadInput(
-                    f"{path} has no array {name}, which data.splits names, but {', '.join(arrays) or 'nothing'}."
-                )
+                raise BadInput(f"{path} has no array {name}, which data.splits names, but {there_are}.")
         chosen = {split: (name, understood[name][1]) for split, name in asked.items()}
     else:
         wanted = {split: frozenset({split}) for split in SPLITS if frozenset({split}) in stems}
@@ -152,7 +149,7 @@ def _by_split(
             wanted = {"train": frozenset() if frozenset() in stems else next(iter(stems))}
         if "train" not in wanted:
             raise BadInput(
-                f"{path} has no train_images, images or single array, but {', '.join(arrays) or 'nothing'}; "
+                f"{path} has no train_images, images or single array, but {there_are}; "
                 "data.splits={train: NAME, test: NAME} says which array of images is what."
             )
         chosen = {split: (_only(stems[stem], split, path), stem) for split, stem in wanted.items()}
@@ -213,9 +210,8 @@ def _laid_out(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray
     if array.ndim == 3:
         return array[:, None]
     if seen is None:
-        which = (
-            "both the second and the last" if array.shape[1] <= _MOST_CHANNELS else "neither the second nor the last"
-        )
+        both = array.shape[1] <= _MOST_CHANNELS
+        which = "both the second and the last" if both else "neither the second nor the last"
         raise BadInput(f"{what} has shape {array.shape}, where {which} axis could be colours; say layout=NHWC or NCHW.")
     return np.moveaxis(array, 3, 1) if seen == "NHWC" else array
 
@@ -328,8 +324,8 @@ def _labels(
         raise BadInput(f"{path} has {len(names)} class names for labels up to {highest}.")
     if names is None and first:
         names = tuple(str(label) for label in range(first, highest + 1))
-    shifted = {split: array - (first or 0) for split, array in labels.items()}
-    return shifted, classes if names is None else len(names), names
+    labels = {split: array - (first or 0) for split, array in labels.items()}
+    return labels, classes if names is None else len(names), names
 
 
 def _numbers(array: np.ndarray, *, what: str, images: int) -> np.ndarray:

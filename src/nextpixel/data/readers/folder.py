@@ -46,7 +46,8 @@ def read_folders(folders: Mapping[str, Path], options: Options = UNSAID) -> Part
     """The same for folders anywhere: that of the split `train`, and of `validation` and `test` where there are any."""
     skipped: Counter[str] = Counter()
     names = {split: _image_names(folder, skipped) for split, folder in folders.items()}
-    classes = _class_names(names["train"])
+    below = sorted({name.partition("/")[0] for name in names["train"] if "/" in name})
+    classes = below if len(below) >= 2 else []  # one sub-folder alone is no class
     pictures = {split: _Pictures(folder, names[split], options) for split, folder in folders.items()}
     example, first = pictures["train"].find_example()
     for some in pictures.values():
@@ -69,8 +70,9 @@ def read_folders(folders: Mapping[str, Path], options: Options = UNSAID) -> Part
         splits = _marked(splits)
     lost = [name for some in pictures.values() for name in some.damaged]
     spec = ImageSpec(*example.shape, levels=meant.count, ordinal=options.ordinal)
-    class_names, notes = tuple(map(_printable, classes)) or None, tuple(_notes(skipped, lost, meant))
-    return Parts(spec, len(classes) or None, **splits, class_names=class_names, notes=notes)
+    printable = tuple(os.fsencode(name).decode(errors="backslashreplace") for name in classes)  # of whatever bytes
+    notes = tuple(_notes(skipped, lost, meant))
+    return Parts(spec, len(classes) or None, **splits, class_names=printable or None, notes=notes)
 
 
 def read_picture(path: Path, options: Options = UNSAID) -> Parts:
@@ -189,8 +191,14 @@ def _marked(splits: Mapping[str, Split]) -> dict[str, Any]:
 def read_pixels(path: Path) -> np.ndarray:
     """Pixels of one file, uint8 or, of more than eight bits, uint16; shape (C, H, W), C being 1 or 3."""
     with opened(path) as (kind, picture):
-        palette = kind == "GIF" or picture.mode in ("P", "PA")  # pillow opens some GIFs as grey
-        picture = _flat(picture, colour=palette)
+        if picture.mode.startswith(("F", "I")):  # wider values, as they are
+            picture.load()
+        else:
+            grey = picture.mode in ("1", "L", "LA") and kind != "GIF"  # pillow opens some GIFs as grey
+            if picture.has_transparency_data:
+                above = picture.convert("RGBA")
+                picture = Image.alpha_composite(Image.new("RGBA", above.size, "white"), above)
+            picture = picture.convert("L" if grey else "RGB")
     pixels = np.asarray(picture)
     if picture.mode == "F":
         raise BadInput(f"{path} has floating-point pixels; images must have integer levels.")
@@ -211,18 +219,6 @@ def opened(path: Path) -> Generator[tuple[str | None, Image.Image]]:
                 yield picture.format, ImageOps.exif_transpose(picture)
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise ValueError(str(error)) from error
-
-
-def _flat(picture: Image.Image, *, colour: bool) -> Image.Image:
-    """Grey (unless it must be colour) or RGB, without transparency; the modes F and I, of wider values, as they are."""
-    if picture.mode.startswith(("F", "I")):
-        picture.load()
-        return picture
-    plain = "L" if picture.mode in ("1", "L", "LA") and not colour else "RGB"
-    if picture.has_transparency_data:
-        above = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", above.size, "white"), above)
-    return picture.convert(plain)
 
 
 def _size_of(path: Path) -> tuple[int, int]:
@@ -261,20 +257,13 @@ def _split_folders(path: Path, asked: Mapping[str, str] | None) -> dict[str, Pat
             f"{path} has a folder {next(iter(found.values()))}, but no folder train; data.splits={{train: NAME}} says "
             "which it is, data.splits={} that all are classes."
         )
-    beside = [name for name in folders if found and name not in found.values()]
-    for name in beside:
-        if any(_images_below(path / name, Counter())):
+    for name in folders:
+        if found and name not in found.values() and any(_images_below(path / name, Counter())):
             raise BadInput(
                 f"{path} has a folder {found['train']} and images in {name} beside it; data.splits={{}} says that all "
                 f"are classes, data.splits={{train: {found['train']}}} that {name} is left alone."
             )
     return {split: path / found[split] for split in SPLITS if split in found} or {"train": path}
-
-
-def _class_names(names: Sequence[str]) -> list[str]:
-    """The sub-folders that have images; one alone is no class."""
-    found = sorted({name.partition("/")[0] for name in names if "/" in name})
-    return found if len(found) >= 2 else []
 
 
 def _image_names(folder: Path, skipped: Counter[str]) -> list[str]:
@@ -312,11 +301,6 @@ def _notes(skipped: Counter[str], lost: Sequence[str], meant: Levels) -> Iterato
 def _kind(image: np.ndarray) -> str:
     channels, height, width = image.shape
     return f"{width}x{height} in {'grey' if channels == 1 else 'colour'}"
-
-
-def _printable(name: str) -> str:
-    """A file's name as text, whatever bytes it is of."""
-    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _labels(folder: Path, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:

@@ -25,17 +25,11 @@ _UPPER = "16-bit pixels are reduced to their upper eight bits"
 
 @dataclass(frozen=True)
 class Levels:
-    """What stored values mean.
-
-    Args:
-        count: of levels.
-        shift: low bits that are dropped from values of 16 bits.
-        note: for the user, where values were not simply taken.
-    """
+    """What stored values mean."""
 
     count: int
-    shift: int = 0
-    note: str | None = None
+    shift: int = 0  # low bits that are dropped from values of 16 bits
+    note: str | None = None  # for the user, where values were not simply taken
 
 
 def find_levels(
@@ -45,8 +39,7 @@ def find_levels(
 
     Args:
         kind: "boolean", "byte", "word" (16 bits of a picture) or "integer" (wider, of an array).
-        lowest: value that there is.
-        highest: the same.
+        lowest, highest: values that there are.
         what: has them, for the sentences.
         asked: levels that the user or the file says.
         like: those of a model that the images are for, which decides what is not clear.
@@ -102,11 +95,10 @@ def check_levels(levels: int, lowest: int, highest: int, what: object, *, named:
 
 def find_range(arrays: Iterable[np.ndarray]) -> tuple[int, int]:
     """The lowest and the highest value, looked for in pieces: the arrays may be on disk."""
-    lowest, highest = [], []
+    found = []
     for array in arrays:
         step = max(1, _AT_ONCE // max(1, array[:1].size))
         for start in range(0, len(array), step):
             piece = array[start : start + step]
-            lowest.append(int(piece.min()))
-            highest.append(int(piece.max()))
-    return min(lowest), max(highest)
+            found += [int(piece.min()), int(piece.max())]
+    return min(found), max(found)

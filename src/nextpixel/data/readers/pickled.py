@@ -69,14 +69,7 @@ def read_pickled(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
 
 
 def convert_pickle(path: Path, place: Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Write the arrays of a pickle into an npz file, at once or not at all.
-
-    Args:
-        path: as for `read_pickled`.
-        place: the npz file.
-
-    Returns:
-        What was written, and the names of what was not.
+    """Write what `read_pickled` gives into an npz file, at once or not at all, and return it.
 
     Raises:
         BadInput: as `read_pickled`, or the npz file cannot be written.
@@ -118,10 +111,6 @@ class _Array:
         self.array = np.frombuffer(content, kind.dtype).reshape(shape, order="F" if by_columns else "C")
 
 
-def _scalar(kind: _Kind, content: bytes) -> _Array:
-    return _frombuffer(content, kind, (), "C")
-
-
 def _frombuffer(content: bytes, kind: _Kind, shape: tuple[int, ...], order: str, axes: Any = None) -> _Array:
     made = _Array()
     made.tell(1, shape, kind, order == "F", content)
@@ -140,7 +129,7 @@ class _Unpickler(_Plain):
     def find_class(self, module: str, name: str) -> Any:
         understood = {
             "numpy.core.multiarray._reconstruct": _Array,
-            "numpy.core.multiarray.scalar": _scalar,
+            "numpy.core.multiarray.scalar": lambda kind, content: _frombuffer(content, kind, (), "C"),
             "numpy.core.numeric._frombuffer": _frombuffer,
             "numpy.ndarray": _Array,
             "numpy.dtype": _Kind,
