@@ -8,7 +8,6 @@ import logging
 import os
 import threading
 import time
-from types import TracebackType
 
 import torch
 
@@ -52,9 +51,7 @@ class Threads:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if not self.fixed:
             torch.set_num_threads(self.all)
 

@@ -120,23 +120,15 @@ def _run(arguments: list[str]) -> int:
                 command = importlib.import_module(f"nextpixel.cli.{module}")
             if verb not in SHARED:
                 return (command.main(asked) or 0) if processes.rank() == 0 else 0
-            with processes.joined(), _silent(processes.rank() > 0):
-                return command.main(asked) or 0
+            with processes.joined(), open(os.devnull, "w") as nowhere:  # noqa: PTH123
+                out, err = (sys.stdout, sys.stderr) if processes.rank() == 0 else (nowhere, nowhere)
+                with redirect_stdout(out), redirect_stderr(err):  # what goes wrong is told outside of this
+                    return command.main(asked) or 0
         case [verb, *_]:
             close = closest(verb, VERBS)
             hint = f"did you mean {close}?" if close else f"there are {', '.join(VERBS)}."
             raise BadInput(f"There is no command {verb!r}; {hint}")
     return 0
-
-
-@contextmanager
-def _silent(quiet: bool) -> Generator[None]:
-    """Show nothing; what goes wrong is told outside of this."""
-    if not quiet:
-        yield
-        return
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):  # noqa: PTH123
-        yield
 
 
 @contextmanager

@@ -147,14 +147,29 @@ def pixel(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _evaluate() -> Parser:
-    examples = (
-        "nextpixel evaluate runs/digits",
-        "nextpixel evaluate model.safetensors --data mnist-binary --split test --json",
-        "nextpixel evaluate runs/pixelvae --samples 64",
-        "nextpixel evaluate runs/digits --slow    (exit status 1 for a model that sees what it predicts)",
-    )
-    parser = Parser("evaluate", "Measure a model's likelihood of images, or its bounds, in float32.", examples=examples)
+PARSERS: dict[str, Callable[[], Parser]] = {}
+"""The parser of each command, by its words."""
+
+
+def _command(words: str, about: str, *examples: str) -> Callable[[Callable[[Parser], None]], Callable[[Parser], None]]:
+    """Let a function say what a command is given."""
+
+    def register(fill: Callable[[Parser], None]) -> Callable[[Parser], None]:
+        PARSERS[words] = lambda: fill(parser := Parser(words, about, examples=examples)) or parser
+        return fill
+
+    return register
+
+
+@_command(
+    "evaluate",
+    "Measure a model's likelihood of images, or its bounds, in float32.",
+    "nextpixel evaluate runs/digits",
+    "nextpixel evaluate model.safetensors --data mnist-binary --split test --json",
+    "nextpixel evaluate runs/pixelvae --samples 64",
+    "nextpixel evaluate runs/digits --slow    (exit status 1 for a model that sees what it predicts)",
+)
+def _evaluate(parser: Parser) -> None:
     parser.add_model()
     parser.add_data()
     parser.add_argument("--images", type=whole(1), metavar="N", help="only the first N images")
@@ -167,17 +182,17 @@ def _evaluate() -> Parser:
     parser.add_argument("--samples", type=whole(0), metavar="K", help=about)
     parser.add_argument("--per-image", metavar="FILE", help="write the nats and bits of each image, .csv or .npz")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    return parser
 
 
-def _sample() -> Parser:
-    examples = (
-        "nextpixel sample runs/digits -n 64",
-        "nextpixel sample runs/digits -n 100 --label 0-4,7 --out some-classes.png",
-        "nextpixel sample model.safetensors -n 1000 --label 3 --temperature 0.9 --out threes.npz threes.png",
-        "nextpixel sample runs/bottom --maps top-samples.npz --out bottom-samples.npz    (one for each map)",
-    )
-    parser = Parser("sample", "Draw new images.", examples=examples)
+@_command(
+    "sample",
+    "Draw new images.",
+    "nextpixel sample runs/digits -n 64",
+    "nextpixel sample runs/digits -n 100 --label 0-4,7 --out some-classes.png",
+    "nextpixel sample model.safetensors -n 1000 --label 3 --temperature 0.9 --out threes.npz threes.png",
+    "nextpixel sample runs/bottom --maps top-samples.npz --out bottom-samples.npz    (one for each map)",
+)
+def _sample(parser: Parser) -> None:
     parser.add_model()
     add = parser.add_argument
     add("-n", "--images", type=whole(1), metavar="N", help="how many (default: 64, or one for each of the maps)")
@@ -186,17 +201,17 @@ def _sample() -> Parser:
     add("--maps", type=Path, metavar="FILE", help="an npz file of maps, such as samples of a model of coarser codes")
     parser.add_drawing()
     parser.add_results("samples.png")
-    return parser
 
 
-def _complete() -> Parser:
-    examples = (
-        "nextpixel complete runs/digits --known top-half",
-        "nextpixel complete runs/digits --data digits --known left-half -n 12 --completions 4 --out completed.png",
-        "nextpixel complete model.safetensors photo.png --known mask.png --out photo-completed.png",
-        "nextpixel complete model.safetensors images/ --known random:30%",
-    )
-    parser = Parser("complete", "Draw the unknown pixels of images, given those known.", examples=examples)
+@_command(
+    "complete",
+    "Draw the unknown pixels of images, given those known.",
+    "nextpixel complete runs/digits --known top-half",
+    "nextpixel complete runs/digits --data digits --known left-half -n 12 --completions 4 --out completed.png",
+    "nextpixel complete model.safetensors photo.png --known mask.png --out photo-completed.png",
+    "nextpixel complete model.safetensors images/ --known random:30%",
+)
+def _complete(parser: Parser) -> None:
     parser.add_model()
     parser.add_argument("source", nargs="?", type=Path, metavar="IMAGES", help="an image, a folder, an npz or npy file")
     parser.add_data()
@@ -213,74 +228,69 @@ def _complete() -> Parser:
     parser.add_argument("--label", metavar="CLASS", help=about)
     parser.add_drawing()
     parser.add_results("completions.png")
-    return parser
 
 
-def _import() -> Parser:
-    examples = (
-        "nextpixel import pixelcnnpp pcnn_lr_0.00040_nr_resnet5_nr_filters160_889.pth -o model.safetensors",
-        "nextpixel import pixelcnnpp mnist.pth --height 28 --width 28 -o model.safetensors",
-    )
-    parser = Parser("import", "Make a model from weights that another program trained.", examples=examples)
+@_command(
+    "import",
+    "Make a model from weights that another program trained.",
+    "nextpixel import pixelcnnpp pcnn_lr_0.00040_nr_resnet5_nr_filters160_889.pth -o model.safetensors",
+    "nextpixel import pixelcnnpp mnist.pth --height 28 --width 28 -o model.safetensors",
+)
+def _import(parser: Parser) -> None:
     about = "the model: pixelcnnpp is that of the common PyTorch port"
     parser.add_argument("name", choices=("pixelcnnpp",), help=about)
     parser.add_argument("file", type=Path, metavar="FILE", help="its state dict, a .pth file of tensors alone")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL", help="the .safetensors file to write")
     parser.add_argument("--height", type=whole(1, 2**14), default=32, help="of the images (default: 32)")
     parser.add_argument("--width", type=whole(1, 2**14), default=32, help="of the images (default: 32)")
-    return parser
 
 
-def _models() -> Parser:
-    about = "List the models, the likelihoods, and the settings of each; or say what one is and its settings mean."
-    parser = Parser("models", about, examples=["nextpixel models", "nextpixel models gated_pixelcnn"])
+@_command(
+    "models",
+    "List the models, the likelihoods, and the settings of each; or say what one is and its settings mean.",
+    "nextpixel models",
+    "nextpixel models gated_pixelcnn",
+)
+def _models(parser: Parser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="of a model or a likelihood")
-    return parser
 
 
-def _recipes() -> Parser:
-    examples = (
-        "nextpixel recipes",
-        "nextpixel recipes show mnist-binary",
-        "nextpixel recipes copy digits -o mine.yaml    (then nextpixel train mine.yaml)",
-    )
-    about = "List the recipes, with what each costs and what was measured; print one, or copy one to edit."
-    parser = Parser("recipes", f"{about}\n`nextpixel train NAME` trains one as it is.", examples=examples)
+@_command(
+    "recipes",
+    "List the recipes, with what each costs and what was measured; print one, or copy one to edit.\n"
+    "`nextpixel train NAME` trains one as it is.",
+    "nextpixel recipes",
+    "nextpixel recipes show mnist-binary",
+    "nextpixel recipes copy digits -o mine.yaml    (then nextpixel train mine.yaml)",
+)
+def _recipes(parser: Parser) -> None:
     parser.add_argument("action", nargs="?", choices=("list", "show", "copy"), default="list", help="(default: list)")
     parser.add_argument("name", nargs="?", metavar="NAME", help="of the recipe to show or copy")
     parser.add_argument("-o", "--out", metavar="FILE", help="of the copy, a new .yaml file (default: NAME.yaml)")
-    return parser
 
 
-def _data() -> Parser:
-    examples = (
-        "nextpixel data",
-        "nextpixel data --data-root datasets/",
-        "nextpixel data show shapes",
-        "nextpixel data convert shapes.pkl -o shapes.npz",
-    )
-    parser = Parser(
-        "data",
-        "List the data sets that have names, and whether they are on this machine; any folder of images, npz or npy\n"
-        "file is one too. `nextpixel data show` draws one, `nextpixel data convert` takes arrays out of a pickle.",
-        examples=examples,
-    )
+@_command(
+    "data",
+    "List the data sets that have names, and whether they are on this machine; any folder of images, npz or npy\n"
+    "file is one too. `nextpixel data show` draws one, `nextpixel data convert` takes arrays out of a pickle.",
+    "nextpixel data",
+    "nextpixel data --data-root datasets/",
+    "nextpixel data show shapes",
+    "nextpixel data convert shapes.pkl -o shapes.npz",
+)
+def _data(parser: Parser) -> None:
     parser.add_data_root()
-    return parser
 
 
-def _data_show() -> Parser:
-    examples = (
-        "nextpixel data show mnist-coloured --out mnist.png",
-        "nextpixel data show shapes --split test -n 40",
-        "nextpixel data show folder-of-images/ --out images.png",
-    )
-    parser = Parser(
-        "data show",
-        "Draw the first images of a data set: a row for each class, with its name, where there are classes\n"
-        f"(at the most {MOST_CLASSES}), equal numbers of each.",
-        examples=examples,
-    )
+@_command(
+    "data show",
+    "Draw the first images of a data set: a row for each class, with its name, where there are classes\n"
+    f"(at the most {MOST_CLASSES}), equal numbers of each.",
+    "nextpixel data show mnist-coloured --out mnist.png",
+    "nextpixel data show shapes --split test -n 40",
+    "nextpixel data show folder-of-images/ --out images.png",
+)
+def _data_show(parser: Parser) -> None:
     parser.add_argument("name", metavar="NAME", help="a name, a folder of images, an npz or npy file")
     parser.add_data_root()
     parser.add_argument("--split", choices=SPLITS[:3], default="train", help="(default: train)")
@@ -290,151 +300,126 @@ def _data_show() -> Parser:
     parser.add_argument("--fit", default="crop", help="how: crop, pad, stretch or tiles (default: crop)")
     parser.add_argument("--channels", type=whole(1), metavar="C", help="1 or 3, to make them grey or coloured")
     parser.add_picture("data.png")
-    return parser
 
 
-def _data_convert() -> Parser:
-    parser = Parser(
-        "data convert",
-        "Write the arrays of a pickle into an npz file, which every command takes as --data. The pickle is not run:\n"
-        "those of its instructions that make numpy arrays of numbers are understood, and one that asks for anything\n"
-        "else is refused. A dictionary with train, test and, if there are any, train_labels and test_labels becomes a\n"
-        "data set with these splits; lists of numbers or words become arrays, and what else is left out is named.",
-        examples=["nextpixel data convert shapes.pkl -o shapes.npz", "nextpixel data show shapes.npz"],
-    )
+@_command(
+    "data convert",
+    "Write the arrays of a pickle into an npz file, which every command takes as --data. The pickle is not run:\n"
+    "those of its instructions that make numpy arrays of numbers are understood, and one that asks for anything\n"
+    "else is refused. A dictionary with train, test and, if there are any, train_labels and test_labels becomes a\n"
+    "data set with these splits; lists of numbers or words become arrays, and what else is left out is named.",
+    "nextpixel data convert shapes.pkl -o shapes.npz",
+    "nextpixel data show shapes.npz",
+)
+def _data_convert(parser: Parser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="a pickle of arrays")
     parser.add_argument("-o", "--out", required=True, metavar="FILE", help="the npz file")
-    return parser
 
 
-def _plot() -> Parser:
-    examples = (
-        "nextpixel plot receptive-field runs/digits --pixel 4,4",
-        "nextpixel plot curves runs/digits runs/mnist-binary --over minutes",
-        "nextpixel plot samples runs/digits",
-        "nextpixel plot figure runs/digits --out figure.png",
-        "nextpixel plot latents runs/mnist-binary-pixelvae",
-    )
-    parser = Parser("plot", "Draw what a model sees, how a run went, or a figure of samples.", examples=examples)
+@_command(
+    "plot",
+    "Draw what a model sees, how a run went, or a figure of samples.",
+    "nextpixel plot receptive-field runs/digits --pixel 4,4",
+    "nextpixel plot curves runs/digits runs/mnist-binary --over minutes",
+    "nextpixel plot samples runs/digits",
+    "nextpixel plot figure runs/digits --out figure.png",
+    "nextpixel plot latents runs/mnist-binary-pixelvae",
+)
+def _plot(parser: Parser) -> None:
     kinds = [command.removeprefix("plot ") for command in PARSERS if command.startswith("plot ")]
     parser.add_argument("kind", metavar="KIND", help=f"{', '.join(kinds)}; nextpixel plot KIND --help says more")
-    return parser
 
 
-def _plot_receptive_field() -> Parser:
-    parser = Parser(
-        "plot receptive-field",
-        "Draw which sub-pixels a pixel's distribution depends on, by gradient: a panel for each pair of channels.",
-        examples=(
-            "nextpixel plot receptive-field runs/digits",
-            "nextpixel plot receptive-field model.safetensors --pixel 16,31 --channel 2 --out blue.png",
-        ),
-    )
+@_command(
+    "plot receptive-field",
+    "Draw which sub-pixels a pixel's distribution depends on, by gradient: a panel for each pair of channels.",
+    "nextpixel plot receptive-field runs/digits",
+    "nextpixel plot receptive-field model.safetensors --pixel 16,31 --channel 2 --out blue.png",
+)
+def _plot_receptive_field(parser: Parser) -> None:
     parser.add_model()
     parser.add_argument("--pixel", type=pixel, metavar="r,c", help="row and column from 0 (default: the centre)")
     parser.add_argument("--channel", type=whole(0), metavar="N", help="the parameters of this one (default: of each)")
     parser.add_seed("of the images' random levels (default: 0)")
     parser.add_picture("receptive-field.png")
-    return parser
 
 
-def _plot_curves() -> Parser:
-    parser = Parser(
-        "plot curves",
-        "Draw the training and validation curves of runs, in bits per dimension.",
-        examples=(
-            "nextpixel plot curves runs/digits",
-            "nextpixel plot curves runs/a runs/b --over step --out compared.png",
-        ),
-    )
+@_command(
+    "plot curves",
+    "Draw the training and validation curves of runs, in bits per dimension.",
+    "nextpixel plot curves runs/digits",
+    "nextpixel plot curves runs/a runs/b --over step --out compared.png",
+)
+def _plot_curves(parser: Parser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder")
     about = "the horizontal axis (default: epoch)"
     parser.add_argument("--over", choices=("epoch", "step", "minutes"), default="epoch", help=about)
     parser.add_picture("curves.png")
-    return parser
 
 
-def _plot_samples() -> Parser:
-    parser = Parser(
-        "plot samples",
-        "Draw side by side what a run drew while it was trained.",
-        examples=("nextpixel plot samples runs/digits", "nextpixel plot samples runs/digits -n 4 --out over-time.png"),
-    )
+@_command(
+    "plot samples",
+    "Draw side by side what a run drew while it was trained.",
+    "nextpixel plot samples runs/digits",
+    "nextpixel plot samples runs/digits -n 4 --out over-time.png",
+)
+def _plot_samples(parser: Parser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     about = "at most, evenly over the run (default: 12)"
     parser.add_argument("-n", "--pictures", type=whole(1), default=12, metavar="N", help=about)
     parser.add_picture("samples-over-time.png")
-    return parser
 
 
-def _plot_figure() -> Parser:
-    parser = Parser(
-        "plot figure",
-        f"Draw {ACROSS}x{DRAWN + COMPLETED} images: {DRAWN} rows from scratch, then {COMPLETED} rows that complete the "
-        f"top halves of {ACROSS} images, one a column. With classes or maps, a column has those of its image.",
-        examples=(
-            "nextpixel plot figure runs/digits",
-            "nextpixel plot figure model.safetensors --data mnist-binary --seed 3 --out figure.png",
-        ),
-    )
+@_command(
+    "plot figure",
+    f"Draw {ACROSS}x{DRAWN + COMPLETED} images: {DRAWN} rows from scratch, then {COMPLETED} rows that complete the "
+    f"top halves of {ACROSS} images, one a column. With classes or maps, a column has those of its image.",
+    "nextpixel plot figure runs/digits",
+    "nextpixel plot figure model.safetensors --data mnist-binary --seed 3 --out figure.png",
+)
+def _plot_figure(parser: Parser) -> None:
     parser.add_model()
     parser.add_data()
     parser.add_drawing()
     parser.add_picture("figure.png")
-    return parser
 
 
-def _plot_latents() -> Parser:
-    about = f"Draw {LATENT_ROWS} latent vectors from the prior, and a row of {LATENT_COLUMNS} images given each."
-    return _of_latents("latents", about)
+@_command(
+    "plot latents",
+    f"Draw {LATENT_ROWS} latent vectors of a pixelvae from the prior, and a row of {LATENT_COLUMNS} images given each.",
+    "nextpixel plot latents runs/mnist-binary-pixelvae --out latents.png",
+)
+def _plot_latents(parser: Parser) -> None:
+    parser.add_model()
+    parser.add_drawing()
+    parser.add_picture("latents.png")
 
 
-def _plot_reconstructions() -> Parser:
-    parser = _of_latents(
-        "reconstructions", "Each row: an image, then images drawn given latent vectors of its posterior."
-    )
+@_command(
+    "plot reconstructions",
+    "Each row: an image, then images drawn given latent vectors of its posterior. For a pixelvae.",
+    "nextpixel plot reconstructions runs/mnist-binary-pixelvae --out reconstructions.png",
+)
+def _plot_reconstructions(parser: Parser) -> None:
+    parser.add_model()
+    parser.add_drawing()
+    parser.add_picture("reconstructions.png")
     parser.add_data()
     parser.add_argument("-n", "--images", type=whole(1), default=12, metavar="N", help="the first N (default: 12)")
-    return parser
 
 
-def _plot_interpolations() -> Parser:
-    parser = _of_latents("interpolations", "Each row: an image, images on the way to another, and that one.")
+@_command(
+    "plot interpolations",
+    "Each row: an image, images on the way to another, and that one. For a pixelvae.",
+    "nextpixel plot interpolations runs/mnist-binary-pixelvae --out interpolations.png",
+)
+def _plot_interpolations(parser: Parser) -> None:
+    parser.add_model()
+    parser.add_drawing()
+    parser.add_picture("interpolations.png")
     parser.add_data()
     parser.add_argument("-n", "--pairs", type=whole(1), default=8, metavar="N", help="of images (default: 8)")
     parser.add_argument("--steps", type=whole(2), default=8, metavar="K", help="images drawn on a way (default: 8)")
-    return parser
-
-
-def _of_latents(kind: str, about: str) -> Parser:
-    example = f"nextpixel plot {kind} runs/mnist-binary-pixelvae --out {kind}.png"
-    parser = Parser(f"plot {kind}", f"{about} For a pixelvae.", examples=[example])
-    parser.add_model()
-    parser.add_drawing()
-    parser.add_picture(f"{kind}.png")
-    return parser
-
-
-PARSERS: dict[str, Callable[[], Parser]] = {
-    "evaluate": _evaluate,
-    "sample": _sample,
-    "complete": _complete,
-    "import": _import,
-    "plot": _plot,
-    "plot receptive-field": _plot_receptive_field,
-    "plot curves": _plot_curves,
-    "plot samples": _plot_samples,
-    "plot figure": _plot_figure,
-    "plot latents": _plot_latents,
-    "plot reconstructions": _plot_reconstructions,
-    "plot interpolations": _plot_interpolations,
-    "recipes": _recipes,
-    "models": _models,
-    "data": _data,
-    "data show": _data_show,
-    "data convert": _data_convert,
-}
-"""The parser of each command, by its words."""
 
 
 def parse(words: Sequence[str]) -> Namespace:

@@ -4,9 +4,8 @@ data = open_data("mnist-binary")
 images, labels = data.train.batch([0, 1, 2], noise)
 """
 
-from nextpixel.data.about import describe, learnt_from
 from nextpixel.data.catalogue import CATALOGUE, CatalogueRow
-from nextpixel.data.dataset import DataSet, MapKind, Split
+from nextpixel.data.dataset import DataSet, MapKind, Split, describe, learnt_from
 from nextpixel.data.opening import open_data
 
 __all__ = ["CATALOGUE", "CatalogueRow", "DataSet", "MapKind", "Split", "describe", "learnt_from", "open_data"]

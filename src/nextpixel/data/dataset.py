@@ -15,6 +15,7 @@ from nextpixel.spec import ImageSpec
 
 _MOST_DIGESTED = 2**16  # images
 _MOST_CLASSES = 20  # named in a line
+_LOOKED_AT = 4096  # images of a split, evenly spaced
 
 Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -195,3 +196,25 @@ class DataSet:
             np.concatenate(labels) if labels else None,
             maps=Stacked(maps) if maps else None,
         )
+
+
+def describe(data: DataSet) -> list[str]:
+    """Lines about what was found: what `print(data)` says, and the levels that are seen in the images."""
+    name, images, each, *others = repr(data).splitlines()
+    seen = np.unique(np.concatenate([_levels(split) for split in data.splits.values()]))
+    return [name, images, f"{each}; seen: {len(seen):,} of them, from {seen[0]:,} to {seen[-1]:,}", *others]
+
+
+def learnt_from(data: DataSet) -> dict[str, Any]:
+    """What a model keeps of the data that it learnt from, as JSON values."""
+    return {
+        "data": data.name,
+        "rule": data.rule,
+        "class_names": None if data.class_names is None else list(data.class_names),
+        "splits": {name: {"images": len(split), "digest": split.digest()} for name, split in data.splits.items()},
+    }
+
+
+def _levels(split: Split) -> np.ndarray:
+    some = np.linspace(0, len(split) - 1, min(len(split), _LOOKED_AT)).astype(np.int64)
+    return np.unique(split.batch(some, np.random.default_rng(0))[0].numpy())

@@ -34,8 +34,7 @@ STEPPING = 60 * 0.85  # seconds of a minute that are for steps; others are for v
 VALIDATIONS, PATIENCE = 12, 4
 FEW_LEVELS, MOST_OF_IMAGES = 32, 2 / 3
 MOST_WEIGHTS, DROPOUT = 1.5, 0.2  # weights a sub-pixel
-EPOCHS = {"logistic_mixture": 60}  # with a weight a sub-pixel, and more with fewer: many levels tell more
-FEW_EPOCHS = 20  # of other likelihoods
+EPOCHS = (20, 60)  # with a weight a sub-pixel, and more with fewer; the latter of many levels, which tell more
 
 
 def seconds_of_a_step(model: Model, images: Tensor, given: Any) -> float:
@@ -100,7 +99,7 @@ def choose(
     model, weights, seconds = tried[-2:][0] if room < enough * took else tried[-1]
     per_epoch = max(1, count // batch)
     epochs = math.ceil(
-        max(EPOCHS.get(likelihood, FEW_EPOCHS) * count * spec.subpixels / weights, LEAST_STEPS / per_epoch)
+        max(EPOCHS[likelihood == "logistic_mixture"] * count * spec.subpixels / weights, LEAST_STEPS / per_epoch)
     )
     steps = min(max(1, int(room / seconds)), epochs * per_epoch)
     rate = float(f"{0.005 * min(1.0, math.sqrt(32 / model['filters'])):.2g}")

@@ -118,11 +118,11 @@ class _Loop:
         known = signature(DistributedDataParallel).parameters
         buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # the older name
         unlike: dict[str, Any] = {buffers: False}  # they change alike in all processes
-        strategy = "auto" if count == 1 else DDPStrategy(**unlike)
-        engine = partial(Fabric, accelerator=device, devices=here, num_nodes=count // here, strategy=strategy)
-        self.fabric = engine()
+        engine = partial(Fabric, accelerator=device, devices=here, num_nodes=count // here)
+        self.fabric = engine(strategy="auto" if count == 1 else DDPStrategy(**unlike))
         if settings.precision == "bf16" or (settings.precision == "auto" and has_fast_bf16(self.fabric.device)):
-            self.fabric = engine(precision="bf16-mixed")
+            strategy = "auto" if count == 1 else DDPStrategy(**unlike)  # one for each
+            self.fabric = engine(strategy=strategy, precision="bf16-mixed")
         self.fabric.launch()
         if count * settings.accumulate > 1 and any(isinstance(layer, BatchNorm) for layer in model.modules()):
             raise BadInput("Batch norm needs a batch whole: take one process, training.accumulate 1, or another norm.")
@@ -430,11 +430,11 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 def _optimizer(model: torch.nn.Module, settings: Training) -> Optimizer:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    kept = [group for group in groups if group["params"]]
+    groups = (
+        (settings.weight_decay, [p for p in parameters if p.ndim > 1]),
+        (0.0, [p for p in parameters if p.ndim <= 1]),
+    )
+    kept = [{"params": group, "weight_decay": decay} for decay, group in groups if group]
     if settings.optimizer == "rmsprop":
         return RMSprop(kept, lr=settings.learning_rate)  # has no fused form
     kind = {"adam": Adam, "adamw": AdamW}[settings.optimizer]
