@@ -260,14 +260,15 @@ class _Loop:
             own += loss.detach() * share
         position.threads = self.threads.chosen
         nats = self.agree(own.item())
-        gradient = self.fabric.clip_gradients(
-            self.wrapped,
-            self.optimizer,
-            max_norm=self.settings.gradient_clip or math.inf,
-            error_if_nonfinite=False,
-        )
+        gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)  # of finite ones it may be infinite, in float32
+        finite = bool(norm.isfinite()) or all(bool(gradient.isfinite().all()) for gradient in gradients)
+        if self.settings.gradient_clip is not None:
+            self.fabric.clip_gradients(
+                self.wrapped, self.optimizer, max_norm=self.settings.gradient_clip, error_if_nonfinite=False
+            )
         position.step += 1
-        if math.isfinite(nats) and gradient is not None and bool(gradient.isfinite()):
+        if math.isfinite(nats) and finite:
             self.optimizer.step()
             self.state.average.update()
             self.left_out = 0
