@@ -17,7 +17,7 @@ import torch
 
 import nextpixel as npx
 from nextpixel import processes
-from nextpixel.data import MapKind, open_data
+from nextpixel.data import open_data
 from nextpixel.data.dataset import Split
 from nextpixel.data.transforms import binarise
 from nextpixel.training.batches import Batches
@@ -267,7 +267,6 @@ def test_parts_together_are_the_batch() -> None:
                 assert torch.equal(torch.cat([given for _, given in parts]), beside)
             else:
                 assert all(torch.equal(torch.cat([g[k] for _, g in parts]), beside[k]) for k in (0, 1))
-    assert MapKind(1, 4).levels == 4
 
 
 @pytest.mark.parametrize(("batch", "size", "accumulate"), [(8, 1, 1), (7, 2, 1), (10, 2, 3), (5, 5, 1)])

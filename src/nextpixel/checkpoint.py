@@ -10,7 +10,7 @@ from torch import nn
 from nextpixel import sealed
 from nextpixel.errors import BadInput
 from nextpixel.model import Model
-from nextpixel.models import build, imported, outline
+from nextpixel.models import build, loaded, outline
 from nextpixel.nn.context import restore
 from nextpixel.spec import ImageSpec
 
@@ -76,7 +76,7 @@ def _rebuild(file: sealed.Sealed) -> Model:
     for key in recipe.keys() ^ RECIPE:
         raise BadInput(f"its recipe {'has no' if key in RECIPE else 'has an unknown'} entry {key!r:.80}.")
     module, own, _ = recipe["name"].partition(":")
-    if own and imported(module) is None:  # a file must not choose what is imported
+    if own and loaded(module) is None:  # a file must not choose what is imported
         raise BadInput(f"its network is {recipe['name']}, your own; import {module} first (--import {module}).")
     spec, context = ImageSpec(**recipe["spec"]), restore(recipe["context"])
     if missing := {"channels", "height", "width", "levels"} - recipe["spec"].keys():

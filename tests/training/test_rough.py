@@ -472,3 +472,5 @@ def test_thirty_kills_at_random_moments_of_a_run_that_saves_all_the_time(
             assert same(out, whole) or steps[-1:] == [15]
             steps.clear()
             shutil.rmtree(out)
+    train(fresh(data), data, out=out, settings=settings, resume=(out / "state.safetensors").exists())
+    assert same(out, whole)

@@ -10,7 +10,6 @@ from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 from typing import Any, Literal
 
 import numpy as np
@@ -106,8 +105,10 @@ def _costs(model: npx.Model, data: DataSet, training: Training) -> list[str]:
     batch = min(training.batch, len(data.train))
     images, _ = data.train.batch(first := np.arange(batch), np.random.default_rng(training.seed))
     seconds = seconds_of_a_step(model, images, given(model.context, data.train, first))
+    import resource  # here, because not every system has it
+
     cuda = model.device.type == "cuda"
-    memory = torch.cuda.max_memory_allocated() if cuda else 1024 * getrusage(RUSAGE_SELF).ru_maxrss
+    memory = torch.cuda.max_memory_allocated() if cuda else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     weights, steps = sum(weight.numel() for weight in model.parameters()), max(1, len(data.train) // training.batch)
     return [
         f"weights: {weights:,}",

@@ -118,7 +118,7 @@ def kind_of(name: object) -> type[Backbone | PixelVAE]:
     if isinstance(name, str) and ":" in name:
         module, _, attribute = name.partition(":")
         try:
-            found = getattr(imported(module) or importlib.import_module(module), attribute)
+            found = getattr(loaded(module) or importlib.import_module(module), attribute)
         except (ImportError, AttributeError, ValueError) as error:
             raise BadInput(f"There is no model {name!r}: {error}.") from error
     elif isinstance(name, str):
@@ -128,7 +128,7 @@ def kind_of(name: object) -> type[Backbone | PixelVAE]:
     return found
 
 
-def imported(module: str) -> ModuleType | None:
+def loaded(module: str) -> ModuleType | None:
     """A module that is there already; that of the script that runs is called as its file, by which others import it."""
     return sys.modules["__main__"] if module == _script() else sys.modules.get(module)
 

@@ -6,10 +6,9 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
-from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -89,7 +88,6 @@ def train(
     first = processes.rank() == 0
     folder = RunFolder(Path(out), resume=resume, ours=first)
     with closing(folder), torch.random.fork_rng(), Display(epochs=settings.epochs) as display:
-        torch.manual_seed(settings.seed)  # dropout
         loop = _Loop(model, data, settings, folder, display, device)
         if resume:
             loop.resume()
@@ -118,11 +116,14 @@ class _Loop:
         known = signature(DistributedDataParallel).parameters
         buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # the older name
         unlike: dict[str, Any] = {buffers: False}  # they change alike in all processes
-        engine = partial(Fabric, accelerator=device, devices=here, num_nodes=count // here)
-        self.fabric = engine(strategy="auto" if count == 1 else DDPStrategy(**unlike))
+
+        def engine(precision: Literal["32-true", "bf16-mixed"]) -> Fabric:
+            strategy, nodes = "auto" if count == 1 else DDPStrategy(**unlike), count // here
+            return Fabric(accelerator=device, strategy=strategy, devices=here, num_nodes=nodes, precision=precision)
+
+        self.fabric = engine("32-true")
         if settings.precision == "bf16" or (settings.precision == "auto" and has_fast_bf16(self.fabric.device)):
-            strategy = "auto" if count == 1 else DDPStrategy(**unlike)  # one for each
-            self.fabric = engine(strategy=strategy, precision="bf16-mixed")
+            self.fabric = engine("bf16-mixed")
         self.fabric.launch()
         if count * settings.accumulate > 1 and any(isinstance(layer, BatchNorm) for layer in model.modules()):
             raise BadInput("Batch norm needs a batch whole: take one process, training.accumulate 1, or another norm.")
