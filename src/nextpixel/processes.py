@@ -5,6 +5,7 @@ The first one, of rank 0, writes and shows; the others compute. What is said her
 
 import os
 import sys
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -62,21 +63,21 @@ def first_to_tell() -> bool:
         return True
     from torch import distributed
 
-    if not distributed.is_initialized():
-        return rank() == 0  # what is wrong with the command line is so for all
     try:
-        return _store().add("nextpixel/told", 1) == 1
-    except RuntimeError:  # the store has gone with the machine that had it
-        return True
+        first = _store(timedelta(seconds=5)).add("nextpixel/told", 1) == 1
+    except RuntimeError:  # there is none yet, or it has gone with the machine that had it
+        return distributed.is_initialized() or rank() == 0
+    time.sleep(0 if first else 2)  # torchrun ends all as soon as one leaves, and that one shall have told
+    return first
 
 
-def _store() -> Any:
+def _store(timeout: timedelta = TIMEOUT) -> Any:
     """Where all can read and write, which outlives the processes: torchrun has it."""
     from torch import distributed
 
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     store = distributed.TCPStore  # pyright: ignore[reportPrivateImportUsage] (documented all the same)
-    return store(address, port, is_master=False, timeout=TIMEOUT)
+    return store(address, port, is_master=False, timeout=timeout)
 
 
 def lost(error: BaseException) -> bool:
