@@ -9,7 +9,7 @@ from PIL import Image
 from nextpixel.data import open_data
 from nextpixel.data.imagenet import TEST_FILE, TRAIN_FILES, find_imagenet, load_imagenet
 from nextpixel.data.lazy import Lazy, Stacked
-from nextpixel.data.readers import folder as folder_module
+from nextpixel.data.readers import encoded
 from nextpixel.data.splits import cut
 from nextpixel.errors import BadInput
 
@@ -92,7 +92,7 @@ def test_the_official_number_of_validation_images_is_asked_for(root: Path) -> No
 @pytest.mark.parametrize("names", [("train", "val"), ("train_32x32", "valid_32x32")])
 @pytest.mark.parametrize("most", [2**30, 0], ids=["in memory", "on disk"])
 def test_a_folder_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, str], most: int) -> None:
-    monkeypatch.setattr(folder_module, "MOST_IN_MEMORY", most)
+    monkeypatch.setattr(encoded, "MOST_IN_MEMORY", most)
     for name, images in zip(names, (TRAIN[:3], TEST[:2]), strict=True):
         (tmp_path / "imagenet32" / name).mkdir(parents=True)
         for number, image in enumerate(images.reshape(-1, 3, 32, 32)):

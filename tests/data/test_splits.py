@@ -186,7 +186,7 @@ def _held_out(folder: Path) -> dict[str, set[bytes]]:
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_a_folder_is_split_by_content(tmp_path: Path, on_disk: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if on_disk:
-        monkeypatch.setattr("nextpixel.data.readers.folder.MOST_IN_MEMORY", 0)
+        monkeypatch.setattr("nextpixel.data.readers.encoded.MOST_IN_MEMORY", 0)
     _pictures(tmp_path / "a", 60)
     before = _held_out(tmp_path / "a")
     for number, path in enumerate(sorted((tmp_path / "a").iterdir())):

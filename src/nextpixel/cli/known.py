@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nextpixel.data.readers.damage import told
-from nextpixel.data.readers.folder import opened
+from nextpixel.data.readers.encoded import opened
 from nextpixel.data.readers.mapped import load_arrays
 from nextpixel.errors import BadInput
 
@@ -80,7 +80,7 @@ def _part(which: str, height: int, width: int) -> NDArray[np.bool_]:
 
 def _of_picture(path: Path) -> NDArray[Any]:
     """Where the transparency of a picture varies, its opacity; else its brightness: (H, W)."""
-    with opened(path) as (_, picture):
+    with opened(path, path) as (_, picture):
         opacity = np.asarray(picture.convert("RGBA"))[:, :, 3] if picture.has_transparency_data else np.zeros(1)
         if opacity.min() < opacity.max():
             return opacity

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from nextpixel.data.lazy import Lazy
-from nextpixel.data.readers import folder as folder_module
-from nextpixel.data.readers.folder import IMAGE_SUFFIXES, read_folder, read_picture, read_pixels
+from nextpixel.data.readers import encoded
+from nextpixel.data.readers.encoded import read_pixels
+from nextpixel.data.readers.folder import IMAGE_SUFFIXES, read_folder, read_picture
 from nextpixel.data.readers.options import Options
 from nextpixel.errors import BadInput
 
@@ -213,9 +214,9 @@ def test_a_large_folder_is_read_when_it_is_indexed(
 ) -> None:
     for name in ("train/a/1.png", "train/b/2.png", "train/b/3.png", "val/a/4.png", "test/b/5.png", "test/a/6.png"):
         save_picture(name, color=int(name[-5]))
-    monkeypatch.setattr(folder_module, "MOST_IN_MEMORY", most)
+    monkeypatch.setattr(encoded, "MOST_IN_MEMORY", most)
     read: list[str] = []
-    monkeypatch.setattr(folder_module, "read_pixels", lambda path: read.append(path.name) or read_pixels(path))
+    monkeypatch.setattr(encoded, "read_pixels", lambda file, name: read.append(name.name) or read_pixels(file, name))
     parts = read_folder(folder, Options(levels=256))
     assert isinstance(parts.train.images, Lazy) == stays
     assert read == (["1.png"] if stays else ["1.png", "2.png", "3.png", "4.png", "6.png", "5.png"])
@@ -233,7 +234,7 @@ def test_an_image_of_a_large_folder_that_differs(
 ) -> None:
     save_picture("a.png")
     save_picture("b.png", size=(5, 3))
-    monkeypatch.setattr(folder_module, "MOST_IN_MEMORY", 0)
+    monkeypatch.setattr(encoded, "MOST_IN_MEMORY", 0)
     images = read_folder(folder, Options(levels=256)).train.images
     assert images[[0]].shape == (1, 1, 3, 4)
     with pytest.raises(BadInput, match=r"b\.png is 5x3 in grey, but .*a\.png is 4x3 in grey; all images must be alike"):

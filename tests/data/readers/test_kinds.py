@@ -18,8 +18,7 @@ from PIL import Image
 from nextpixel.data import Split
 from nextpixel.data.dataset import Parts
 from nextpixel.data.lazy import Lazy
-from nextpixel.data.readers import Options, mapped, read_path
-from nextpixel.data.readers import folder as folder_module
+from nextpixel.data.readers import Options, encoded, mapped, read_path
 from nextpixel.errors import BadInput
 
 GREY = np.random.default_rng(0).integers(0, 256, (9, 6, 6), dtype=np.uint8)
@@ -245,7 +244,7 @@ def write_pictures(folder: Path, names: tuple[str, str, str], images: np.ndarray
 def test_usual_names_of_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, str, str], most: int
 ) -> None:
-    monkeypatch.setattr(folder_module, "MOST_IN_MEMORY", most)
+    monkeypatch.setattr(encoded, "MOST_IN_MEMORY", most)
     write_pictures(tmp_path, names)
     parts = read_path(tmp_path, Options())
     assert parts.class_names == ("class 0", "class 1", "class 2")
@@ -299,7 +298,7 @@ def test_values_of_pictures(
     suffix: str,
     most: int,
 ) -> None:
-    monkeypatch.setattr(folder_module, "MOST_IN_MEMORY", most)
+    monkeypatch.setattr(encoded, "MOST_IN_MEMORY", most)
     values = np.linspace(0, highest, 4).astype(kind)
     for number, value in enumerate(values):
         Image.fromarray(np.full((2, 3), value)).save(tmp_path / f"{number}{suffix}")
@@ -333,8 +332,8 @@ def test_wide_pictures_beside_narrow_ones(tmp_path: Path) -> None:
 
 
 def test_what_contradicts_the_sample_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder_module, "MOST_IN_MEMORY", 0)
-    monkeypatch.setattr(folder_module, "_SAMPLE", 2)
+    monkeypatch.setattr(encoded, "MOST_IN_MEMORY", 0)
+    monkeypatch.setattr(encoded, "_SAMPLE", 2)
     for number, value in enumerate((0, 1, 1, 7)):
         Image.fromarray(np.full((2, 2), value, np.uint8)).save(tmp_path / f"{number}.png")
     images = read_path(tmp_path, Options()).train.images
@@ -531,7 +530,7 @@ def read_every(parts: Parts) -> None:
 @pytest.mark.parametrize("most", [2**30, 0], ids=["in memory", "on disk"])
 @pytest.mark.parametrize("place", ["train/a/0.png", "train/b/3.png", "test/a/9.png"])
 def test_damaged_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, most: int) -> None:
-    monkeypatch.setattr(folder_module, "MOST_IN_MEMORY", most)
+    monkeypatch.setattr(encoded, "MOST_IN_MEMORY", most)
     one(tmp_path, "train/a/0.png", "train/a/1.png", "train/b/2.png", "train/b/3.png", "test/a/8.png", "test/a/9.png")
     whole = read_path(tmp_path, Options())
     (tmp_path / place).write_bytes((tmp_path / place).read_bytes()[:60])

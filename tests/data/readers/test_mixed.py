@@ -24,7 +24,7 @@ def test_pictures_of_mixed_sizes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_disk: bool, fit: str, count: int
 ) -> None:
     if on_disk:
-        monkeypatch.setattr("nextpixel.data.readers.folder.MOST_IN_MEMORY", 0)
+        monkeypatch.setattr("nextpixel.data.readers.encoded.MOST_IN_MEMORY", 0)
     sizes = [(8, 8), (9, 17), (20, 8), (8, 30), (16, 16), (5, 5)]
     for number, (height, width) in enumerate(sizes):
         shape = (height, width, 3) if number % 2 else (height, width)
