@@ -1,6 +1,8 @@
 """What every test and every docstring's example runs under."""
 
+import os
 import random
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +14,10 @@ import torch
 
 # Before anything imports nextpixel: shapes and types of its annotations are checked in tests, and only there.
 jaxtyping.install_import_hook("nextpixel", "beartype.beartype")
+
+# Hugging Face's caches are the tests' own, and nothing is asked of the network.
+_CACHES = tempfile.TemporaryDirectory()
+os.environ.update(HF_HOME=_CACHES.name, HF_HUB_OFFLINE="1")
 
 # The same examples in every run, and no deadline: the first call of a kernel may take long.
 hypothesis.settings.register_profile("nextpixel", derandomize=True, deadline=None)

@@ -7,7 +7,7 @@ import pytest
 
 from nextpixel.data import CATALOGUE, MapKind, open_data
 from nextpixel.data.lazy import Lazy
-from nextpixel.data.readers import folder
+from nextpixel.data.readers import encoded
 from nextpixel.errors import BadInput
 
 Save = Callable[..., Path]
@@ -53,7 +53,7 @@ def test_a_large_folder_stays_on_disk(save_picture: Save, tmp_path: Path, monkey
         save_picture(f"{number % 2}/{number}.png", color=20 * number)
     options: dict[str, Any] = {"bits": 4, "limit": 5}
     small = open_data(tmp_path / "pictures", **options)
-    monkeypatch.setattr(folder, "MOST_IN_MEMORY", 0)
+    monkeypatch.setattr(encoded, "MOST_IN_MEMORY", 0)
     large = open_data(tmp_path / "pictures", **options)
     assert large.spec == small.spec
     noise = np.random.default_rng(0)

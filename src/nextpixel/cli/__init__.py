@@ -27,7 +27,7 @@ VERBS = {
     "plot": "draw what a model sees, how a run went, a figure of samples",
     "recipes": "list, show and copy the recipes that come with nextpixel",
     "models": "list the models and their settings",
-    "data": "list, show and convert data sets",
+    "data": "list, show, pack and convert data sets",
 }
 NO_MEMORY = "The memory does not suffice; ask for fewer or smaller images, a smaller batch, or a smaller model."
 LACKS_MEMORY = "not enough memory|out of memory|can't allocate memory|calculation overflowed"  # what torch says

@@ -1,4 +1,4 @@
-"""`nextpixel data`: the data sets that have names, pictures of them, and arrays out of pickles."""
+"""`nextpixel data`: the data sets that have names, pictures of them, packing them, and arrays out of pickles."""
 
 from argparse import Namespace
 
@@ -7,14 +7,16 @@ import numpy as np
 from nextpixel import pictures
 from nextpixel.cli.common import place, several
 from nextpixel.cli.parsers import MOST_CLASSES, PICTURES
-from nextpixel.data import CATALOGUE, Split, describe, open_data
+from nextpixel.data import CATALOGUE, DataSet, Split, describe, open_data
+from nextpixel.data.packing import pack
 from nextpixel.data.readers.pickled import convert_pickle
 from nextpixel.errors import BadInput
+from nextpixel.files import home
 
 
 def main(options: Namespace) -> None:
-    """List the data sets; `show` and `convert` are commands of their own."""
-    {"": _list, "show": _show, "convert": _convert}[options.kind](options)
+    """List the data sets; `show`, `pack` and `convert` are commands of their own."""
+    {"": _list, "show": _show, "convert": _convert, "pack": _pack}[options.kind](options)
 
 
 def _list(options: Namespace) -> None:
@@ -32,8 +34,7 @@ def _list(options: Namespace) -> None:
 def _show(options: Namespace) -> None:
     """Write a grid of a data set's images, a row a class."""
     out = place(options.out, *PICTURES)
-    reading = {name: getattr(options, name) for name in ("levels", "size", "fit", "channels")}
-    data = open_data(options.name, options.data_root, **reading)
+    data = _opened(options)
     split: Split = getattr(data, options.split)
     rows = _rows(split, options.images)
     chosen = np.arange(min(options.images, len(split))) if rows is None else np.concatenate(list(rows.values()))
@@ -47,6 +48,19 @@ def _show(options: Namespace) -> None:
     print("\n".join(describe(data)))
     shown = several(len(chosen), f"{options.split} image")
     print(f"{shown} of {data.name}{'' if rows is None else ', a row a class'}: {out}")
+
+
+def _opened(options: Namespace) -> DataSet:
+    reading = {name: getattr(options, name) for name in ("levels", "size", "fit", "channels")}
+    return open_data(options.name, options.data_root, **reading)
+
+
+def _pack(options: Namespace) -> None:
+    """Write a data set as parquet files."""
+    data = _opened(options)
+    for file in pack(data, home(options.out)):
+        print(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
+    print("\n".join(describe(data)))
 
 
 def _convert(options: Namespace) -> None:

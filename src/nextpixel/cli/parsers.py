@@ -272,7 +272,8 @@ def _recipes(parser: Parser) -> None:
 @_command(
     "data",
     "List the data sets that have names, and whether they are on this machine; any folder of images, npz or npy\n"
-    "file is one too. `nextpixel data show` draws one, `nextpixel data convert` takes arrays out of a pickle.",
+    "file is one too, and hf:NAME_OR_PATH. `nextpixel data show` draws one, `nextpixel data pack` writes one as\n"
+    "parquet files, `nextpixel data convert` takes arrays out of a pickle.",
     "nextpixel data",
     "nextpixel data --data-root datasets/",
     "nextpixel data show shapes",
@@ -291,15 +292,32 @@ def _data(parser: Parser) -> None:
     "nextpixel data show folder-of-images/ --out images.png",
 )
 def _data_show(parser: Parser) -> None:
-    parser.add_argument("name", metavar="NAME", help="a name, a folder of images, an npz or npy file")
-    parser.add_data_root()
+    _reading(parser)
     parser.add_argument("--split", choices=SPLITS[:3], default="train", help="(default: train)")
     parser.add_argument("-n", "--images", type=whole(1), default=80, metavar="N", help="about how many (default: 80)")
+    parser.add_picture("data.png")
+
+
+def _reading(parser: Parser) -> None:
+    """Add what is said of a data set, for it to be read."""
+    parser.add_argument("name", metavar="NAME", help="a name, a folder of images, an npz or npy file, or hf:NAME")
+    parser.add_data_root()
     parser.add_argument("--levels", type=whole(2), metavar="L", help="of one's own images, where they do not say it")
     parser.add_argument("--size", metavar="HxW", help="rows and columns that one's own pictures are brought to")
     parser.add_argument("--fit", default="crop", help="how: crop, pad, stretch or tiles (default: crop)")
     parser.add_argument("--channels", type=whole(1), metavar="C", help="1 or 3, to make them grey or coloured")
-    parser.add_picture("data.png")
+
+
+@_command(
+    "data pack",
+    "Write a data set as parquet files of PNG pictures and labels, those of each split, as Hugging Face `datasets`\n"
+    "has them: `hf:FOLDER` opens them as the same data set, and they can be put on the Hub as they are.",
+    "nextpixel data pack folder-of-images/ -o packed",
+    "nextpixel data show hf:packed",
+)
+def _data_pack(parser: Parser) -> None:
+    _reading(parser)
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="a new folder")
 
 
 @_command(

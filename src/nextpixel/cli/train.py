@@ -22,7 +22,8 @@ from nextpixel.cli.common import afford, device, require
 from nextpixel.cli.parsers import TRAIN_EXAMPLES, imported
 from nextpixel.cli.recipe import SECTIONS, Parser, override, parse, read
 from nextpixel.cli.recipes import find
-from nextpixel.data import CATALOGUE, DataSet, open_data
+from nextpixel.data import DataSet, open_data
+from nextpixel.data.opening import from_anywhere
 from nextpixel.errors import BadInput
 from nextpixel.files import home
 from nextpixel.likelihoods import LIKELIHOODS, Categorical
@@ -68,8 +69,8 @@ def main(arguments: list[str]) -> None:
     config = {name: settings[name].as_dict() for name in SECTIONS}
     config["training"]["betas"] = list(training.betas)  # YAML has no tuples
     for key in ("name", "root"):  # a run works from any folder
-        if (path := config["data"][key]) is not None and path not in CATALOGUE:
-            config["data"][key] = str(home(path).absolute())
+        if (path := config["data"][key]) is not None:
+            config["data"][key] = from_anywhere(path)
     train(model, data, out=out, settings=training, resume=settings.resume, config=config, device=where.type)
     print(f"The run is in {out}; its best model is {out / 'model.safetensors'}.")
 

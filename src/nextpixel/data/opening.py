@@ -11,6 +11,7 @@ from nextpixel.data.catalogue import CATALOGUE
 from nextpixel.data.dataset import DataSet
 from nextpixel.data.lazy import change
 from nextpixel.data.readers import Options, read_path
+from nextpixel.data.readers.hub import is_hub, read_hub
 from nextpixel.data.splits import cut, cut_by_content
 from nextpixel.data.transforms import reduce_bits
 from nextpixel.errors import BadInput, closest
@@ -34,6 +35,7 @@ def open_data(
     fit: str = "crop",
     channels: int | None = None,
     like: int | None = None,
+    columns: dict[str, str] | None = None,
 ) -> DataSet:
     """Open a data set by its name, or the user's own by its path.
 
@@ -43,7 +45,8 @@ def open_data(
     folders of more than 1 GiB stay on disk: their images are read when a batch is asked for.
 
     Args:
-        name: a name of the catalogue, or the path of a folder of images, an npz or an npy file.
+        name: a name of the catalogue, the path of a folder of images, an npz or an npy file, or `hf:NAME_OR_PATH`: a
+            set on the Hugging Face Hub, or here, of parquet or arrow files, webdataset tars or images.
         root: a folder with named sets in torchvision's layout, `MNIST/raw/…`; else the variable NEXTPIXEL_DATA names
             it. What is not there is downloaded to the user's cache, where that may be (`nextpixel data` says).
         bits: keep the 2**bits levels floor(level · 2**bits / levels).
@@ -62,6 +65,7 @@ def open_data(
         fit: how: "crop", "pad", "stretch" or "tiles"; see `Fitting`.
         channels: 1 or 3, to make pictures grey or coloured.
         like: levels of a model that the images are for, where nothing else says how many there are.
+        columns: of a set that Hugging Face `datasets` opens, those of `image` and `label`, where that is not clear.
 
     Raises:
         BadInput: no such name or path, unusable files, a failed download, or an option out of range.
@@ -72,17 +76,26 @@ def open_data(
         ((1, 8, 8), 17, 1257, 180, 360)
     """
     files = Options(levels=levels, like=like, ordinal=ordinal, layout=layout, splits=splits, first_label=first_label)
-    options = replace(files, damaged=damaged, size=size, fit=fit, channels=channels)
+    options = replace(files, damaged=damaged, size=size, fit=fit, channels=channels, columns=columns)
     if isinstance(name, str) and name in CATALOGUE:
         options.refuse(f"{name}, which has a name and no files of yours")
         row = CATALOGUE[name]
         chosen = row.sizes[1] if validation is None else validation
         data = row.change(cut(row.load(root), name, validation=chosen, test=row.sizes[2]))
     else:
-        data = cut_by_content(read_path(_path(name), options), str(name), validation=validation)
+        parts = read_hub(name, options) if is_hub(name) else read_path(_path(name), options)
+        data = cut_by_content(parts, str(name), validation=validation)
     if bits is not None:
         data = with_bits(data, bits)
     return data if limit is None else _limited(data, limit)
+
+
+def from_anywhere(name: str) -> str:
+    """The name or path by which the same data are opened from any folder."""
+    path = home(name.removeprefix("hf:"))
+    if is_hub(name):
+        return f"hf:{path.absolute()}" if path.exists() else name
+    return name if name in CATALOGUE else str(path.absolute())
 
 
 def _path(name: str | Path) -> Path:

@@ -182,10 +182,10 @@ def test_levels_may_be_names(save_arrays: Save) -> None:
         ({}, "has no train_images, images or single array, but nothing"),
         (
             {"images": GREY, "labels": np.arange(4)},
-            r"labels of images in .* shape \(5,\), one for each image, not \(4,\)",
+            r"train labels of .* shape \(5,\), one for each image, not \(4,\)",
         ),
         ({"images": GREY, "labels": np.arange(5) - 2}, "must not be negative; one is -2"),
-        ({"images": GREY, "labels": np.arange(5) / 2}, "labels of images in .* must be integers, not float64 values"),
+        ({"images": GREY, "labels": np.arange(5) / 2}, "train labels of .* must be integers, not float64 values"),
         (
             {"train_images": GREY, "train_labels": np.arange(5), "test_images": GREY},
             "has labels for other splits, but no test_labels",

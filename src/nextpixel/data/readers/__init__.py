@@ -25,8 +25,18 @@ _LOADERS = {".npz": load_arrays, ".npy": load_arrays, ".mat": load_matlab, ".ama
 _OTHERS = {
     (".pkl", ".pickle", ".p"): "`nextpixel data convert FILE -o FILE.npz` takes the arrays out of a pickle",
     (".pt", ".pth", ".ckpt"): "load it where it comes from, and store numpy.savez(FILE, images=tensor.numpy())",
-    (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"): "unpack it and give the folder",
-    (".h5", ".hdf5", ".parquet", ".arrow", ".tfrecord", ".lmdb", ".csv", ".txt", ".json", ".safetensors"): (
+    (
+        ".zip",
+        ".tar",
+        ".gz",
+        ".tgz",
+        ".bz2",
+        ".xz",
+        ".7z",
+        ".rar",
+    ): "unpack it and give the folder (hf:FILE opens a webdataset)",
+    (".parquet", ".arrow"): "hf:FILE opens it by Hugging Face `datasets`",
+    (".h5", ".hdf5", ".tfrecord", ".lmdb", ".csv", ".txt", ".json", ".safetensors"): (
         "read it by its own library, and store numpy.savez(FILE, images=…, labels=…)"
     ),
 }
@@ -38,6 +48,7 @@ def read_path(path: Path, options: Options = UNSAID) -> Parts:
     Raises:
         BadInput: no reader knows such a file, or what its reader refuses.
     """
+    options.refuse(f"{path}, which `datasets` does not open", "columns")
     with told(path):
         files = sorted(path.iterdir()) if path.is_dir() else []
         pictures = any(file.is_dir() or file.suffix.lower() in IMAGE_SUFFIXES for file in files)

@@ -61,7 +61,11 @@ def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNS
     levels = find_levels(kind, *find_range(images.values()), path, asked=asked, like=options.like)
     counts = {split: len(found) for split, found in images.items()}
     first = _scalar(arrays, "first_label", path) if options.first_label is None else options.first_label
-    labels, classes, names = _labels(named, counts, _class_names(arrays, path), first, path)
+    given = {split: found.labels for split, found in named.items() if found.labels is not None}
+    for split in named if given else ():
+        if split not in given:
+            raise BadInput(f"{path} has labels for other splits, but no {split}_labels.")
+    labels, classes, names = number_labels(given, counts, _class_names(arrays, path), first, path)
     maps, map_kind = _maps(named, counts, _scalar(arrays, "map_levels", path), path, layout)
     stored = partial(_stored, dtype=np.min_scalar_type(levels.count - 1), options=options, path=path)
     splits = {
@@ -291,37 +295,44 @@ def _codes_or_numbers(array: np.ndarray, *, what: str, layout: str | None) -> np
     return numbers
 
 
-def _labels(
-    named: Mapping[str, _Named], counts: Mapping[str, int], names: tuple[str, ...] | None, first: int | None, path: Path
+def number_labels(
+    given: Mapping[str, np.ndarray],
+    counts: Mapping[str, int],
+    names: tuple[str, ...] | None,
+    first: int | None,
+    what: object,
 ) -> tuple[dict[str, np.ndarray], int | None, tuple[str, ...] | None]:
-    """Labels from 0 of each split, how many classes they number, and the names of these."""
-    given = {split: found.labels for split, found in named.items() if found.labels is not None}
+    """Labels from 0 of each split, how many classes they number, and the names of these.
+
+    Args:
+        given: what stands for the class of each image, numbers or words, shape (N,), of some of the splits.
+        counts: of the images of each.
+        names: of the classes, where they are known.
+        first: the number of the first class, or None.
+        what: has them, for the sentences.
+    """
     if not given:
         return {}, None, None
-    for split in named:
-        if split not in given:
-            raise BadInput(f"{path} has labels for other splits, but no {split}_labels.")
     if all(array.dtype.kind in "US" for array in given.values()):
         names = tuple(sorted({str(name) for array in given.values() for name in array.astype(str).flat}))
         given = {split: np.searchsorted(np.array(names), array.astype(str)) for split, array in given.items()}
     labels = {
-        split: _numbers(array, what=f"labels of {named[split].name} in {path}", images=counts[split])
-        for split, array in given.items()
+        split: _numbers(array, what=f"{split} labels of {what}", images=counts[split]) for split, array in given.items()
     }
     lowest, highest = find_range(labels.values())
     if lowest < (first or 0):
         least = "be negative" if not first else f"be below data.first_label={first}"
-        raise BadInput(f"labels of {path} must not {least}; one is {lowest}.")
+        raise BadInput(f"labels of {what} must not {least}; one is {lowest}.")
     if first is None and lowest > 0 and (names is None or len(names) <= highest):
         raise BadInput(
-            f"labels of {path} go from {lowest} to {highest}, so that class 0 has no images; data.first_label={lowest} "
+            f"labels of {what} go from {lowest} to {highest}, so that class 0 has no images; data.first_label={lowest} "
             f"says that classes are numbered from {lowest}, data.first_label=0 that there is a class 0."
         )
     classes = highest + 1 - (first or 0)
     if classes > max(MOST_CLASSES, sum(map(len, labels.values()))):
-        raise BadInput(f"labels of {path} must number classes from 0, but go up to {highest}.")
+        raise BadInput(f"labels of {what} must number classes from 0, but go up to {highest}.")
     if names is not None and len(names) < classes:
-        raise BadInput(f"{path} has {len(names)} class names for labels up to {highest}.")
+        raise BadInput(f"{what} has {len(names)} class names for labels up to {highest}.")
     if names is None and first:
         names = tuple(str(label) for label in range(first, highest + 1))
     labels = {split: array - (first or 0) for split, array in labels.items()}

@@ -9,13 +9,12 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.readers.damage import told
-from nextpixel.data.readers.encoded import Source, decode, read_pixels, understood
+from nextpixel.data.readers.encoded import Bytes, Source, decode, read_pixels, understood
 from nextpixel.data.readers.options import SPLIT_OF, SPLITS, UNSAID, Options
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
@@ -38,7 +37,9 @@ def read_folders(folders: Mapping[str, Path], options: Options = UNSAID) -> Part
     labels = {split: _labels(files.folder, files.names, classes) for split, files in sources.items() if classes}
     printable = [os.fsencode(name).decode(errors="backslashreplace") for name in classes]  # of whatever bytes
     counts = ", ".join(f"{count} {kind}" for kind, count in skipped.most_common())
-    return decode(sources, options, labels, printable, [f"files skipped: {counts}"] if skipped else [])
+    return decode(
+        sources, options, labels, len(classes) or None, printable, [f"files skipped: {counts}"] if skipped else []
+    )
 
 
 def read_picture(path: Path, options: Options = UNSAID) -> Parts:
@@ -66,7 +67,7 @@ class _Files(Source):
     def name(self, index: int) -> Path:
         return self.folder / self.names[index]
 
-    def open(self, index: int) -> IO[bytes]:
+    def open(self, index: int) -> Bytes:
         return self.name(index).open("rb")
 
 

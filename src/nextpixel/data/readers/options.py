@@ -33,6 +33,7 @@ class Options:
     fit: str = "crop"
     channels: int | None = None
     like: int | None = None
+    columns: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         if self.layout is not None:
@@ -42,6 +43,8 @@ class Options:
             raise BadInput(f"first_label must be a whole number, not {self.first_label!r}.")
         for split in self.splits or ():
             one_of(split, "A split", tuple(SPLITS))
+        for column in self.columns or ():
+            one_of(column, "A column", ("image", "label"))
         assert self.fitting  # which refuses what it cannot do
         if self.splits and "train" not in self.splits:
             raise BadInput(f"splits must say which is train, not only {', '.join(self.splits)}.")

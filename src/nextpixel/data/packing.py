@@ -1,0 +1,103 @@
+"""Packing a data set into parquet files, as Hugging Face `datasets` has them: pictures as PNG, labels with their names.
+
+A folder of such files can be opened as `hf:FOLDER`, be read by `datasets`, or be put on the Hub as it is. How many
+levels there are, and whether they are in order, stands in the metadata of each file, under `nextpixel`.
+"""
+
+import json
+import shutil
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from nextpixel.data.dataset import DataSet, Split
+from nextpixel.errors import BadInput, needs
+
+_SHARD = 2**28  # bytes of pictures, about
+_AT_ONCE = 1024  # images, also of a row group
+
+
+def pack(data: DataSet, out: Path) -> list[Path]:
+    """Write all splits of a data set, whole or not at all.
+
+    Args:
+        out: a folder that is not there yet, or is empty.
+
+    Returns:
+        The files, `SPLIT-00000-of-00001.parquet` and so on.
+
+    Raises:
+        BadInput: images that no PNG can hold, that are drawn anew for each batch or have maps; a folder in use or full.
+    """
+    with needs("datasets", "datasets", "Packing data"):
+        from datasets import ClassLabel, Features
+        from datasets import Image as Picture
+    channels, most = data.spec.channels, 2**8 if data.spec.channels == 3 else 2**16
+    if channels not in (1, 3) or data.spec.levels > most:
+        raise BadInput(f"{data.name} has images {data.spec}, which no PNG holds; keep them as npz.")
+    if data.maps is not None:
+        raise BadInput(f"{data.name} has maps beside its images, which are not packed; keep them as npz.")
+    if data.train.draw is not None:
+        raise BadInput(f"{data.name} draws its training images anew for every batch; pack what it is made of.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(f"{out} is there and not an empty folder; give another.")
+    names = data.class_names or (None if data.classes is None else [str(label) for label in range(data.classes)])
+    features = Features({"image": Picture()} | ({} if names is None else {"label": ClassLabel(names=list(names))}))
+    about = json.dumps({"levels": data.spec.levels, "ordinal": data.spec.ordinal})
+    schema = features.arrow_schema
+    schema = schema.with_metadata({**schema.metadata, b"nextpixel": about})
+    beside = out.with_name(f".{out.name}.part")
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        for name, split in data.splits.items():
+            _write(split, name, beside, schema)
+        if out.exists():
+            out.rmdir()
+        beside.rename(out)
+    except OSError as error:
+        raise BadInput(f"{out} cannot be written: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return sorted(out.iterdir())
+
+
+def _write(split: Split, name: str, folder: Path, schema: Any) -> None:
+    """Write the files of a split; how many there are is known, and in their names, at the end."""
+    from pyarrow import Table
+    from pyarrow.parquet import ParquetWriter
+
+    files: list[Path] = []
+    writer, written = None, 0
+    try:
+        for start in range(0, len(split), _AT_ONCE):
+            indices = np.arange(start, min(len(split), start + _AT_ONCE))
+            images, labels = split.batch(indices, np.random.default_rng(0))
+            pictures = [{"bytes": _png(image), "path": None} for image in images.numpy()]
+            columns: dict[str, Any] = {"image": pictures}
+            if "label" in schema.names:
+                columns["label"] = np.full(len(indices), -1) if labels is None else labels.numpy()
+            if writer is None:
+                files.append(folder / f"{name}-{len(files):05}.parquet")
+                writer, written = ParquetWriter(files[-1], schema), 0
+            writer.write_table(Table.from_pydict(columns, schema))
+            written += sum(len(picture["bytes"]) for picture in pictures)
+            if written >= _SHARD:
+                writer.close()
+                writer = None
+    finally:
+        if writer is not None:
+            writer.close()
+    for file in files:
+        file.rename(file.with_stem(f"{file.stem}-of-{len(files):05}"))
+
+
+def _png(image: np.ndarray) -> bytes:
+    """An image, (C, H, W), as a file: of 16 bits where its levels need them."""
+    channels = np.moveaxis(image, 0, 2) if len(image) == 3 else image[0]
+    stream = BytesIO()
+    Image.fromarray(channels if image.dtype == np.uint8 else channels.astype(np.uint16)).save(stream, "PNG")
+    return stream.getvalue()
