@@ -105,7 +105,9 @@ def _split_folders(path: Path, asked: Mapping[str, str] | None) -> dict[str, Pat
 def _image_names(folder: Path, skipped: Counter[str]) -> list[str]:
     names = sorted(_images_below(folder, skipped), key=lambda name: name.replace("/", "\0"))  # folder by folder
     if not names:
-        raise BadInput(f"{folder} has no images in it ({', '.join(IMAGE_SUFFIXES)}).")
+        packed = skipped.keys() & {".arrow", ".parquet", ".tar"}
+        hint = f"; hf:{folder} opens files of {', '.join(sorted(packed))}" if packed else ""
+        raise BadInput(f"{folder} has no images in it ({', '.join(IMAGE_SUFFIXES)}){hint}.")
     return names
 
 
