@@ -14,7 +14,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import TextIOWrapper
 
 from nextpixel import processes
-from nextpixel.cli.parsers import TRAIN, TRAIN_EXAMPLES, TRAIN_OPTIONS, parse
+from nextpixel.cli.parsers import PARSERS, parse
 from nextpixel.errors import BadInput, closest
 
 # A verb is the module of that name, imported only when it is asked for.
@@ -106,13 +106,13 @@ def _run(arguments: list[str]) -> int:
         case ["help", *rest]:
             return _run([*rest, "--help"])
         case ["train"]:
-            print(
-                TRAIN, *TRAIN_EXAMPLES.splitlines()[:3], "nextpixel train --help says more.", sep="\n", file=sys.stderr
-            )
+            train = PARSERS["train"]
+            examples = str(train.epilog).splitlines()[:3]
+            shown = train.format_usage(), train.description, "", *examples, "nextpixel train --help says more."
+            print(*shown, sep="\n", file=sys.stderr)
             return 2
         case ["train", *rest] if {"-h", "--help"} & {*rest} and (rest[0].startswith("-") or "--minutes" in rest):
-            print(TRAIN + TRAIN_OPTIONS, TRAIN_EXAMPLES, sep="\n", end="")
-            raise SystemExit(0)  # as argparse does
+            PARSERS["train"].parse_args(["--help"])
         case [verb, *rest] if verb in VERBS:
             module = f"{verb}_" if keyword.iskeyword(verb) else verb
             with _interruptible():
