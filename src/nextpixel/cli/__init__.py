@@ -17,23 +17,13 @@ from nextpixel import processes
 from nextpixel.cli.parsers import PARSERS, parse
 from nextpixel.errors import BadInput, closest
 
-# A verb is the module of that name, imported only when it is asked for.
-VERBS = {
-    "train": "train a model from a recipe, or go on with a run",
-    "evaluate": "measure a model's likelihood of images it has not seen",
-    "sample": "draw new images",
-    "complete": "draw the unknown part of images",
-    "import": "make a model from weights that another program trained",
-    "plot": "draw what a model sees, how a run went, a figure of samples",
-    "recipes": "list, show and copy the recipes that come with nextpixel",
-    "models": "list the models and their settings",
-    "data": "list, show and convert data sets",
-}
+# A verb is the module of that name, imported only when it is asked for; the list has the first line of its help.
+VERBS = [words for words in PARSERS if " " not in words]
 NO_MEMORY = "The memory does not suffice; ask for fewer or smaller images, a smaller batch, or a smaller model."
 LACKS_MEMORY = "not enough memory|out of memory|can't allocate memory|calculation overflowed"  # what torch says
 LOST = "Another process of this command has ended, or cannot be reached; of a run that was saved, --resume goes on."
 SHARED = ("train", "evaluate", "sample", "complete")  # what several processes do together
-LISTED = "\n".join(f"  {verb:<10}{about}" for verb, about in VERBS.items())
+LISTED = "\n".join(f"  {verb:<10}{str(PARSERS[verb].description).splitlines()[0]}" for verb in VERBS)
 USAGE = f"""usage: nextpixel COMMAND …
 
 Image models of the PixelRNN and PixelCNN family: exact likelihoods, samples, completions.

@@ -77,7 +77,7 @@ def _command(words: str, about: str, *examples: str, takes: Sequence[Option], us
 
     Args:
         words: those after `nextpixel`.
-        about: what it does.
+        about: what it does; its first line stands alone in the list of all verbs.
         examples: lines to copy.
         takes: its options; their help ends with their default.
         usage: the ways to call it, where the options do not say them.
@@ -147,10 +147,10 @@ TRAIN = (
 
 _command(
     "train",
-    "Train a model: as a recipe says, or on a data set as well as some minutes allow. Ctrl-C saves the run, --resume\n"
-    "goes on. DATA is a folder of pictures, an npz or npy file, or a name (nextpixel data); all is chosen, and said.\n"
-    "Any setting of a recipe's model, data or training is an option too, such as --model.filters 64, --data.size 32\n"
-    "or --training.max_minutes 10: nextpixel train RECIPE --help explains all of them.",
+    "Train a model, as a recipe says, or on a data set as well as some minutes allow.\n"
+    "Ctrl-C saves the run, --resume goes on. DATA is a folder of pictures, an npz or npy file, or a name (nextpixel\n"
+    "data); all is chosen, and said. Any setting of a recipe's model, data or training is an option too, such as\n"
+    "--model.filters 64, --data.size 32 or --training.max_minutes 10: nextpixel train RECIPE --help explains them.",
     "nextpixel train my-pictures/ --minutes 20 --data.size 32    (no recipe: all is chosen, and said)",
     "nextpixel train digits",
     "nextpixel train mnist-binary --out runs/small --model.filters 32 --training.max_minutes 10",
@@ -248,73 +248,6 @@ _command(
 )
 
 _command(
-    "models",
-    "List the models, the likelihoods, and the settings of each; or say what one is and its settings mean.",
-    "nextpixel models",
-    "nextpixel models gated_pixelcnn",
-    takes=[_option("name NAME", "of a model or a likelihood", nargs="?")],
-)
-
-_command(
-    "recipes",
-    "List the recipes, with what each costs and what was measured; print one, or copy one to edit.\n"
-    "`nextpixel train NAME` trains one as it is.",
-    "nextpixel recipes",
-    "nextpixel recipes show mnist-binary",
-    "nextpixel recipes copy digits -o mine.yaml    (then nextpixel train mine.yaml)",
-    takes=[
-        _option("action", nargs="?", choices=("list", "show", "copy"), default="list"),
-        _option("name NAME", "of the recipe to show or copy", nargs="?"),
-        _option("-o --out FILE", "of the copy, a new .yaml file (default: NAME.yaml)"),
-    ],
-)
-
-_command(
-    "data",
-    "List the data sets that have names, and whether they are on this machine; any folder of images, npz or npy\n"
-    "file is one too. `nextpixel data show` draws one, `nextpixel data convert` takes arrays out of a pickle.",
-    "nextpixel data",
-    "nextpixel data --data-root datasets/",
-    "nextpixel data show shapes",
-    "nextpixel data convert shapes.pkl -o shapes.npz",
-    takes=[DATA_ROOT],
-)
-
-_command(
-    "data show",
-    "Draw the first images of a data set: a row for each class, with its name, where there are classes\n"
-    f"(at the most {MOST_CLASSES}), equal numbers of each.",
-    "nextpixel data show mnist-coloured --out mnist.png",
-    "nextpixel data show shapes --split test -n 40",
-    "nextpixel data show folder-of-images/ --out images.png",
-    takes=[
-        _option("name NAME", "a name, a folder of images, an npz or npy file"),
-        DATA_ROOT,
-        _option("--split", choices=SPLITS[:3], default="train"),
-        _option("-n --images N", "about how many", type=whole(1), default=80),
-        _option("--levels L", "of one's own images, where they do not say it", type=whole(2)),
-        _option("--size HxW", "rows and columns that one's own pictures are brought to"),
-        _option("--fit", "how: crop, pad, stretch or tiles", default="crop"),
-        _option("--channels C", "1 or 3, to make them grey or coloured", type=whole(1)),
-        _picture("data.png"),
-    ],
-)
-
-_command(
-    "data convert",
-    "Write the arrays of a pickle into an npz file, which every command takes as --data. The pickle is not run:\n"
-    "those of its instructions that make numpy arrays of numbers are understood, and one that asks for anything\n"
-    "else is refused. A dictionary with train, test and, if there are any, train_labels and test_labels becomes a\n"
-    "data set with these splits; lists of numbers or words become arrays, and what else is left out is named.",
-    "nextpixel data convert shapes.pkl -o shapes.npz",
-    "nextpixel data show shapes.npz",
-    takes=[
-        _option("file FILE", "a pickle of arrays", type=Path),
-        _option("-o --out FILE", "the npz file", required=True),
-    ],
-)
-
-_command(
     "plot receptive-field",
     "Draw which sub-pixels a pixel's distribution depends on, by gradient: a panel for each pair of channels.",
     "nextpixel plot receptive-field runs/digits",
@@ -406,6 +339,74 @@ _command(
     "nextpixel plot figure runs/digits --out figure.png",
     "nextpixel plot latents runs/mnist-binary-pixelvae",
     takes=[_option("kind KIND", f"{', '.join(PLOTS)}; nextpixel plot KIND --help says more")],
+)
+
+_command(
+    "recipes",
+    "List the recipes, with what each costs and what was measured; print one, or copy one to edit.\n"
+    "`nextpixel train NAME` trains one as it is.",
+    "nextpixel recipes",
+    "nextpixel recipes show mnist-binary",
+    "nextpixel recipes copy digits -o mine.yaml    (then nextpixel train mine.yaml)",
+    takes=[
+        _option("action", nargs="?", choices=("list", "show", "copy"), default="list"),
+        _option("name NAME", "of the recipe to show or copy", nargs="?"),
+        _option("-o --out FILE", "of the copy, a new .yaml file (default: NAME.yaml)"),
+    ],
+)
+
+_command(
+    "models",
+    "List the models, the likelihoods, and the settings of each; or say what one is and its settings mean.",
+    "nextpixel models",
+    "nextpixel models gated_pixelcnn",
+    takes=[_option("name NAME", "of a model or a likelihood", nargs="?")],
+)
+
+_command(
+    "data",
+    "List the data sets that have names, and whether they are on this machine; or show or convert one.\n"
+    "Any folder of images, npz or npy file is one too. `nextpixel data show` draws one, `nextpixel data convert`\n"
+    "takes arrays out of a pickle.",
+    "nextpixel data",
+    "nextpixel data --data-root datasets/",
+    "nextpixel data show shapes",
+    "nextpixel data convert shapes.pkl -o shapes.npz",
+    takes=[DATA_ROOT],
+)
+
+_command(
+    "data show",
+    "Draw the first images of a data set: a row for each class, with its name, where there are classes\n"
+    f"(at the most {MOST_CLASSES}), equal numbers of each.",
+    "nextpixel data show mnist-coloured --out mnist.png",
+    "nextpixel data show shapes --split test -n 40",
+    "nextpixel data show folder-of-images/ --out images.png",
+    takes=[
+        _option("name NAME", "a name, a folder of images, an npz or npy file"),
+        DATA_ROOT,
+        _option("--split", choices=SPLITS[:3], default="train"),
+        _option("-n --images N", "about how many", type=whole(1), default=80),
+        _option("--levels L", "of one's own images, where they do not say it", type=whole(2)),
+        _option("--size HxW", "rows and columns that one's own pictures are brought to"),
+        _option("--fit", "how: crop, pad, stretch or tiles", default="crop"),
+        _option("--channels C", "1 or 3, to make them grey or coloured", type=whole(1)),
+        _picture("data.png"),
+    ],
+)
+
+_command(
+    "data convert",
+    "Write the arrays of a pickle into an npz file, which every command takes as --data. The pickle is not run:\n"
+    "those of its instructions that make numpy arrays of numbers are understood, and one that asks for anything\n"
+    "else is refused. A dictionary with train, test and, if there are any, train_labels and test_labels becomes a\n"
+    "data set with these splits; lists of numbers or words become arrays, and what else is left out is named.",
+    "nextpixel data convert shapes.pkl -o shapes.npz",
+    "nextpixel data show shapes.npz",
+    takes=[
+        _option("file FILE", "a pickle of arrays", type=Path),
+        _option("-o --out FILE", "the npz file", required=True),
+    ],
 )
 
 

@@ -164,17 +164,17 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
 def _settings(source: Path, arguments: list[str], recipe: dict[str, Any] | None = None) -> Namespace:
     """The recipe, read from its source if it is not given, with the overrides of the command line."""
     recipe = recipe or read(source / "config.yaml" if source.is_dir() else source)
-    name = override(arguments, "--model.name") or recipe["model"].get("name")
+    said = recipe["model"]
+    name = override(arguments, "--model.name") or said.get("name")
     if name is None:
         raise BadInput(f"{source} does not say model.name; there is {', '.join(npx.MODELS)}.")
-    likelihood = override(arguments, "--model.likelihood") or recipe["model"].get("likelihood", "categorical")
+    likelihood = override(arguments, "--model.likelihood") or said.get("likelihood", "categorical")
     parser = _parser(name, likelihood)
-    if (name, likelihood) != (recipe["model"].get("name"), recipe["model"].get("likelihood", "categorical")):
-        known = {"name", "likelihood", "context", *settings_of(kind_of(name))}
-        known |= {*settings_of(LIKELIHOODS.get(likelihood, Categorical))}
-        left = [key for key in recipe["model"] if key not in known]
-        recipe = {**recipe, "model": {key: value for key, value in recipe["model"].items() if key in known}}
-        if left:
+    if (name, likelihood) != (said.get("name"), said.get("likelihood", "categorical")):
+        of_both = (*settings_of(kind_of(name)), *settings_of(LIKELIHOODS.get(likelihood, Categorical)))
+        kept = {key: said[key] for key in said if key in ("name", "likelihood", "context", *of_both)}
+        recipe = {**recipe, "model": kept}
+        if left := [key for key in said if key not in kept]:
             print(f"Note: {source} sets {', '.join(left)}, which {name} with {likelihood} has not.", file=sys.stderr)
     if "-h" in arguments or "--help" in arguments:
         parser.print_help()
