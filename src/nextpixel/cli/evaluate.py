@@ -63,7 +63,7 @@ def main(options: Namespace) -> int:
     if options.json:
         about = {"model": str(options.model), "data": name, "split": options.split}
         slow = {} if stepwise is None else {"stepwise": stepwise}
-        figures = asdict(result, dict_factory=_figures)
+        figures = asdict(result, dict_factory=lambda items: {name: value for name, value in items if name != "each"})
         said = json.dumps({**about, **figures, "baselines": beside, "seconds": round(seconds, 2), **slow})
         print(json.dumps(json.loads(said, parse_constant=lambda name: None), indent=2))  # JSON has no NaN
     else:
@@ -74,11 +74,6 @@ def main(options: Namespace) -> int:
         if stepwise is not None:
             print(_verdict(**stepwise))
     return 0 if stepwise is None or stepwise["agrees"] else 1
-
-
-def _figures(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A dictionary of what was measured, without the single images."""
-    return {name: value for name, value in items if name != "each"}
 
 
 def _columns(result: Evaluation | Bounds, split: Split, spec: npx.ImageSpec) -> dict[str, np.ndarray | None]:
