@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -45,17 +46,15 @@ def naive_sample(
     """`model.sample`, or `model.complete` of `given` where `known`, with one whole `predict` a sub-pixel."""
     channels, height, width = model.spec.shape
     images = torch.zeros(count, channels, height, width, dtype=torch.long, device=model.device)
-    if given is not None and known is not None:
-        images = torch.where(known, given, images)
+    if given is None or known is None:
+        given, known = images, torch.zeros_like(images, dtype=torch.bool)
+    images, known = torch.where(known, given, images), known.expand(images.shape)
     numbers = noise(model.spec, count, seed=seed).to(model.device)
     with torch.no_grad():
-        for row in range(height):
-            for column in range(width):
-                for channel in range(channels):
-                    here = (slice(None), channel, row, column)
-                    drawn = model.predict(images, context).temper(temperature).icdf(numbers)[here]
-                    fixed = None if known is None else known.expand(images.shape)[here]
-                    images[here] = drawn if fixed is None else torch.where(fixed, images[here], drawn)
+        for row, column, channel in product(range(height), range(width), range(channels)):
+            here = (slice(None), channel, row, column)
+            drawn = model.predict(images, context).temper(temperature).icdf(numbers)[here]
+            images[here] = torch.where(known[here], images[here], drawn)
     return images
 
 

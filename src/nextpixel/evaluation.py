@@ -17,6 +17,9 @@ from nextpixel.pairing import given
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import PerImage
 
+Costs = Callable[[Tensor, np.ndarray], list[Tensor]]  # of images (B, C, H, W) and their indices: nats, (B,) each
+Watch = Callable[[Sequence[int]], Iterable[int]]
+
 
 def bits_per_dim(model: Model, x: Tensor, context: object = None) -> PerImage:
     """−log₂ p(x) over the number of sub-pixels, for each image, shape (B,).
@@ -55,7 +58,7 @@ def evaluate(
     images: int | None = None,
     batch: int = 64,
     seed: int = 0,
-    watch: Callable[[Sequence[int]], Iterable[int]] = iter,
+    watch: Watch = iter,
 ) -> Evaluation:
     """Measure a model on a split of a data set, image by image, in evaluation mode and the precision of its weights.
 
@@ -105,7 +108,7 @@ def evaluate_bounds(
     samples: int = 16,
     batch: int = 64,
     seed: int = 0,
-    watch: Callable[[Sequence[int]], Iterable[int]] = iter,
+    watch: Watch = iter,
 ) -> Bounds:
     """Measure the bounds of a model on a split of a data set, in evaluation mode and the precision of its weights.
 
@@ -133,15 +136,8 @@ def summarise(nats: Tensor, spec: ImageSpec) -> Evaluation:
     return Evaluation(len(nats), mean, error, mean * bits, error * bits, nats)
 
 
-def _measured(
-    costs: Callable[[Tensor, np.ndarray], list[Tensor]],
-    split: Split,
-    images: int | None,
-    batch: int,
-    seed: int,
-    watch: Callable[[Sequence[int]], Iterable[int]],
-) -> list[Tensor]:
-    """Each of the costs of a batch and its indices, of all images, (N,)."""
+def _measured(costs: Costs, split: Split, images: int | None, batch: int, seed: int, watch: Watch) -> list[Tensor]:
+    """Each of the costs, of all images, (N,)."""
     count = len(split) if images is None else min(images, len(split))
     if count < 1:
         raise BadInput("There are no images to evaluate on.")

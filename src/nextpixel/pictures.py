@@ -50,7 +50,7 @@ def grid(images: Levels, levels: int, *, ordinal: bool = True, columns: int | No
         >>> grid(np.zeros((10, 1, 8, 8), dtype=int), 17, columns=5).size
         (328, 130)
     """
-    return _assemble(_tiles(images, levels, ordinal), columns=columns, gap=gap)
+    return _assemble(_enlarged(_colours(images, levels, ordinal)), columns=columns, gap=gap)
 
 
 def by_class(images: Levels, names: Sequence[str], levels: int, *, ordinal: bool = True) -> Image.Image:
@@ -68,7 +68,7 @@ def by_class(images: Levels, names: Sequence[str], levels: int, *, ordinal: bool
         >>> by_class(np.zeros((12, 1, 8, 8), dtype=int), ["cats", "dogs", "eels"], 17).height
         196
     """
-    tiles = _tiles(images, levels, ordinal)
+    tiles = _enlarged(_colours(images, levels, ordinal))
     if not names or len(tiles) % len(names):
         raise BadInput(f"{len(tiles)} images of {len(names)} classes cannot be shown, a row a class.")
     return _in_blocks(tiles, names=names)
@@ -131,10 +131,6 @@ def write(picture: Image.Image, path: Path) -> None:
     form = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower(), "PNG")
     with whole_file(path) as beside:
         picture.save(beside, format=form, lossless=True, quality=95, subsampling=0)
-
-
-def _tiles(images: Levels, levels: int, ordinal: bool) -> NDArray[np.uint8]:
-    return _enlarged(_colours(images, levels, ordinal))
 
 
 def _enlarged(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -106,6 +106,15 @@ def said(name: str, text: Callable[[], str]) -> str:
     return _store().get(f"nextpixel/{name}").decode()
 
 
+def told(name: str, text: str) -> list[str]:
+    """A text of each process, on all; `name` is for these alone."""
+    if size() == 1:
+        return [text]
+    store = _store()
+    store.set(f"nextpixel/{name}/{rank()}", text)
+    return [store.get(f"nextpixel/{name}/{each}").decode() for each in range(size())]
+
+
 def everywhere(
     pieces: Sequence[Work], work: Callable[[Work], Any], watch: Callable[[Sequence[Any]], Iterable[Any]] = iter
 ) -> list[Any]:

@@ -185,14 +185,14 @@ def test_what_the_terminal_cannot_show_is_written_otherwise(encoding: str, shown
     assert f"nextpixel: Unrecognized arguments: --{shown};" in done.stderr.decode(encoding)
 
 
-COMMANDS = [*PARSERS, "train", "train folder --minutes 3"]
+COMMANDS = [*PARSERS, "train folder --minutes 3"]
 
 
 def test_no_help_and_no_refusal_of_an_option_needs_torch() -> None:
     """In one process: what one of them imported would stay."""
     calls = [[], ["--help"], ["--version"], ["nothing"], ["train"], ["plot", "curvs"]]
     calls += [[*command.split(), "--help"] for command in COMMANDS]
-    calls += [[*command.split(), "--nothing"] for command in PARSERS]
+    calls += [[*command.split(), "--nothing"] for command in PARSERS if command != "train"]
     said = f"""
 import sys
 from nextpixel.cli import main

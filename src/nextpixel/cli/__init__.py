@@ -14,26 +14,16 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import TextIOWrapper
 
 from nextpixel import processes
-from nextpixel.cli.parsers import TRAIN, TRAIN_EXAMPLES, TRAIN_OPTIONS, parse
+from nextpixel.cli.parsers import PARSERS, parse
 from nextpixel.errors import BadInput, closest
 
-# A verb is the module of that name, imported only when it is asked for.
-VERBS = {
-    "train": "train a model from a recipe, or go on with a run",
-    "evaluate": "measure a model's likelihood of images it has not seen",
-    "sample": "draw new images",
-    "complete": "draw the unknown part of images",
-    "import": "make a model from weights that another program trained",
-    "plot": "draw what a model sees, how a run went, a figure of samples",
-    "recipes": "list, show and copy the recipes that come with nextpixel",
-    "models": "list the models and their settings",
-    "data": "list, show, pack and convert data sets",
-}
+# A verb is the module of that name, imported only when it is asked for; the list has the first line of its help.
+VERBS = [words for words in PARSERS if " " not in words]
 NO_MEMORY = "The memory does not suffice; ask for fewer or smaller images, a smaller batch, or a smaller model."
 LACKS_MEMORY = "not enough memory|out of memory|can't allocate memory|calculation overflowed"  # what torch says
 LOST = "Another process of this command has ended, or cannot be reached; of a run that was saved, --resume goes on."
 SHARED = ("train", "evaluate", "sample", "complete")  # what several processes do together
-LISTED = "\n".join(f"  {verb:<10}{about}" for verb, about in VERBS.items())
+LISTED = "\n".join(f"  {verb:<10}{str(PARSERS[verb].description).splitlines()[0]}" for verb in VERBS)
 USAGE = f"""usage: nextpixel COMMAND …
 
 Image models of the PixelRNN and PixelCNN family: exact likelihoods, samples, completions.
@@ -106,13 +96,13 @@ def _run(arguments: list[str]) -> int:
         case ["help", *rest]:
             return _run([*rest, "--help"])
         case ["train"]:
-            print(
-                TRAIN, *TRAIN_EXAMPLES.splitlines()[:3], "nextpixel train --help says more.", sep="\n", file=sys.stderr
-            )
+            train = PARSERS["train"]
+            examples = str(train.epilog).splitlines()[:3]
+            shown = train.format_usage(), train.description, "", *examples, "nextpixel train --help says more."
+            print(*shown, sep="\n", file=sys.stderr)
             return 2
         case ["train", *rest] if {"-h", "--help"} & {*rest} and (rest[0].startswith("-") or "--minutes" in rest):
-            print(TRAIN + TRAIN_OPTIONS, TRAIN_EXAMPLES, sep="\n", end="")
-            raise SystemExit(0)  # as argparse does
+            PARSERS["train"].parse_args(["--help"])
         case [verb, *rest] if verb in VERBS:
             module = f"{verb}_" if keyword.iskeyword(verb) else verb
             with _interruptible():

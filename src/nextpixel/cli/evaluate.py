@@ -4,7 +4,7 @@ import json
 import math
 import time
 from argparse import Namespace
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -35,16 +35,6 @@ from nextpixel.pairing import given
 TOLERANCE = 1e-3  # nats a sub-pixel: float32 sums in another order differ by less, a leak by far more
 
 
-@dataclass(frozen=True)
-class Stepwise:
-    """How the likelihood of whole images compares with that of sub-pixels predicted one after the other."""
-
-    images: int
-    difference: float  # the largest absolute one, in nats a sub-pixel
-    tolerance: float
-    agrees: bool
-
-
 def main(options: Namespace) -> int:
     """Print the mean of −log p(x), in nats per image and bits per dimension, with its standard error.
 
@@ -55,12 +45,8 @@ def main(options: Namespace) -> int:
     model = load(options)
     name, split, notes, train = images_of(model, options)
     began = time.monotonic()
-    settings = {
-        "images": options.images,
-        "batch": BATCH,
-        "seed": options.seed,
-        "watch": partial(with_bar, doing="evaluating"),
-    }
+    watch = partial(with_bar, doing="evaluating")
+    settings = {"images": options.images, "batch": BATCH, "seed": options.seed, "watch": watch}
     if isinstance(model, npx.PixelVAE):
         samples = LATENT_SAMPLES if options.samples is None else options.samples
         result = evaluate_bounds(model, split, samples=samples, **settings)
@@ -76,8 +62,8 @@ def main(options: Namespace) -> int:
         write_arrays(table, **_columns(result, split, model.spec))
     if options.json:
         about = {"model": str(options.model), "data": name, "split": options.split}
-        slow = {} if stepwise is None else {"stepwise": asdict(stepwise)}
-        figures = asdict(result, dict_factory=_figures)
+        slow = {} if stepwise is None else {"stepwise": stepwise}
+        figures = asdict(result, dict_factory=lambda items: {name: value for name, value in items if name != "each"})
         said = json.dumps({**about, **figures, "baselines": beside, "seconds": round(seconds, 2), **slow})
         print(json.dumps(json.loads(said, parse_constant=lambda name: None), indent=2))  # JSON has no NaN
     else:
@@ -86,13 +72,8 @@ def main(options: Namespace) -> int:
         print("\n".join(_lines(result)))
         print(f"  beside it, bits per dimension: {compared(total.bits_per_dim, beside)}")
         if stepwise is not None:
-            print(_verdict(stepwise))
-    return 0 if stepwise is None or stepwise.agrees else 1
-
-
-def _figures(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A dictionary of what was measured, without the single images."""
-    return {name: value for name, value in items if name != "each"}
+            print(_verdict(**stepwise))
+    return 0 if stepwise is None or stepwise["agrees"] else 1
 
 
 def _columns(result: Evaluation | Bounds, split: Split, spec: npx.ImageSpec) -> dict[str, np.ndarray | None]:
@@ -129,8 +110,11 @@ def _error(error: float) -> str:
     return "" if math.isnan(error) else f" ± {error:.4f}"
 
 
-def _stepwise(model: npx.Model, split: Split, images: int, *, seed: int) -> Stepwise:
-    """Compare the two ways on the first images of a split; a pixelvae's decoder, given z."""
+def _stepwise(model: npx.Model, split: Split, images: int, *, seed: int) -> dict[str, Any]:
+    """Compare the likelihood of a split's first images with that of sub-pixels predicted one after the other.
+
+    Of a pixelvae, its decoder's, given z. The difference is the largest absolute one, in nats a sub-pixel.
+    """
     indices = np.arange(min(images, len(split)))
     x, _ = split.batch(indices, np.random.default_rng(seed))
     bounded = model if isinstance(model, npx.PixelVAE) else None
@@ -144,15 +128,15 @@ def _stepwise(model: npx.Model, split: Split, images: int, *, seed: int) -> Step
             one_by_one = stepwise_log_prob(stepped, x[piece], context)
             differences.append(difference(whole_image, one_by_one).max())
     largest = float(torch.stack(differences).max())
-    return Stepwise(len(x), largest, TOLERANCE, largest <= TOLERANCE)
+    agrees = largest <= TOLERANCE
+    return {"images": len(x), "difference": largest, "tolerance": TOLERANCE, "agrees": agrees}
 
 
-def _verdict(stepwise: Stepwise) -> str:
+def _verdict(images: int, difference: float, tolerance: float, agrees: bool) -> str:
     meaning = ": this model sees what it predicts, or its step is not its forward; its likelihood means nothing."
-    if stepwise.agrees:
+    if agrees:
         meaning = ", as where no sub-pixel sees itself or what follows."
     return (
-        f"Sub-pixel by sub-pixel, {several(stepwise.images, 'image')}: the log-likelihood of a sub-pixel differs by up "
-        f"to {stepwise.difference:.2g} nats, {'within' if stepwise.agrees else 'above'} the tolerance of "
-        f"{stepwise.tolerance:g}{meaning}"
+        f"Sub-pixel by sub-pixel, {several(images, 'image')}: the log-likelihood of a sub-pixel differs by up to "
+        f"{difference:.2g} nats, {'within' if agrees else 'above'} the tolerance of {tolerance:g}{meaning}"
     )

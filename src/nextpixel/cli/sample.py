@@ -77,9 +77,10 @@ def _picture(model: npx.Model, options: Namespace, images: Tensor, beside: Split
     title = (
         f"{options.model}: {several(len(images), 'sample')}, temperature {options.temperature:g}, seed {options.seed}"
     )
-    if classes is None or labels is None or beside.maps is not None:
-        return pictures.titled(pictures.grid(images, spec.levels, ordinal=spec.ordinal), title)
-    names = [classes.name(label) for label in dict.fromkeys(labels.tolist())]
-    if len(names) == 1:
-        return pictures.titled(pictures.grid(images, spec.levels, ordinal=spec.ordinal), f"{title}, class {names[0]}")
-    return pictures.titled(pictures.by_class(images, names, spec.levels, ordinal=spec.ordinal), title)
+    names: list[str] = []
+    if classes is not None and labels is not None and beside.maps is None:
+        names = [classes.name(label) for label in dict.fromkeys(labels.tolist())]
+    if len(names) > 1:
+        return pictures.titled(pictures.by_class(images, names, spec.levels, ordinal=spec.ordinal), title)
+    title += f", class {names[0]}" if names else ""
+    return pictures.titled(pictures.grid(images, spec.levels, ordinal=spec.ordinal), title)

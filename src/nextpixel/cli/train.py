@@ -19,7 +19,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 import nextpixel as npx
 from nextpixel import processes
 from nextpixel.cli.common import afford, device, require
-from nextpixel.cli.parsers import TRAIN_EXAMPLES, imported
+from nextpixel.cli.parsers import PARSERS, TRAIN, imported
 from nextpixel.cli.recipe import SECTIONS, Parser, override, parse, read
 from nextpixel.cli.recipes import find
 from nextpixel.data import DataSet, open_data
@@ -35,7 +35,6 @@ from nextpixel.training.settings import Training
 
 LOWER = "model.filters, model.kernel or how many layers model has"
 MOST_CALLS = 2**17  # of torch, to make a model
-RECIPE = "a recipe's name (see nextpixel recipes), also where a data set has it, or a file; to resume, a run folder"
 
 
 def main(arguments: list[str]) -> None:
@@ -78,9 +77,9 @@ def main(arguments: list[str]) -> None:
 def _dial(arguments: list[str]) -> dict[str, Any]:
     """A recipe for a data set and the minutes that there are; what was chosen is said."""
     parser = Parser(exit_on_error=False, default_env=False)
-    known = {"--device": str, "--seed": int, "--data-root": str, "--minutes": float}
-    for option, kind in known.items():
-        parser.add_argument(option, type=kind, default=0 if option == "--seed" else None)
+    known = {names[0]: about for names, about in TRAIN if names[0] != "recipe" and "action" not in about}
+    for option, about in known.items():
+        parser.add_argument(option, **about)
     parser.add_function_arguments(open_data, "data")
     words = [word.partition("=") for word in arguments[1:]]
     own = [
@@ -91,10 +90,10 @@ def _dial(arguments: list[str]) -> dict[str, Any]:
     ]
     said = parse(parser, {"data": {"name": arguments[0]}}, own)
     options = said.data.as_dict() | ({} if said.data_root is None else {"root": said.data_root})
-    where = device(said.device or "auto").type
+    where = device(said.device).type
     # Of several processes the first one chooses: each would measure another speed.
     choice = processes.said(
-        "dial", lambda: json.dumps(choose(open_data(**options), said.minutes, seed=said.seed, device=where))
+        "dial", lambda: json.dumps(choose(open_data(**options), said.minutes, seed=said.seed or 0, device=where))
     )
     recipe, lines = json.loads(choice)
     print("\n  ".join([f"{said.minutes:g} minutes for {arguments[0]}", *lines]), file=sys.stderr)
@@ -141,22 +140,16 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
     model = kind_of(name)
     parser = Parser(
         prog="nextpixel train",
-        usage="nextpixel train RECIPE [options]",
-        description="Train a model from a recipe, or go on with a run.",
-        epilog=TRAIN_EXAMPLES,
+        usage=PARSERS["train"].usage,
+        description=PARSERS["train"].description,
+        epilog=PARSERS["train"].epilog,
         formatter_class=_Format,
         exit_on_error=False,
         default_env=False,
     )
     add = parser.add_argument
-    add("recipe", metavar="RECIPE", help=RECIPE)
-    add("--out", metavar="DIR", help="the run folder, new or empty (default: runs/ and RECIPE's name)")
-    add("--minutes", type=float | None, help="RECIPE is a data set instead: choose all for so many minutes")
-    add("--dry-run", action="store_true", help="say what the run would cost, and train nothing")
-    add("--resume", action="store_true", help="go on with the run in the folder RECIPE")
-    add("--device", default="auto", help="auto, cpu, cuda or mps")
-    add("--data-root", metavar="DIR", help="the same as --data.root")
-    add("--seed", type=int | None, help="the same as --training.seed")
+    for names, about in TRAIN:
+        add(*names, **about)
     add("--model.name", default=name, help=f"one of {', '.join(npx.MODELS)}")
     add("--model.likelihood", default="categorical", help=f"one of {', '.join(LIKELIHOODS)}")
     about = "label: images are given their class; map: the map beside each; label+map: both"
@@ -172,17 +165,17 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
 def _settings(source: Path, arguments: list[str], recipe: dict[str, Any] | None = None) -> Namespace:
     """The recipe, read from its source if it is not given, with the overrides of the command line."""
     recipe = recipe or read(source / "config.yaml" if source.is_dir() else source)
-    name = override(arguments, "--model.name") or recipe["model"].get("name")
+    said = recipe["model"]
+    name = override(arguments, "--model.name") or said.get("name")
     if name is None:
         raise BadInput(f"{source} does not say model.name; there is {', '.join(npx.MODELS)}.")
-    likelihood = override(arguments, "--model.likelihood") or recipe["model"].get("likelihood", "categorical")
+    likelihood = override(arguments, "--model.likelihood") or said.get("likelihood", "categorical")
     parser = _parser(name, likelihood)
-    if (name, likelihood) != (recipe["model"].get("name"), recipe["model"].get("likelihood", "categorical")):
-        known = {"name", "likelihood", "context", *settings_of(kind_of(name))}
-        known |= {*settings_of(LIKELIHOODS.get(likelihood, Categorical))}
-        left = [key for key in recipe["model"] if key not in known]
-        recipe = {**recipe, "model": {key: value for key, value in recipe["model"].items() if key in known}}
-        if left:
+    if (name, likelihood) != (said.get("name"), said.get("likelihood", "categorical")):
+        of_both = (*settings_of(kind_of(name)), *settings_of(LIKELIHOODS.get(likelihood, Categorical)))
+        kept = {key: said[key] for key in said if key in ("name", "likelihood", "context", *of_both)}
+        recipe = {**recipe, "model": kept}
+        if left := [key for key in said if key not in kept]:
             print(f"Note: {source} sets {', '.join(left)}, which {name} with {likelihood} has not.", file=sys.stderr)
     if "-h" in arguments or "--help" in arguments:
         parser.print_help()

@@ -31,6 +31,7 @@ class Split:
         draw: changes the images of every batch anew, with noise (dynamic binarisation), or None.
         maps: what a `Map` context is given: codes (integers) or numbers (floats), shape (N, d, h, w), or None.
         marks: numbers that stand for the images in `contents`, uint64, shape (N,); None where their levels do.
+        stream: where training images come from of which these are the first ones only; see `data.stream`.
     """
 
     images: Images
@@ -38,6 +39,7 @@ class Split:
     draw: Draw | None = None
     maps: Images | None = None
     marks: np.ndarray | None = None
+    stream: Any = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -149,7 +151,10 @@ class DataSet:
 
     def __repr__(self) -> str:
         """All that is known without a look at the images: splits and where they come from, shape, classes, notes."""
-        sizes = ", ".join(f"{len(split):,} {name}" for name, split in self.splits.items())
+        counts = {name: len(split) for name, split in self.splits.items()}
+        if (stream := self.train.stream) is not None and stream.images:
+            counts["train"] = stream.images
+        sizes = ", ".join(f"{count:,} {name}" for name, count in counts.items())
         kind = "levels" if self.spec.ordinal else "names"
         lines = [
             self.name,

@@ -126,7 +126,7 @@ def number_of(*parts: bytes) -> int:
 
 def choose(images: Images, indices: np.ndarray | slice) -> Images:
     """Take some images: at once where they are in memory, else when they are read."""
-    if _in_memory(images):
+    if in_memory(images):
         return images[indices]
     if isinstance(images, Chosen):
         return Chosen(images.source, images.indices[indices])
@@ -135,8 +135,9 @@ def choose(images: Images, indices: np.ndarray | slice) -> Images:
 
 def change(images: Images, function: Callable[[np.ndarray], np.ndarray]) -> Images:
     """Do something to images: at once where they are in memory, else when they are read."""
-    return function(images) if _in_memory(images) else Changed(images, function)
+    return function(images) if in_memory(images) else Changed(images, function)
 
 
-def _in_memory(images: Images) -> bool:
+def in_memory(images: Images) -> bool:
+    """Whether images are an array that need not be read from anywhere."""
     return isinstance(images, np.ndarray) and not isinstance(images, np.memmap)

@@ -36,6 +36,7 @@ def open_data(
     channels: int | None = None,
     like: int | None = None,
     columns: dict[str, str] | None = None,
+    streaming: bool = False,
 ) -> DataSet:
     """Open a data set by its name, or the user's own by its path.
 
@@ -65,6 +66,8 @@ def open_data(
         fit: how: "crop", "pad", "stretch" or "tiles"; see `Fitting`.
         channels: 1 or 3, to make pictures grey or coloured.
         like: levels of a model that the images are for, where nothing else says how many there are.
+        streaming: whether a set that Hugging Face `datasets` opens is read as it comes, and never stored; then the
+            first images are for validation and test where it has no such splits, and `limit` says what an epoch is.
         columns: of a set that Hugging Face `datasets` opens, those of `image` and `label`, where that is not clear.
 
     Raises:
@@ -76,7 +79,9 @@ def open_data(
         ((1, 8, 8), 17, 1257, 180, 360)
     """
     files = Options(levels=levels, like=like, ordinal=ordinal, layout=layout, splits=splits, first_label=first_label)
-    options = replace(files, damaged=damaged, size=size, fit=fit, channels=channels, columns=columns)
+    options = replace(
+        files, damaged=damaged, size=size, fit=fit, channels=channels, columns=columns, streaming=streaming
+    )
     if isinstance(name, str) and name in CATALOGUE:
         options.refuse(f"{name}, which has a name and no files of yours")
         row = CATALOGUE[name]
@@ -120,6 +125,8 @@ def with_bits(data: DataSet, bits: int) -> DataSet:
     """
     if not data.spec.ordinal:
         raise BadInput(f"bits={bits} needs levels that are in order; those of {data.name} are names (ordinal=False).")
+    if data.train.stream is not None:
+        raise BadInput(f"bits={bits} is not for {data.name}, which is read as it comes (data.streaming).")
     reduce = partial(reduce_bits, bits=bits, levels=data.spec.levels)
     reduce(np.empty(0, np.uint8))  # refuses what is out of range now, not with the first batch
     spec = replace(data.spec, levels=2**bits)
@@ -129,4 +136,7 @@ def with_bits(data: DataSet, bits: int) -> DataSet:
 def _limited(data: DataSet, limit: int) -> DataSet:
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise BadInput(f"limit must be a whole number of images from 1, not {limit!r}.")
+    if data.train.stream is not None:
+        data.train.stream.images = limit
+        return data
     return data.with_splits(lambda split: split.take(slice(limit)))

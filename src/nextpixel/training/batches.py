@@ -1,49 +1,178 @@
 """The training batches in their order."""
 
+import os
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from nextpixel import processes
 from nextpixel.data import Split
+from nextpixel.data.lazy import in_memory
+from nextpixel.data.readers.damage import Damaged
+from nextpixel.errors import BadInput
 from nextpixel.nn.context import Context
 from nextpixel.pairing import given
+
+_WINDOW = 4096  # images of a stream that are here at once, and as many on their way, of all processes together
+_MOST_AHEAD = 8  # batches, and threads that read them: no more than processors
 
 
 class Batches:
     """The batches of all epochs; any one by its number, so that a run can go on where it stopped.
 
-    Each epoch is a permutation of its own. An incomplete last batch is left out, unless it is the only one.
+    Each epoch is a permutation of its own. An incomplete last batch is left out, unless it is the only one. Images that
+    are not in memory are read, decoded and changed ahead, in threads.
 
     Args:
         split: the training images.
         size: images in a batch (B).
         seed: of the permutations and of the noise that the split's transform draws.
         context: what a model is to be given with the images; None for nothing.
+        unreadable: how many images may be damaged; the next one that can be read stands in for each.
+
+    Attributes:
+        waited: seconds that whoever asked for a batch waited for it.
     """
 
-    def __init__(self, split: Split, *, size: int, seed: int, context: Context | None = None) -> None:
-        self.split, self.size, self.seed, self.context = split, size, seed, context
+    def __init__(
+        self, split: Split, *, size: int, seed: int, context: Context | None = None, unreadable: int = 0
+    ) -> None:
+        self.split, self.seed, self.context = split, seed, context
+        self.size = min(size, len(split))
         self.per_epoch = max(1, len(split) // size)
-        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
+        self.waited = 0.0
+        self._unreadable, self._told = unreadable, 0
+        self._damaged: dict[int, str] = {}
+        self._order = lru_cache(2)(lambda epoch: np.random.default_rng([seed, epoch]).permutation(len(split)))
+        self._ahead = 0 if in_memory(split.images) else min(_MOST_AHEAD, os.cpu_count() or 1)
+        self._threads = ThreadPoolExecutor(self._ahead) if self._ahead else None
+        self._asked: dict[tuple[int, Any, Any], Future[tuple[Tensor, Any]]] = {}
 
     def __getitem__(self, step: int) -> tuple[Tensor, Any]:
         """Images (B, C, H, W) of a step of the run, and what is given with them."""
         return self.part(step, slice(None))
 
     def part(self, step: int, own: slice) -> tuple[Tensor, Any]:
-        """Some images of a step."""
-        indices = self.indices(step)
-        noise = np.random.default_rng([self.seed, *divmod(step, self.per_epoch)])
-        if self.split.draw is not None:  # the noise is drawn for the batch as a whole
-            images = self.split.batch(indices, noise)[0][own]
+        """Some images of a step; those of the next steps are asked for."""
+        began = time.monotonic()
+        if self._threads is None:
+            made = self._made(step, own)
         else:
-            images, _ = self.split.batch(indices[own], noise)
-        return images, given(self.context, self.split, indices[own])
+            self._asked = {key: asked for key, asked in self._asked.items() if key[0] >= step}
+            for later in range(step, step + 1 + self._ahead):
+                key = later, own.start, own.stop
+                if key not in self._asked:
+                    self._asked[key] = self._threads.submit(self._made, later, own)
+            made = self._asked[step, own.start, own.stop].result()
+        self.waited += time.monotonic() - began
+        return made
 
     def indices(self, step: int) -> np.ndarray:
         """Which images of the split a step learns from."""
         epoch, number = divmod(step, self.per_epoch)
-        if epoch != self._epoch:
-            self._epoch, self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.split))
-        return self._order[number * self.size : (number + 1) * self.size]
+        return self._order(epoch)[number * self.size : (number + 1) * self.size]
+
+    def start(self, where: Mapping[str, Any] | None) -> None:
+        """Begin the run, or go on where `where` said that it was."""
+
+    def where(self, step: int) -> dict[str, Any] | None:
+        """Where the images of a step are, as JSON values, if that is to be kept: when a stream has gone on."""
+        return None
+
+    def news(self) -> list[str]:
+        """Sentences about images that turned out to be damaged since this was asked last."""
+        told, self._told = self._told, len(self._damaged)
+        return list(self._damaged.values())[told : self._told]
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
+
+    def _made(self, step: int, own: slice) -> tuple[Tensor, Any]:
+        indices = self.indices(step)
+        whole = self.split.draw is not None  # the noise is drawn for the batch as a whole
+        chosen = indices if whole else indices[own]
+        noise = np.random.default_rng([self.seed, *divmod(step, self.per_epoch)])
+        try:
+            images, _ = self.split.batch(chosen, noise)
+        except Damaged:
+            chosen = np.array([self._readable(int(index)) for index in chosen])
+            images, _ = self.split.batch(chosen, noise)
+        if whole:
+            images, chosen = images[own], chosen[own]
+        return images, given(self.context, self.split, chosen)
+
+    def _readable(self, index: int) -> int:
+        """The image itself, or the next one that can be read."""
+        for other in (np.arange(index, index + len(self.split)) % len(self.split)).tolist():
+            try:
+                self.split.images[[other]]
+            except Damaged as error:
+                sentence = str(error).rstrip(".")
+                self._damaged.setdefault(other, f"{sentence}: another stands in for it.")
+                if len(self._damaged) > self._unreadable:
+                    raise BadInput(f"{sentence}; training.unreadable allows for {self._unreadable} such.") from error
+            else:
+                return other
+        raise BadInput("No training image can be read any more.")
+
+
+class Streamed(Batches):
+    """The same of a stream, in an order of its own; each process takes its part of a step from its own images."""
+
+    def __init__(self, split: Split, *, size: int, seed: int, context: Context | None = None) -> None:
+        super().__init__(split, size=size, seed=seed, context=context)
+        self.stream, self.size = split.stream, size
+        if self.stream.images is None:
+            raise BadInput(f"{self.stream.what} does not say how many images it has; data.limit says it, for an epoch.")
+        self.per_epoch = max(1, self.stream.images // size)
+        self._steps = max(1, _WINDOW // size)  # of a window
+        rank, count = processes.rank(), processes.size()
+        self._base, end = size * rank // count, size * (rank + 1) // count
+        self._each = end - self._base
+        self._kept = -1
+
+    def start(self, where: Mapping[str, Any] | None) -> None:
+        own = {"rank": processes.rank(), "size": processes.size()}
+        if where is not None:
+            if len(where["states"]) != own["size"]:
+                count = len(where["states"])
+                raise BadInput(f"A run that reads a stream goes on with as many processes as it began with, {count}.")
+            own |= {"window": where["window"], "where": where["states"][own["rank"]]}
+        self.stream.start(self._each * self._steps, **own)
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Any]:
+        """Of the first images, which all processes have."""
+        indices = np.arange(self.size) % len(self.split)
+        return self.split.batch(indices, np.random.default_rng(0))[0], given(self.context, self.split, indices)
+
+    def part(self, step: int, own: slice) -> tuple[Tensor, Any]:
+        """Some images of a step, in the order of the windows."""
+        began = time.monotonic()
+        window, number = divmod(step, self._steps)
+        split, _ = self.stream.window(window)
+        order = np.random.default_rng([self.seed, window]).permutation(len(split))
+        indices = order[(number * self._each + np.arange(self.size)[own] - self._base) % len(split)]
+        images, _ = split.batch(indices, np.random.default_rng([self.seed, step]))
+        self.waited += time.monotonic() - began
+        return images, given(self.context, split, indices)
+
+    def indices(self, step: int) -> np.ndarray:
+        """Places in the stream, about."""
+        return np.arange(step * self.size, (step + 1) * self.size)
+
+    def where(self, step: int) -> dict[str, Any] | None:
+        window = step // self._steps
+        if window == self._kept:
+            return None
+        self._kept = window
+        return {"window": window, "states": processes.told(f"stream/{window}", self.stream.window(window)[1])}
+
+    def close(self) -> None:
+        self.stream.close()

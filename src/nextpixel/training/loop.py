@@ -27,7 +27,7 @@ from nextpixel.nn.norm import BatchNorm
 from nextpixel.pairing import check_all, difference, given
 from nextpixel.sealed import Damaged
 from nextpixel.threads import Threads
-from nextpixel.training.batches import Batches
+from nextpixel.training.batches import Batches, Streamed
 from nextpixel.training.display import Display
 from nextpixel.training.ema import MovingAverage
 from nextpixel.training.interruption import interruption
@@ -130,9 +130,14 @@ class _Loop:
         optimizer = _optimizer(model, settings)
         compiled = cast(torch.nn.Module, torch.compile(model)) if settings.compile else model
         self.wrapped, self.optimizer = self.fabric.setup(compiled, optimizer)
-        self.batches = Batches(data.train, size=settings.batch, seed=settings.seed, context=model.context)
-        self.parts = _parts(min(settings.batch, len(data.train)), count, settings.accumulate)
+        named: dict[str, Any] = {"size": settings.batch, "seed": settings.seed, "context": model.context}
+        streams = data.train.stream is not None
+        self.batches = (
+            Streamed(data.train, **named) if streams else Batches(data.train, **named, unreadable=settings.unreadable)
+        )
+        self.parts = _parts(self.batches.size, count, settings.accumulate)
         model.initialise(*self.batches[0])  # a run that is resumed gets its own weights back
+        self.batches.waited = 0.0
         average = MovingAverage(model, decay=1.0 if settings.ema is None else settings.ema)
         self.state = State(model, average, optimizer, Position(0, self.batches.per_epoch, learnt=model.learnt))
         self.steps = settings.epochs * self.batches.per_epoch
@@ -167,10 +172,11 @@ class _Loop:
     def run(self) -> None:
         """Train until the last epoch or minute."""
         self.display.start_at(self.progress())
+        self.batches.start(self.position.stream)
         self.clock, self.saved = time.monotonic() - 60 * self.position.minutes, self.position.minutes
         device, chosen = self.fabric.device, self.position.threads
         self.threads = Threads("a training step", device, laps=1, margin=MARGIN, chosen=chosen)
-        with interruption() as self.interrupted, self.threads:
+        with interruption() as self.interrupted, self.threads, closing(self.batches):
             try:
                 if self.due():  # the run was saved because this failed
                     self.validate()
@@ -252,6 +258,10 @@ class _Loop:
         own = torch.zeros((), device=self.fabric.device)
         for part, share in self.parts:
             images, context = self.batches.part(position.step, part)
+            if (where := self.batches.where(position.step)) is not None:
+                position.stream = where
+            for line in self.batches.news():
+                self.display.say(line)
             while self.threads.trying:
                 self.rehearse(images, context)
             self.wrapped.train()
@@ -326,10 +336,12 @@ class _Loop:
             learning_rate=self.rate,
             images_per_second=self.images_per_second(),
             threads=torch.get_num_threads(),
+            waiting=self.batches.waited / self.seconds if self.seconds else 0.0,
         )
         self.display.validated(metrics.validation_bits_per_dim)
         self.show(metrics.train_nats)
-        position.nats, position.steps, position.row, self.seconds = 0.0, 0, asdict(metrics), 0.0
+        position.nats, position.steps, position.row = 0.0, 0, asdict(metrics)
+        self.seconds, self.batches.waited = 0.0, 0.0
         self.save()  # before anything that could fail
         if self.first:
             self.folder.record(metrics)
@@ -400,7 +412,7 @@ class _Loop:
         return nats / (self.model.spec.subpixels * math.log(2))
 
     def images_per_second(self) -> float:
-        images = self.position.steps * min(self.settings.batch, len(self.data.train))
+        images = self.position.steps * self.batches.size
         return images / self.seconds if self.seconds else 0.0
 
 

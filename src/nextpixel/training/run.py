@@ -34,6 +34,7 @@ class Metrics:
         learning_rate: of the last step.
         images_per_second: in the steps since the last validation.
         threads: of the processor that the last step took.
+        waiting: share of the time of these steps that was spent waiting for images, in [0, 1].
     """
 
     step: int
@@ -45,6 +46,7 @@ class Metrics:
     learning_rate: float
     images_per_second: float
     threads: int
+    waiting: float
 
 
 # What a run makes before it saves.

@@ -38,6 +38,8 @@ class Training:
             for an average over about the last tenth of the steps so far, however many there are.
         precision: "fp32", "bf16" (activations only), or "auto": bf16 where the device computes it fast.
         non_finite: what a loss or a gradient that is not finite does: "stop" the run, or "skip" the step.
+        unreadable: training images that turn out to be damaged and are left out, the next one standing in for each,
+            before the run saves and ends.
         validate_every: epochs between validations, which also save; 0.25 is four an epoch.
         save_every: minutes after which the state is saved between validations too.
         validation_images: at most so many, the first ones; None for all.
@@ -66,6 +68,7 @@ class Training:
     ema: float | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     non_finite: Literal["stop", "skip"] = "stop"
+    unreadable: int = 10
     validate_every: float = 1.0
     save_every: float = 10.0
     validation_images: int | None = None
@@ -83,7 +86,7 @@ class Training:
             self._check(name, int, "at least 1", lambda value: value >= 1)
         for name in ("max_minutes", "learning_rate", "epsilon", "gradient_clip", "validate_every", "save_every"):
             self._check(name, float, "above 0", lambda value: value > 0)
-        for name in ("warmup", "samples", "seed"):
+        for name in ("warmup", "samples", "seed", "unreadable"):
             self._check(name, int, "at least 0", lambda value: value >= 0)
         self._check("weight_decay", float, "at least 0", lambda value: value >= 0)
         self._check("decay", float, "above 0 and at most 1", lambda value: 0 < value <= 1)

@@ -30,6 +30,7 @@ class Position:
         learnt: what tells the data that it learns from (`data.learnt_from`).
         worse: validations since the best one.
         threads: that were chosen last, see `nextpixel.threads`.
+        stream: where a stream of images stands, see `Streamed`.
 
     Raises:
         TypeError: what a file says is something else.
@@ -45,6 +46,7 @@ class Position:
     learnt: dict[str, Any] | None = None
     worse: int = 0
     threads: int | None = None
+    stream: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         counts = (self.step, self.per_epoch, self.steps, self.worse, 1 if self.threads is None else self.threads)

@@ -48,7 +48,7 @@ def read_path(path: Path, options: Options = UNSAID) -> Parts:
     Raises:
         BadInput: no reader knows such a file, or what its reader refuses.
     """
-    options.refuse(f"{path}, which `datasets` does not open", "columns")
+    options.refuse(f"{path}, which `datasets` does not open", "columns", "streaming")
     with told(path):
         files = sorted(path.iterdir()) if path.is_dir() else []
         pictures = any(file.is_dir() or file.suffix.lower() in IMAGE_SUFFIXES for file in files)

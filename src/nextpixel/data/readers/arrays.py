@@ -61,10 +61,7 @@ def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNS
     levels = find_levels(kind, *find_range(images.values()), path, asked=asked, like=options.like)
     counts = {split: len(found) for split, found in images.items()}
     first = _scalar(arrays, "first_label", path) if options.first_label is None else options.first_label
-    given = {split: found.labels for split, found in named.items() if found.labels is not None}
-    for split in named if given else ():
-        if split not in given:
-            raise BadInput(f"{path} has labels for other splits, but no {split}_labels.")
+    given = _beside(named, "labels", path)
     labels, classes, names = number_labels(given, counts, _class_names(arrays, path), first, path)
     maps, map_kind = _maps(named, counts, _scalar(arrays, "map_levels", path), path, layout)
     stored = partial(_stored, dtype=np.min_scalar_type(levels.count - 1), options=options, path=path)
@@ -115,8 +112,7 @@ class _Named:
 
     name: str
     images: np.ndarray
-    labels: np.ndarray | None = None
-    maps: np.ndarray | None = None
+    beside: Mapping[str, np.ndarray]  # `labels` and `maps`, where there are any
 
 
 def _understood(names: Collection[str]) -> dict[str, tuple[str, frozenset[str]]]:
@@ -161,8 +157,8 @@ def _by_split(
     for split, (name, stem) in chosen.items():
         beside = {role: there[role, stem] for role in ("labels", "maps") if (role, stem) in there}
         found = {role: arrays[_only(names, f"the {role} of {split}", path)] for role, names in beside.items()}
-        named[split] = _Named(name, arrays[name], **found)
-    used = {id(array) for found in named.values() for array in (found.images, found.labels, found.maps)}
+        named[split] = _Named(name, arrays[name], found)
+    used = {id(array) for found in named.values() for array in (found.images, *found.beside.values())}
     left = [name for name, array in arrays.items() if id(array) not in used]
     like, lengths = named["train"].images.shape, {len(found.images) for found in named.values()}
     for name in left if asked is None else ():
@@ -247,23 +243,28 @@ def _layout(array: np.ndarray, asked: str | None) -> str | None:
     return "NCHW" if first else "NHWC"
 
 
+def _beside(named: Mapping[str, _Named], role: str, path: Path) -> dict[str, np.ndarray]:
+    """What stands beside the images of each split: of all, or none."""
+    found = {split: its.beside[role] for split, its in named.items() if role in its.beside}
+    for split in named:
+        if found and split not in found:
+            raise BadInput(f"{path} has {role} for other splits, but no {split}_{role}.")
+    return found
+
+
 def _maps(
     named: Mapping[str, _Named], counts: Mapping[str, int], levels: int | None, path: Path, layout: str | None
 ) -> tuple[dict[str, np.ndarray], MapKind | None]:
     """The maps of each split, shape (N, d, h, w), and what they are; none and None where the file has none."""
-    maps: dict[str, np.ndarray] = {}
-    for split, found in named.items():
-        if found.maps is not None:
-            what = f"maps of {found.name} in {path}"
-            seen = _layout(found.maps, layout) or _layout(found.images, layout)
-            maps[split] = _codes_or_numbers(found.maps, what=what, layout=seen)
-            if len(maps[split]) != counts[split]:
-                raise BadInput(f"{what} must be {counts[split]}, one for each image, not {len(maps[split])}.")
+    maps = _beside(named, "maps", path)
     if not maps:
         return maps, None
-    for split in named:
-        if split not in maps:
-            raise BadInput(f"{path} has maps for other splits, but no {split}_maps.")
+    for split, array in maps.items():
+        what = f"maps of {named[split].name} in {path}"
+        seen = _layout(array, layout) or _layout(named[split].images, layout)
+        maps[split] = _codes_or_numbers(array, what=what, layout=seen)
+        if len(maps[split]) != counts[split]:
+            raise BadInput(f"{what} must be {counts[split]}, one for each image, not {len(maps[split])}.")
     train = maps["train"]
     are_numbers = train.dtype.kind == "f"
     _check_shapes(maps, "maps", path)

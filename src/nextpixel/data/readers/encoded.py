@@ -144,7 +144,7 @@ class _Pictures(Lazy):
         images = np.empty((len(indices), *self.example.shape), np.min_scalar_type(self.meant.count - 1))
         for place, (index, some) in enumerate(zip(indices, pixels, strict=True)):
             if some is None:
-                raise BadInput(f"{self._name(int(index))} cannot be read any more.")
+                raise Damaged(f"{self._name(int(index))} cannot be read any more.")
             shifted = some if some.dtype == np.uint8 else some >> self.meant.shift
             check_levels(self.meant.count, 0, int(shifted.max()), self._name(int(index)))
             images[place] = shifted

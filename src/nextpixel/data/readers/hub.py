@@ -10,7 +10,7 @@ Source: https://huggingface.co/docs/datasets/loading
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -18,14 +18,16 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from nextpixel.data.dataset import Parts
+from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.readers.arrays import arrange, number_labels
 from nextpixel.data.readers.damage import Damaged, told
 from nextpixel.data.readers.encoded import Bytes, Source, decode
 from nextpixel.data.readers.options import SPLIT_OF, Options
+from nextpixel.data.stream import Record, Stream, first
 from nextpixel.errors import BadInput, needs
 from nextpixel.files import home
 
+HELD_OUT = 2_000  # first images of a stream, of which each split without one of its own has so many
 _PREFIX = "hf:"
 _KINDS = {".parquet": "parquet", ".arrow": "arrow", ".tar": "webdataset"}
 _LABELS = ("label", "labels", "cls", "class", "target", "y")
@@ -51,42 +53,103 @@ def read_hub(name: str, options: Options) -> Parts:
     options = replace(options, levels=options.levels or packed.get("levels"))
     options = replace(options, ordinal=options.ordinal and packed.get("ordinal", True))
     features = found["train"].features
-    column = _image_column(features, options, name)
-    labels, names, notes = _labels(found, options, name)
-    if _is_encoded(features[column]):
-        options.refuse(name, "layout")
-        counts = {split: len(some) for split, some in found.items()}
-        numbers, classes, names = number_labels(labels, counts, names, options.first_label, name)
-        records = {split: Records(some, column, name, split) for split, some in found.items()}
-        return decode(records, options, numbers, classes, names, notes)
-    with told(name):
-        arrays = {f"{split}_images": _array(some, column) for split, some in found.items()}
-    arrays |= {f"{split}_labels": some for split, some in labels.items()}
-    return arrange(arrays | ({"class_names": np.array(names)} if names else {}), Path(name), options)
+    if features is None:
+        raise BadInput(f"{name} does not say what its columns are before it is read; data.streaming is not for it.")
+    column, beside = _image_column(features, options, name), _label_column(features, options, name)
+    if not _is_encoded(features[column]):
+        if options.streaming:
+            raise BadInput(f"{name} holds arrays of numbers; data.streaming is for pictures.")
+        with told(name):
+            arrays = {f"{split}_images": _array(some, column) for split, some in found.items()}
+        labels, names, _ = _labels(found, beside, name)
+        arrays |= {f"{split}_labels": some for split, some in labels.items()}
+        return arrange(arrays | ({"class_names": np.array(names)} if names else {}), Path(name), options)
+    options.refuse(name, "layout")
+    if options.streaming:
+        return _streamed(name, found, column, beside, options)
+    labels, names, notes = _labels(found, beside, name)
+    counts = {split: len(some) for split, some in found.items()}
+    numbers, classes, names = number_labels(labels, counts, names, options.first_label, name)
+    records = {split: _Records(_Column(some, column), f"{name} ({split})") for split, some in found.items()}
+    return decode(records, options, numbers, classes, names, notes)
 
 
-class Records(Source):
-    """The encoded pictures of a column."""
+class _Records(Source):
+    """Encoded pictures as `datasets` has them, by their bytes or their path."""
 
-    def __init__(self, dataset: Any, column: str, what: str, split: str) -> None:
-        from datasets import Image
-
-        self.what, self._split = what, split
-        with told(what):
-            pictures = dataset.select_columns(column).cast_column(column, Image(decode=False))
-        self._records = pictures.with_format("arrow")
+    def __init__(self, rows: Any, what: str) -> None:
+        self.what, self._rows = what, rows
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._rows)
 
     def name(self, index: int) -> str:
-        return f"image {index} of {self.what} ({self._split})"
+        return f"image {index} of {self.what}"
 
     def open(self, index: int) -> Bytes:
-        record = self._records[index].column(0)[0].as_py()
+        record = self._rows[index]
         if not record or not (record["bytes"] or record["path"]):
             raise Damaged(f"{self.name(index)} is empty.")
         return BytesIO(record["bytes"]) if record["bytes"] else Path(record["path"]).open("rb")
+
+
+class _Column:
+    """A column of pictures that stays in the memory map."""
+
+    def __init__(self, dataset: Any, column: str) -> None:
+        self._column = _undecoded(dataset.select_columns(column), column).with_format("arrow")
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def __getitem__(self, index: int) -> dict[str, Any] | None:
+        return self._column[index].column(0)[0].as_py()
+
+
+def _undecoded(dataset: Any, column: str) -> Any:
+    from datasets import Image
+
+    with told("The column of images"):
+        return dataset.cast_column(column, Image(decode=False))
+
+
+def _streamed(name: str, found: dict[str, Any], column: str, beside: str | None, options: Options) -> Parts:
+    """The splits of a set that is read as it comes: the first images of each, and a stream for the training images."""
+    feature = found["train"].features[beside] if beside else None
+    classes = tuple(feature.names) if feature is not None and hasattr(feature, "names") else None
+    notes = [] if beside is None or classes else [f"labels left alone: a stream needs the classes of {beside} named"]
+    wanted = [column, beside] if beside and classes else [column]
+    splits = {split: _undecoded(some.select_columns(wanted), column) for split, some in found.items()}
+    known = (found["train"].info.splits or {}).get(str(found["train"].split))
+    images = known.num_examples if known else None
+    with told(name):
+        firsts = {own: first(some, HELD_OUT) for own, some in splits.items()}
+        for own in ("validation", "test"):
+            if own not in firsts:
+                firsts[own] = first(splits["train"], HELD_OUT)
+                splits["train"] = splits["train"].skip(HELD_OUT)
+                firsts["train"] = first(splits["train"], HELD_OUT)
+                images = images and images - HELD_OUT
+    if not all(firsts.values()):
+        raise BadInput(f"{name} has too few images to be read as they come; leave data.streaming out.")
+
+    def made(firsts: Mapping[str, Sequence[Record]], options: Options) -> Parts:
+        records = {own: _Records([row[column] for row in rows], f"{name} ({own})") for own, rows in firsts.items()}
+        labels = (
+            {own: np.array([row[str(beside)] for row in rows]) for own, rows in firsts.items()} if classes else None
+        )
+        return decode(records, options, labels, len(classes) if classes else None, classes, notes)
+
+    parts = made(firsts, options)
+    alike = replace(options, levels=parts.spec.levels, ordinal=parts.spec.ordinal)
+
+    def window(rows: Sequence[Record]) -> Split:
+        some = made({"train": rows}, alike)
+        if some.spec != parts.spec:
+            raise BadInput(f"{name} has images {some.spec} after images {parts.spec}.")
+        return some.train
+
+    return replace(parts, train=replace(parts.train, stream=Stream(name, splits["train"], window, images)))
 
 
 def _packed(path: Path) -> dict[str, Any]:
@@ -103,7 +166,7 @@ def _packed(path: Path) -> dict[str, Any]:
 def _splits(name: str, options: Options) -> dict[str, Any]:
     """The data sets of Hugging Face for our splits."""
     with needs("datasets", "datasets", name), told(name, "cannot be opened"):
-        found: Any = _opened(name)
+        found: Any = _opened(name, streaming=options.streaming)
     found = dict(found) if isinstance(found, Mapping) else {"train": found}
     there = ", ".join(found) or "nothing"
     asked = options.splits or _usual(found)
@@ -112,12 +175,12 @@ def _splits(name: str, options: Options) -> dict[str, Any]:
     for split in asked.values():
         if split not in found:
             raise BadInput(f"{name} has no split {split}, which data.splits names, but {there}.")
-        if not len(found[split]):
+        if not options.streaming and not len(found[split]):
             raise BadInput(f"{name} has no images in its split {split}.")
     return {split: found[own] for split, own in asked.items()}
 
 
-def _opened(name: str) -> Any:
+def _opened(name: str, *, streaming: bool) -> Any:
     """The data set, or its splits by their names."""
     import datasets
     from datasets.exceptions import DatasetsError
@@ -135,8 +198,8 @@ def _opened(name: str) -> Any:
         if path.is_file():
             if path.suffix not in _KINDS:
                 raise BadInput(f"{name} is no file of {', '.join(_KINDS)}; give its folder, or the file without hf:.")
-            return datasets.load_dataset(_KINDS[path.suffix], data_files=str(path))
-        return datasets.load_dataset(str(path) if path.is_dir() else place, configuration or None)
+            return datasets.load_dataset(_KINDS[path.suffix], data_files=str(path), streaming=streaming)
+        return datasets.load_dataset(str(path) if path.is_dir() else place, configuration or None, streaming=streaming)
     except ConnectionError as error:
         why = "there is no network, or no such data set; hf:./FOLDER is a folder here"
         raise BadInput(f"{name} cannot be reached: {why}.") from error
@@ -162,31 +225,34 @@ def _image_column(features: Mapping[str, Any], options: Options, name: str) -> s
     return asked
 
 
-def _labels(
-    found: Mapping[str, Any], options: Options, name: str
-) -> tuple[dict[str, np.ndarray], tuple[str, ...] | None, list[str]]:
-    """What stands for the classes, of the splits that have it; their names, and notes."""
+def _label_column(features: Mapping[str, Any], options: Options, name: str) -> str | None:
+    """The column of what stands for the class of each image, if there is one."""
     from datasets import ClassLabel, Value
 
-    features = found["train"].features
     asked = (options.columns or {}).get("label")
     named = [column for column, feature in features.items() if isinstance(feature, ClassLabel)]
     usual = [column for column in _LABELS if isinstance(features.get(column), ClassLabel | Value)]
     if asked is None and len(named) > 1 and not usual:
         raise BadInput(f"{name} has labels {' and '.join(named)}; data.columns={{label: NAME}} says which.")
-    column = asked or (usual or named or [None])[0]
+    if asked is not None and not isinstance(features.get(asked), ClassLabel | Value):
+        raise BadInput(f"{name} has no column of labels {asked}: its columns are {', '.join(features)}.")
+    return asked or (usual or named or [None])[0]
+
+
+def _labels(
+    found: Mapping[str, Any], column: str | None, name: str
+) -> tuple[dict[str, np.ndarray], tuple[str, ...] | None, list[str]]:
+    """What stands for the classes, of the splits that have it; their names, and notes."""
     if column is None:
         return {}, None, []
-    if not isinstance(features.get(column), ClassLabel | Value):
-        raise BadInput(f"{name} has no column of labels {column}: its columns are {', '.join(features)}.")
     with told(name):
         labels = {split: np.asarray(_array(some, column)) for split, some in found.items()}
-    if not isinstance(features[column], ClassLabel):
+    names = getattr(found["train"].features[column], "names", None)
+    if names is None:
         return labels, None, []
     without = [split for split, some in labels.items() if some.min() < 0]  # -1, by convention
-    notes = [f"{split} images have no labels" for split in without]
     there = {} if "train" in without else {split: labels[split] for split in labels if split not in without}
-    return there, tuple(features[column].names), notes
+    return there, tuple(names), [f"{split} images have no labels" for split in without]
 
 
 def _array(dataset: Any, column: str) -> np.ndarray:

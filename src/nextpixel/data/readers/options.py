@@ -34,6 +34,7 @@ class Options:
     channels: int | None = None
     like: int | None = None
     columns: Mapping[str, str] | None = None
+    streaming: bool = False
 
     def __post_init__(self) -> None:
         if self.layout is not None:
