@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -283,11 +284,33 @@ def test_shares_of_a_batch_are_whole(batch: int, size: int, accumulate: int, mon
     assert total == pytest.approx(1.0)
 
 
-def test_batch_norm_needs_whole_batches(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "arguments", "sentence"),
+    [
+        ("pixelcnn", {"layers": 1, "norm": "batch"}, "Batch norm needs a batch whole"),
+        ("pixelvae", {"blocks": 1, "spread": 1.0}, r"model\.spread needs a batch whole"),
+        ("pixelvae", {"blocks": 1, "free_bits": 0.1}, r"model\.free_bits needs a batch whole"),
+    ],
+)
+def test_what_needs_whole_batches(tmp_path: Path, name: str, arguments: dict[str, Any], sentence: str) -> None:
     data = open_data("digits")
-    model = npx.build("pixelcnn", data.spec, filters=4, layers=1, norm="batch")
-    with pytest.raises(npx.BadInput, match="Batch norm needs a batch whole"):
+    model = npx.build(name, data.spec, filters=4, **arguments)
+    with pytest.raises(npx.BadInput, match=sentence):
         npx.train(model, data, out=tmp_path / "a", settings=npx.Training(accumulate=2))
+
+
+def test_latent_draws_and_warm_up_are_those_of_one_process(folder: Path) -> None:
+    words = ["train", "recipe.yaml", "--model.name", "pixelvae", "--model.context", "none", "--model.warmup", 60]
+    words += ["--model.latent", 4, "--training.epochs", 1, "--training.samples", 0]
+    runs = {"vae": ONE, "vae-two": TWO, "vae-parts": ONE}
+    for name, command in runs.items():
+        more = ["--training.accumulate", 3] if name == "vae-parts" else []
+        call(command, *words, *more, "--out", name, cwd=folder)
+    one, *others = (rows(folder / name) for name in runs)
+    for other in others:
+        assert [row["train_nats"] for row in other] == pytest.approx([row["train_nats"] for row in one], rel=1e-4)
+    states = [npx.load(folder / name / "last.safetensors").state_dict()["batches"].item() for name in runs]
+    assert states == [39, 39, 39]
 
 
 def test_of_several_processes_the_first_one_turns_the_dial(folder: Path) -> None:

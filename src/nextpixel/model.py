@@ -4,11 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, TypeVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nextpixel.distributions import Finite
 from nextpixel.nn.context import Context
+from nextpixel.nn.norm import BatchNorm
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Number, PerImage, Whole
 
@@ -38,6 +40,14 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def initialise(self, x: Tensor, context: Any = None) -> None:
         """Let the layers that have a start from data take it from these images; once, when fresh."""
+
+    def drawn(self, count: int, noise: np.random.Generator) -> Tensor | None:
+        """What a training step draws at random for its images, a row each: `forward`'s context where there is none."""
+        return None
+
+    def undivided(self) -> str | None:
+        """What keeps a batch from being computed in parts; None where it is the same step."""
+        return "Batch norm" if any(isinstance(layer, BatchNorm) for layer in self.modules()) else None
 
     @abstractmethod
     def log_prob(self, x: Tensor, context: object = None) -> PerImage:

@@ -144,17 +144,33 @@ class PixelVAE(Model):
         self.register_buffer("batches", torch.zeros((), dtype=torch.long))  # that training has seen
 
     def forward(self, x: Tensor, context: Any = None) -> Tensor:
-        """What training makes larger, (B,) nats: `elbo` without checks; while training, with free bits and warm-up."""
+        """What training makes larger, (B,) nats: `elbo` without checks; while training, with free bits and warm-up.
+
+        Then `context` may be what `drawn` gave for these images.
+        """
         posterior = self._posterior(x)
         if not self.training:
             return self._elbo(x, posterior, self._numbers(len(x), seed=0)).nats
-        weight = torch.clamp((self.batches + 1) / (self.warmup + 1), max=1.0)
-        self.batches += 1
+        if context is None:
+            self.batches += 1
+        weight = torch.clamp(self.batches / (self.warmup + 1), max=1.0)
+        z = posterior.rsample() if context is None else _moved(posterior, context)
         each = kl_divergence(posterior.base_dist, Normal(0.0, 1.0)).mean(0)  # of each latent number
-        return self.decoder(x, posterior.rsample()) - weight * each.clamp(min=self.free_nats).sum()
+        return self.decoder(x, z) - weight * each.clamp(min=self.free_nats).sum()
 
     def initialise(self, x: Tensor, context: Any = None) -> None:
         """Nothing here starts from data."""
+
+    def drawn(self, count: int, noise: np.random.Generator) -> Tensor:
+        """The standard normal numbers that make latent vectors of posteriors, (B, z); a step of the warm-up is done."""
+        self.batches += 1
+        numbers = noise.standard_normal((count, self.latent), np.float32)
+        return torch.from_numpy(numbers).to(next(self.parameters()))
+
+    def undivided(self) -> str | None:
+        """Averages over the images of a batch."""
+        whole = {"model.spread": self.whitened is not None, "model.free_bits": self.free_nats > 0}
+        return next((name for name, needs in whole.items() if needs), super().undivided())
 
     def posterior(self, x: Tensor) -> "Independent[Normal]":
         """q(z|x), the encoder's guess in evaluation mode: a torch Distribution of vectors (z,), batch shape (B,)."""

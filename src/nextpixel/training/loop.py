@@ -23,7 +23,6 @@ from nextpixel.data import DataSet, describe, learnt_from
 from nextpixel.errors import BadInput
 from nextpixel.model import Model, evaluating
 from nextpixel.nn.context import ClassLabel
-from nextpixel.nn.norm import BatchNorm
 from nextpixel.pairing import check_all, difference, given
 from nextpixel.sealed import Damaged
 from nextpixel.threads import Threads
@@ -125,8 +124,8 @@ class _Loop:
         if settings.precision == "bf16" or (settings.precision == "auto" and has_fast_bf16(self.fabric.device)):
             self.fabric = engine("bf16-mixed")
         self.fabric.launch()
-        if count * settings.accumulate > 1 and any(isinstance(layer, BatchNorm) for layer in model.modules()):
-            raise BadInput("Batch norm needs a batch whole: take one process, training.accumulate 1, or another norm.")
+        if count * settings.accumulate > 1 and (what := model.undivided()):
+            raise BadInput(f"{what} needs a batch whole: take one process and training.accumulate 1, or leave it out.")
         optimizer = _optimizer(model, settings)
         compiled = cast(torch.nn.Module, torch.compile(model)) if settings.compile else model
         self.wrapped, self.optimizer = self.fabric.setup(compiled, optimizer)
@@ -256,6 +255,7 @@ class _Loop:
         torch.manual_seed(int(seed.generate_state(1, np.uint64)[0]))  # dropout, wherever the run was resumed
         self.optimizer.zero_grad()
         own = torch.zeros((), device=self.fabric.device)
+        drawn = self.model.drawn(self.batches.size, np.random.default_rng([self.settings.seed, position.step, 1]))
         for part, share in self.parts:
             images, context = self.batches.part(position.step, part)
             if (where := self.batches.where(position.step)) is not None:
@@ -266,7 +266,7 @@ class _Loop:
                 self.rehearse(images, context)
             self.wrapped.train()
             with self.fabric.no_backward_sync(self.wrapped, enabled=part != self.parts[-1][0]):
-                loss = -self.log_prob(images, context).mean()
+                loss = -self.log_prob(images, context if drawn is None else drawn[part]).mean()
                 self.fabric.backward(loss * (share * processes.size()))  # whose mean over processes is taken
             own += loss.detach() * share
         position.threads = self.threads.chosen
