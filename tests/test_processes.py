@@ -72,6 +72,34 @@ def test_losses_are_those_of_one_process(folder: Path) -> None:
     assert one[-1]["train_nats"] < one[0]["train_nats"] - 20
 
 
+def test_processes_that_the_recipe_asks_for(folder: Path) -> None:
+    said = call(ONE, "train", "recipe.yaml", "--out", "asked", "--training.devices", 2, cwd=folder)
+    assert said.stdout.count("The run is in asked") == 1
+    assert [row["train_nats"] for row in rows(folder / "asked")] == [row["train_nats"] for row in rows(folder / "two")]
+    data = open_data("digits")
+    model = npx.build("pixelcnn", data.spec, filters=4, layers=1)
+    with pytest.raises(npx.BadInput, match="start the script by torchrun --standalone --nproc-per-node 2"):
+        npx.train(model, data, out=folder / "script", settings=npx.Training(devices=2))
+
+
+def test_a_stream_under_two_processes(folder: Path) -> None:
+    call(ONE, "data", "pack", "digits", "--out", "packed", cwd=folder)
+    words = ["--model.context", "label", "--training.batch", 32, "--data.limit", 640, "--data.streaming", "true"]
+    words = ["train", "recipe.yaml", "--data.name", "hf:packed", *words, "--training.samples", 0]
+    through = [*words, "--training.schedule", "constant", "--training.warmup", 0, "--training.validate_every", 0.25]
+    call(TWO, *through, "--training.epochs", 2, "--out", "stream", cwd=folder)
+    call(TWO, *through, "--training.epochs", 1, "--out", "halves", cwd=folder)
+    call(TWO, "train", "halves", "--resume", "--training.epochs", 2, cwd=folder)
+    nats = [[row["train_nats"] for row in rows(folder / name)] for name in ("stream", "halves")]
+    assert nats[0] == nats[1]
+    assert len(nats[0]) == 8
+    assert nats[0][-1] < nats[0][0] - 20
+    alone = call(ONE, "train", "halves", "--resume", "--training.epochs", 3, cwd=folder, check=False)
+    assert sentences(alone.stderr) == [
+        "nextpixel: A run that reads a stream goes on with as many processes as it began with, 2."
+    ]
+
+
 def test_parts_of_a_batch_are_the_same_step(folder: Path) -> None:
     call(ONE, "train", "recipe.yaml", "--out", "parts", "--training.accumulate", 3, cwd=folder)
     for one, parts in zip(rows(folder / "one"), rows(folder / "parts"), strict=True):

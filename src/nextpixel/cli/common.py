@@ -22,6 +22,7 @@ import nextpixel as npx
 from nextpixel import pictures, processes
 from nextpixel.cli.recipe import check_data, read
 from nextpixel.data import CATALOGUE, DataSet, Split, open_data
+from nextpixel.data.readers.hub import is_hub
 from nextpixel.errors import BadInput
 from nextpixel.files import whole_file
 from nextpixel.pairing import difference, fit, part_of
@@ -84,13 +85,15 @@ def data_of(model: Path, options: argparse.Namespace, *, like: int) -> DataSet:
     if options.data is not None and options.data != learnt:
         both_own = learnt not in CATALOGUE and options.data not in CATALOGUE
         # Files of one's own are read as those that the run learnt from.
-        kept = {key: value for key, value in recipe.items() if key != "limit"} if both_own else {}
+        other = {"limit"} if is_hub(options.data) else {"limit", "columns", "streaming"}
+        kept = {key: value for key, value in recipe.items() if key not in other} if both_own else {}
         recipe = {**kept, "name": options.data}
     if "name" not in recipe:
         raise BadInput(f"Nothing says which data set {model} learnt from; name one with --data.")
     if options.data_root is not None:
         recipe = {**recipe, "root": options.data_root}
-    if options.data is None and learnt not in CATALOGUE and not Path(str(learnt)).exists():
+    there = learnt in CATALOGUE or is_hub(learnt) or Path(str(learnt)).exists()
+    if options.data is None and not there:
         raise BadInput(f"{model} learnt from {learnt}, which is not there; say where it is now with --data.")
     return open_data(**{**recipe, "like": None if recipe.get("bits") else like})
 

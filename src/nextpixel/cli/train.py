@@ -5,6 +5,7 @@ Constructors are the schema: a recipe's `model` has the arguments of the model's
 """
 
 import json
+import os
 import sys
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from nextpixel.cli.recipe import SECTIONS, Parser, override, parse, read
 from nextpixel.cli.recipes import find
 from nextpixel.data import DataSet, open_data
 from nextpixel.data.opening import from_anywhere
+from nextpixel.data.readers.hub import is_hub
 from nextpixel.errors import BadInput
 from nextpixel.files import home
 from nextpixel.likelihoods import LIKELIHOODS, Categorical
@@ -49,11 +51,15 @@ def main(arguments: list[str]) -> None:
         raise BadInput(f"To resume, {how}, not {arguments[0]}.")
     if source.is_dir() and not settings.resume and not dialled:
         raise BadInput(f"{source} is a run folder; give a recipe, or add --resume to go on with the run.")
-    if (own := home(settings.data.name)).suffix and not own.exists():
+    if not is_hub(settings.data.name) and (own := home(settings.data.name)).suffix and not own.exists():
         raise BadInput(f"There is no file or folder {own}; say where your own data is with --data.name PATH.")
-    out = source if settings.resume else home(settings.out or Path("runs") / source.stem)
+    out = source if settings.resume else home(settings.out or Path("runs") / source.stem.removeprefix("hf:"))
 
     chosen, training = settings.model.as_dict(), Training(**settings.training.as_dict())
+    if training.devices > 1 and processes.size() == 1:
+        starter = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={training.devices}"]
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun sets it, which would tell so at length
+        os.execv(sys.executable, [sys.executable, *starter, "-m", "nextpixel.cli", "train", *arguments])
     where = device(settings.device)
     data = open_data(**settings.data.as_dict())
     context = context_of(chosen.pop("context"), data)

@@ -33,7 +33,7 @@ _KINDS = {".parquet": "parquet", ".arrow": "arrow", ".tar": "webdataset"}
 _LABELS = ("label", "labels", "cls", "class", "target", "y")
 
 
-def is_hub(name: str | Path) -> TypeGuard[str]:
+def is_hub(name: object) -> TypeGuard[str]:
     """Whether a name is for `datasets`."""
     return isinstance(name, str) and name.startswith(_PREFIX)
 
