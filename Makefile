@@ -49,9 +49,8 @@ format: $(DEVELOPMENT)  ## mend what the linter can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(RUNTIME)  ## the ratios that sampling and training are held to
-	$(BIN)/python benchmarks/sampling.py $(ARGS)
-	$(BIN)/python benchmarks/training.py $(ARGS)
+bench: $(RUNTIME)  ## how near every model is to what this machine can do; ARGS=--quick: only whether it works
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 constraints:  ## pin the newest releases that pyproject.toml admits, torch at 2.13.0
 	rm -rf build

@@ -3,6 +3,7 @@
     python benchmarks/memory.py                     # the paper's layer: 256 features, 1 head, 32x32, 8 images
     python benchmarks/memory.py --part attention --size 64    # without its residual blocks; of larger images
     python benchmarks/memory.py --part names        # 8 grids of 32x32 places with 8,192 names, a small network
+    python benchmarks/memory.py --part step         # a training step of every model at its recipe's size
 
 Attention is measured with the kernel that is chosen and with whole matrices; names in training, evaluation, sampling.
 Each is measured in a process of its own, by the largest resident size less that before. There the allocator gives back
@@ -10,6 +11,7 @@ at once what is freed; else what it keeps for later is more than what is asked f
 """
 
 import argparse
+import json
 import os
 import resource
 import subprocess
@@ -17,6 +19,7 @@ import sys
 from collections.abc import Callable
 
 import torch
+from subjects import SUBJECTS, Bench
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import nextpixel as npx
@@ -31,7 +34,12 @@ KERNELS = {
 
 
 NAMES = 8192
-CASES = {"layer": tuple(KERNELS), "attention": tuple(KERNELS), "names": ("training step", "evaluation", "sampling")}
+CASES = {
+    "layer": tuple(KERNELS),
+    "attention": tuple(KERNELS),
+    "names": ("training step", "evaluation", "sampling"),
+    "step": tuple(SUBJECTS),
+}
 
 
 def main() -> None:
@@ -40,7 +48,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.json:
+        print(json.dumps({"bytes": _peak(options)}))
+        return
     if options.case:
         print(f"{options.case:<16}{_peak(options) / 2**20:8.0f} MiB")
         return
@@ -52,7 +65,7 @@ def main() -> None:
 def _peak(options: argparse.Namespace) -> int:
     """Bytes that the work takes at most."""
     torch.manual_seed(0)
-    work = _names(options) if options.part == "names" else _attention(options)
+    work = {"step": _step, "names": _names}.get(options.part, _attention)(options)
     before = _resident()
     work()
     return _resident() - before
@@ -74,6 +87,12 @@ def _attention(options: argparse.Namespace) -> Callable[[], object]:
                 attend(query, keys, values, heads=1).sum().backward()
 
     return work
+
+
+def _step(options: argparse.Namespace) -> Callable[[], object]:
+    """A training step of a model at its recipe's size and batch."""
+    bench = Bench(SUBJECTS[options.case], quick=options.quick)
+    return bench.step(bench.batch)
 
 
 def _names(options: argparse.Namespace) -> Callable[[], object]:

@@ -24,7 +24,7 @@ from nextpixel.data import open_data
 from nextpixel.evaluation import evaluate, evaluate_bounds
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "results"
+RESULTS, MACHINES = ROOT / "results", ROOT / "benchmarks" / "machines"
 CHOSEN = (  # the runs of README.md's table, in this order
     "mnist-binary",
     "mnist-binary-label",
@@ -118,7 +118,7 @@ def _runs(chosen: Sequence[str] | None) -> list[dict[str, Any]]:
     """What was kept of the chosen runs; of all, the same images side by side, the best first."""
     if chosen is not None:
         return [json.loads((RESULTS / f"{name}.json").read_text()) for name in chosen]
-    runs = [json.loads(path.read_text()) for path in RESULTS.glob("*.json") if not path.stem.endswith("-benchmark")]
+    runs = [json.loads(path.read_text()) for path in RESULTS.glob("*.json")]
     return sorted(runs, key=lambda run: (list(IMAGES).index(run["data"]), run["nats"]))
 
 
@@ -173,11 +173,12 @@ def _figure(value: float, error: float, digits: int) -> str:
 
 
 def _speed() -> str:
-    lines = ["| model | what is divided by what | ratio | limit |", "|---|---|---|---|"]
-    for path in sorted(RESULTS.glob("*-benchmark.json")):
-        for row in json.loads(path.read_text()):
-            model = row.get("model", "gated_pixelcnn")
-            lines.append(f"| `{model}` | {row['what']} | {row['ratio']:.2f} | {row['must']} |")
+    """The ratios of every machine that has a file."""
+    lines = ["| machine | model | what is divided by what | ratio | limit |", "|---|---|---|---|---|"]
+    for path in sorted(MACHINES.glob("*.json")):
+        for row in json.loads(path.read_text())["held"]:
+            cells = [path.stem, f"`{row['model']}`", row["what"], f"{row['ratio']:.2f}", row["must"]]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
