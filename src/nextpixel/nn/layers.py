@@ -2,13 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 from torch import Tensor, nn
 
 from nextpixel.nn import ops
-from nextpixel.nn.causal import Addends, LeftState, PixelsLeft, Place, RowsAbove, one_by_one, row_of
+from nextpixel.nn.causal import LeftState, PixelsLeft, Place, RowsAbove, one_by_one, row_of
 from nextpixel.nn.norm import NORMS
 
 
@@ -194,12 +193,10 @@ class Masked(Entry):
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> "MaskedState":
         return MaskedState(
-            width=width,
             past=None if self.above is None else self.above.init_state(batch, width),
             bias=None if self.context is None else self.context(context),
             left=self.left.init_state(batch, width),
             step=self.left.step,
-            addends=[[None] * width] * self.left.colours,
         )
 
     def begin_row(self, row: int, state: "MaskedState") -> None:
@@ -209,26 +206,22 @@ class Masked(Entry):
             above = self.above.step(state.left.lane.row, state.past)
         addend = ops.add(above, None if state.bias is None else row_of(state.bias, row))
         if addend is not None:
-            state.addends = state.left.by_column(addend, state.width)
+            self.left.begin_row(addend, state.left)
 
     def step(self, x: Tensor | None, place: Place, state: "MaskedState") -> Tensor:
-        column, colour = place
         if self.rectify and x is not None:
             lane = state.left.lane
-            x = ops.rectify(x, out=None if lane is None else lane.cells[colour][column])
-        return state.step(x, place, state.left, state.addends[colour][column])
+            x = ops.rectify(x, out=None if lane is None else lane.cells[place.substep][place.column])
+        return state.step(x, place, state.left)
 
     def observe(self, x: Tensor, place: Place, state: "MaskedState") -> None:
         self.left.observe(x, place, state.left)
 
 
-@dataclass
-class MaskedState:
+class MaskedState(NamedTuple):
     """What `Masked` keeps during an unroll."""
 
-    width: int  # columns (W)
     past: Tensor | None  # the rows above, see `RowsAbove`
     bias: Tensor | None  # of the context, (B, O, 1 or H, 1 or W)
     left: LeftState  # this row
     step: Callable[..., Tensor]  # of the layer for this row; a look-up for each pixel would cost much
-    addends: Addends  # what rows above and the context add, for each colour and column

@@ -6,6 +6,7 @@ References:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -50,22 +51,19 @@ class RowLSTM(Layer):
     def init_state(self, batch: int, width: int, context: Tensor | None) -> "RowState":
         each = sizes(self.features)
         return RowState(
-            width=width,
             bias=None if self.context is None else self.context(context),
             input=self.input.init_state(batch, width),
             hidden=Lane(self.state, batch, width, reach=0, colours=each, lengths=[]),
             cells=Lane(self.state, batch, width, reach=0, colours=each, lengths=[]),
-            addends=[],
         )
 
     def begin_row(self, row: int, state: "RowState") -> None:
         above = self._from_above(state.hidden.row)
-        addend = above if state.bias is None else above + row_of(state.bias, row)
-        state.addends = state.input.by_column(addend, state.width)
+        self.input.begin_row(above if state.bias is None else above + row_of(state.bias, row), state.input)
 
     def step(self, x: Tensor | None, place: Place, state: "RowState") -> Tensor:
         column, colour = place
-        sums = self.input.step(x, place, state.input, state.addends[colour][column])
+        sums = self.input.step(x, place, state.input)
         cell = state.cells.cells[colour][column]  # still that of the row above
         hidden, cells = ops.remember(sums, cell)
         cell.copy_(cells)
@@ -77,16 +75,13 @@ class RowLSTM(Layer):
         return ops.convolve(F.pad(hidden, (reach, reach)), self.state)
 
 
-@dataclass
-class RowState:
+class RowState(NamedTuple):
     """What `RowLSTM` keeps: hidden features and cells of the row above, overwritten from left to right."""
 
-    width: int
     bias: Tensor | None
     input: LeftState
     hidden: Lane
     cells: Lane
-    addends: Addends
 
 
 class DiagonalBiLSTM(Layer):
@@ -146,9 +141,9 @@ class FromRight(Entry):
     def begin_row(self, row: int, state: "RightState") -> None:
         if row > 0:  # it goes through the row above, now that that is complete
             self.lstm.begin_row(row - 1, state.input.row.flip(3), state.lstm)
-            for column in range(state.lstm.width):
+            for column in range(state.lstm.input.width):
                 self.lstm.step(None, Place(column, 0), state.lstm)
-        state.addends = by_column(state.lstm.hidden.row[..., 1:].flip(3), state.lstm.width, self.rows)
+        state.addends = by_column(state.lstm.hidden.row[..., 1:].flip(3), state.lstm.input.width, self.rows)
 
     def step(self, x: Tensor | None, place: Place, state: "RightState") -> Tensor:
         if x is not None:
@@ -196,7 +191,6 @@ class Diagonal(nn.Module):
         from_left = self.state[:, :, 1, 0]
         # Lanes have a column more than the image, at its left, where nothing is ever written.
         return DiagonalState(
-            width=width,
             bias=None if self.context is None else self.context(context),
             input=inputs,
             from_left=[from_left[part.rows].t().contiguous() for part in inputs.packed],
@@ -212,7 +206,7 @@ class Diagonal(nn.Module):
             addend = addend + row_of(state.bias, row)
         if x is not None:
             addend = self.input(x, addend)
-        state.addends = state.input.by_column(addend, state.width)
+        state.addends = state.input.by_column(addend)
 
     def step(self, x: Tensor | None, place: Place, state: "DiagonalState") -> Tensor:
         """The features of one colour at one place, (B, D_g) to (B, O_g); None where `begin_row` was given the input."""
@@ -231,7 +225,6 @@ class Diagonal(nn.Module):
 class DiagonalState:
     """What `Diagonal` keeps: hidden features and cells of this row as far as it goes, and beyond, of the row above."""
 
-    width: int
     bias: Tensor | None
     input: LeftState
     from_left: list[Tensor]
