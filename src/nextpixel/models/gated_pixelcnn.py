@@ -13,6 +13,7 @@ from nextpixel.nn import ops
 from nextpixel.nn.causal import Lane, LeftState, PixelsLeft, Place, one_by_one, row_of
 from nextpixel.nn.gated import ACTIVATIONS, BlockState, GatedBlock, OneStackBlock, Plan, Skips, TwoStackBlock
 from nextpixel.spec import ImageSpec
+from nextpixel.typing import Colours
 
 
 class GatedPixelCNN(Backbone):
@@ -61,7 +62,7 @@ class GatedPixelCNN(Backbone):
         head: int = 64,
         norm: Literal["none", "layer", "positional"] = "none",
         dropout: float = 0.0,
-        colours: Literal["dependent", "independent"] = "dependent",
+        colours: Colours = "dependent",
         coordinates: bool = False,
         residual: bool = True,
         activation: Literal["gate", "relu"] = "gate",

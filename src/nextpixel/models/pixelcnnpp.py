@@ -1,7 +1,7 @@
 """PixelCNN++: two streams through three resolutions, down and up again, with long skip connections."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from nextpixel.nn import ops, shifted
 from nextpixel.nn.blocks import AboveState, BlockAbove, BlockLeft, BlockLeftState, Features, features
 from nextpixel.nn.shifted import Dense, Down, DownRight, Entrance, SpreadDown, SpreadDownRight, shift_down, with_ones
 from nextpixel.spec import ImageSpec
+from nextpixel.typing import Colours
 
 
 class PixelCNNpp(Backbone):
@@ -55,9 +56,9 @@ class PixelCNNpp(Backbone):
         blocks: int = 5,
         scales: int = 3,
         dropout: float = 0.5,
-        colours: Literal["dependent", "independent"] = "dependent",
+        colours: Colours = "dependent",
     ) -> None:
-        super().__init__(spec, likelihood, colours=colours, carries=True)
+        super().__init__(spec, likelihood, colours=colours)
         self.one_step("pixelcnnpp")
         for name, value in (("filters", filters), ("blocks", blocks), ("scales", scales)):
             whole(value, name, least=1)

@@ -1,7 +1,7 @@
 """PixelSNAIL: residual blocks of causal convolutions, and between them attention to all earlier places."""
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from nextpixel.nn.attention import Memory, attend
 from nextpixel.nn.blocks import BlockLeft, BlockLeftState, BlockPlace, Features, PlaceState, features
 from nextpixel.nn.shifted import Dense, Entrance, EntranceState, with_ones
 from nextpixel.spec import ImageSpec
+from nextpixel.typing import Colours
 
 
 class PixelSNAIL(Backbone):
@@ -60,9 +61,9 @@ class PixelSNAIL(Backbone):
         values: int = 128,
         heads: int = 1,
         dropout: float = 0.5,
-        colours: Literal["dependent", "independent"] = "dependent",
+        colours: Colours = "dependent",
     ) -> None:
-        super().__init__(spec, likelihood, colours=colours, carries=True)
+        super().__init__(spec, likelihood, colours=colours)
         self.one_step("pixelsnail")
         for name, value in (("filters", filters), ("blocks", blocks), ("layers", layers), ("heads", heads)):
             whole(value, name, least=1)

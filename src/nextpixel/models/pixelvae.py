@@ -17,7 +17,7 @@ from nextpixel.nn.context import Latent, Vector
 from nextpixel.nn.embedding import entry
 from nextpixel.nn.latent import Summary, Whitened
 from nextpixel.spec import ImageSpec
-from nextpixel.typing import Number, PerImage, Whole
+from nextpixel.typing import Colours, Number, PerImage, Whole
 from nextpixel.unroll import draw, generators, noise
 
 NARROWEST, WIDEST = -8.0, 2.0  # logarithms of a posterior's standard deviation, beyond which it changes slowly
@@ -99,7 +99,7 @@ class PixelVAE(Model):
         head: int = 64,
         norm: Literal["none", "layer", "positional"] = "layer",
         dropout: float = 0.0,
-        colours: Literal["dependent", "independent"] = "dependent",
+        colours: Colours = "dependent",
         free_bits: float = 0.0,
         warmup: int = 0,
         spread: float = 0.0,

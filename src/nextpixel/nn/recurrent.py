@@ -84,34 +84,6 @@ class RowState(NamedTuple):
     cells: Lane
 
 
-class DiagonalBiLSTM(Layer):
-    """Two LSTMs along diagonals, from the top left and the top right, added up [1, section 3.2].
-
-    Args: as those of `RowLSTM`, without `kernel`.
-    """
-
-    def __init__(self, inputs: Sequence[int], features: Sequence[int], *, context: int) -> None:
-        super().__init__()
-        self.left = Diagonal(inputs, features, context=context)
-        self.right = FromRight(inputs, features, context=context)
-
-    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """(B, D, H, W) to (B, O, H, W)."""
-        return self.left(x, context) + self.right(x, context)
-
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> "tuple[DiagonalState, RightState]":
-        return self.left.init_state(batch, width, context), self.right.init_state(batch, width, context)
-
-    def begin_row(self, row: int, state: "tuple[DiagonalState, RightState]") -> None:
-        left, right = state
-        self.left.begin_row(row, None, left)
-        self.right.begin_row(row, right)
-
-    def step(self, x: Tensor | None, place: Place, state: "tuple[DiagonalState, RightState]") -> Tensor:
-        left, right = state
-        return self.left.step(x, place, left) + self.right.step(x, place, right)
-
-
 class FromRight(Entry):
     """An LSTM along diagonals from the top right, shifted one row down, so that it brings only what lies in rows above.
 
@@ -140,7 +112,7 @@ class FromRight(Entry):
 
     def begin_row(self, row: int, state: "RightState") -> None:
         if row > 0:  # it goes through the row above, now that that is complete
-            self.lstm.begin_row(row - 1, state.input.row.flip(3), state.lstm)
+            self.lstm.begin_row(row - 1, state.lstm, state.input.row.flip(3))
             for column in range(state.lstm.input.width):
                 self.lstm.step(None, Place(column, 0), state.lstm)
         state.addends = by_column(state.lstm.hidden.row[..., 1:].flip(3), state.lstm.input.width, self.rows)
@@ -156,8 +128,8 @@ class FromRight(Entry):
         state.input.cells[place.substep][place.column].copy_(x)
 
 
-class Diagonal(nn.Module):
-    """An LSTM at each place of which those at its left and above it arrive: it steps along diagonals.
+class Diagonal(Layer):
+    """An LSTM at each place of which those at its left and above it arrive: it steps along diagonals [1, section 3.2].
 
     Args: as those of `RowLSTM`, without `kernel`.
     """
@@ -199,7 +171,7 @@ class Diagonal(nn.Module):
             addends=[],
         )
 
-    def begin_row(self, row: int, x: Tensor | None, state: "DiagonalState") -> None:
+    def begin_row(self, row: int, state: "DiagonalState", x: Tensor | None = None) -> None:
         """Do what depends only on rows above, and on the input of this row, (B, D, 1, W), if that is known."""
         addend = ops.convolve(state.hidden.row[..., 1:], self.state[:, :, :1])
         if state.bias is not None:
