@@ -1,16 +1,16 @@
 """Gated PixelCNN: two stacks of gated convolutions, without a blind spot."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nextpixel.autoregressive import Backbone
 from nextpixel.errors import BadInput, odd, one_of, share, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn import ops
-from nextpixel.nn.causal import Lane, LeftState, PixelsLeft, Place, one_by_one, row_of
+from nextpixel.nn.causal import Lane, LeftState, PixelsLeft, Place, listed, one_by_one, row_of
 from nextpixel.nn.gated import ACTIVATIONS, BlockState, GatedBlock, OneStackBlock, Plan, Skips, TwoStackBlock
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Colours
@@ -80,7 +80,7 @@ class GatedPixelCNN(Backbone):
             raise BadInput("coordinates are for the vertical stack, so coordinates=True needs stacks=2, not stacks=1.")
         features, skips = self.share(filters=filters, head=head)
         block = TwoStackBlock if stacks == 2 else OneStackBlock
-        plans = [
+        plans = (
             Plan(
                 inputs=features if index else self.image_colours,
                 features=features,
@@ -96,8 +96,8 @@ class GatedPixelCNN(Backbone):
                 residual=residual and index > 0,
             )
             for index in range(blocks + 1)
-        ]
-        self.blocks = cast("list[GatedBlock]", nn.ModuleList(map(block, plans)))
+        )
+        self.blocks = listed(map(block, plans))
         self.coordinates: Tensor | None
         self.register_buffer("coordinates", self.places() if coordinates else None, persistent=False)
         self.head = PixelsLeft(skips, skips, reach=0)
@@ -117,10 +117,12 @@ class GatedPixelCNN(Backbone):
     def init_state(self, batch: int, context: Tensor | None) -> "GatedState":
         width, pixel = self.spec.width, len(self.image_colours)
         blocks = [block.init_state(batch, width, context) for block in self.blocks]
+        following = [*(its.near.left.lane if its.norm is None else None for its in blocks[1:]), None]
+        skips = Skips([block.skip for block in self.blocks], batch)
         return GatedState(
             blocks=blocks,
-            following=[*(its.near.left.lane if its.norm is None else None for its in blocks[1:]), None],
-            skips=Skips([block.skip for block in self.blocks], batch),
+            steps=[list(zip(self.blocks, blocks, slots, following, strict=True)) for slots in skips.slots],
+            skips=skips,
             head=self.head.init_state(batch, width),
             parameters_of=self.parameters_of.init_state(batch, width),
             bias=None if self.head_context is None else self.head_context(context),
@@ -137,9 +139,7 @@ class GatedPixelCNN(Backbone):
     def step(self, column: int, substep: int, state: "GatedState") -> Tensor:
         place = Place(column, substep)
         h: Tensor | None = None
-        for block, its, slot, following in zip(
-            self.blocks, state.blocks, state.skips.slots[substep], state.following, strict=True
-        ):
+        for block, its, slot, following in state.steps[substep]:
             out = None if following is None else following.cells[substep][column]
             h = block.step(h, place, its, slot=slot, out=out)
         return _read(
@@ -149,9 +149,7 @@ class GatedPixelCNN(Backbone):
         )
 
     def observe(self, column: int, substep: int, levels: Tensor, state: "GatedState") -> None:
-        lane = state.blocks[0].near.left.lane
-        assert lane is not None, "the first block sees pixels to the left"
-        lane.cells[substep][column].copy_(self.embed(levels, substep))
+        state.blocks[0].near.left.observe(self.embed(levels, substep), Place(column, substep))
 
     def _place(self, image: Tensor, row: int | None = None) -> Tensor:
         """What the vertical stack sees, of all rows or of one: the image, and where each of its places is."""
@@ -165,7 +163,9 @@ class GatedState(NamedTuple):
     """The state of an unroll: a part for each block, and the head's."""
 
     blocks: list[BlockState]
-    following: list[Lane | None]  # for each block, the lane of the next one where its result can be put at once
+    # For each colour, each block with its state, the slot for the head, and the lane of the next block where its result
+    # can be put at once.
+    steps: list[list[tuple[GatedBlock, BlockState, Tensor, Lane | None]]]
     skips: Skips  # what all blocks leave for the head
     head: LeftState
     parameters_of: LeftState

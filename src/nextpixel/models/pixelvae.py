@@ -106,8 +106,7 @@ class PixelVAE(Model):
         equalised: bool = False,
     ) -> None:
         super().__init__()
-        if context:
-            raise BadInput("pixelvae is conditioned on its latent vector only, so it takes no context.")
+        self._refuse(context or None)
         sizes = {"latent": latent, "maps": maps, "encoder": encoder, "depth": depth, "warmup": warmup}
         for name, value in sizes.items():
             whole(value, name, least=0 if name in ("depth", "warmup") else 1)
@@ -126,19 +125,9 @@ class PixelVAE(Model):
         self.encoder = summary.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.whitened = Whitened(latent) if spread else None
         given = Latent(latent, maps, equalised) if condition == "map" else Vector(latent)
-        drawing = GatedPixelCNN(
-            spec,
-            likelihood,
-            given.features,
-            filters=filters,
-            blocks=blocks,
-            kernel=kernel,
-            first_kernel=first_kernel,
-            head=head,
-            norm=norm,
-            dropout=dropout,
-            colours=colours,
-        )
+        sizes = {"filters": filters, "blocks": blocks, "kernel": kernel, "first_kernel": first_kernel, "head": head}
+        others: dict[str, Any] = {**sizes, "norm": norm, "dropout": dropout, "colours": colours}
+        drawing = GatedPixelCNN(spec, likelihood, given.features, **others)
         self.decoder = Autoregressive(spec, drawing, likelihood, given, recipe={})
         self.batches: Tensor
         self.register_buffer("batches", torch.zeros((), dtype=torch.long))  # that training has seen

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from nextpixel.nn import ops
 from nextpixel.nn.causal import one_by_one, row_of
-from nextpixel.nn.shifted import Dense, Down, DownRight, DownRightState, DownState
+from nextpixel.nn.shifted import AtPlace, Dense, Down, DownRight, DownRightState, DownState
 from nextpixel.nn.weightnorm import WeightNorm
 
 
@@ -72,12 +72,10 @@ class BlockAbove(Block[Down]):
 
     def begin_row(self, row: int, x: Features, beside: Tensor | None, state: "AboveState") -> Features:
         """The whole block for one row, (B, D, 1, W) to the same."""
-        self.enter.observe(x.both, state.enter)
-        middle = self.enter.step(state.enter)
+        middle = self.enter.step(x.both, state.enter)
         if self.beside is not None and beside is not None and state.beside is not None:
             middle = middle + ops.convolve(beside, state.beside, self.beside.bias)
-        self.leave.observe(ops.concat_elu(middle), state.leave)
-        sums = self.leave.step(state.leave)
+        sums = self.leave.step(ops.concat_elu(middle), state.leave)
         if state.bias is not None:
             sums = sums + row_of(state.bias, row)
         return features(x.plain + ops.glu(sums))
@@ -156,20 +154,20 @@ class BlockPlace(Block[Dense]):
     kind = Dense
 
     def init_state(self, batch: int) -> "PlaceState":
-        beside = None if self.beside is None else self.beside.matrix(batch)
-        return PlaceState(self.enter.matrix(batch), beside, self.leave.matrix(batch))
+        beside = None if self.beside is None else self.beside.at_place(batch)
+        return PlaceState(self.enter.at_place(batch), beside, self.leave.at_place(batch))
 
     def step(self, x: Tensor, beside: Tensor | None, state: "PlaceState") -> Tensor:
         """Features (B, D), and what comes in beside them (B, …), to (B, D)."""
-        middle = ops.multiply(ops.concat_elu(x), state.enter, self.enter.bias)
-        if self.beside is not None and beside is not None and state.beside is not None:
-            middle = middle + ops.multiply(beside, state.beside, self.beside.bias)
-        return x + ops.glu(ops.multiply(ops.concat_elu(middle), state.leave, self.leave.bias))
+        middle = state.enter(ops.concat_elu(x))
+        if beside is not None and state.beside is not None:
+            middle = middle + state.beside(beside)
+        return x + ops.glu(state.leave(ops.concat_elu(middle)))
 
 
 class PlaceState(NamedTuple):
-    """The matrices of a `BlockPlace`."""
+    """The layers of a `BlockPlace`."""
 
-    enter: Tensor
-    beside: Tensor | None
-    leave: Tensor
+    enter: AtPlace
+    beside: AtPlace | None
+    leave: AtPlace

@@ -4,15 +4,17 @@ import itertools
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nextpixel.nn import ops
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class RowsAbove(nn.Module):
@@ -144,8 +146,8 @@ class PixelsLeft(nn.Module):
         """The output's features of one colour at one place, (B, O_g).
 
         Args:
-            x: the input's features of that colour, (B, D_g); None for a strict layer, which is told of them later,
-                by `observe`.
+            x: the input's features of that colour, (B, D_g); None for a strict layer, whose state is told of them
+                later, by `observe`.
             place: column and colour.
             state: from `init_state`; takes note of `x`.
             addend: is added to the result, beside what `begin_row` was given.
@@ -162,11 +164,6 @@ class PixelsLeft(nn.Module):
         if kept is not None:
             addend = kept if addend is None else kept + addend
         return ops.multiply(window, state.packed[colour].weight, addend, out=out)
-
-    def observe(self, x: Tensor, place: "Place", state: "LeftState") -> None:
-        """Take note of the input's features of one colour at one place, (B, D_g)."""
-        assert state.lane is not None, "a 1x1 layer gets its input with the step"
-        state.lane.cells[place.substep][place.column].copy_(x)
 
     def _masked(self) -> Tensor:
         return self.weight if self.mask is None else self.weight * self.mask
@@ -199,6 +196,11 @@ class LeftState:
     def by_column(self, row: Tensor) -> "Addends":
         """What is added to the layer's output at each place of a row, (B, O, 1, 1 or W): see `by_column`."""
         return by_column(row, self.width, [part.rows for part in self.packed])
+
+    def observe(self, x: Tensor, place: Place) -> None:
+        """Take note of the input's features of one colour at one place, (B, D_g)."""
+        assert self.lane is not None, "a 1x1 layer gets its input with the step"
+        self.lane.cells[place.substep][place.column].copy_(x)
 
 
 class Lane:
@@ -282,6 +284,11 @@ def sizes(features: Sequence[int]) -> list[int]:
 def one_by_one(inputs: int, outputs: int, *, bias: bool = True, gain: float = 1.0) -> PixelsLeft:
     """A 1x1 convolution that sees every feature of its place: for what depends on rows above, or on no pixel at all."""
     return PixelsLeft((0,) * inputs, (0,) * outputs, reach=0, bias=bias, gain=gain)
+
+
+def listed(layers: Iterable[Module]) -> list[Module]:
+    """A `ModuleList`, of which the type says what is in it."""
+    return cast("list[Module]", nn.ModuleList(layers))
 
 
 def start(weight: Tensor, gain: float) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 from torch import Tensor, nn
 
 from nextpixel.nn import ops
-from nextpixel.nn.causal import LeftState, PixelsLeft, Place, RowsAbove, one_by_one, row_of
+from nextpixel.nn.causal import LeftState, PixelsLeft, Place, RowsAbove, listed, one_by_one, row_of
 from nextpixel.nn.norm import NORMS
 
 
@@ -51,7 +51,7 @@ class Chain(Entry):
 
     def __init__(self, layers: Iterable[Layer]) -> None:
         super().__init__()
-        self.layers = cast("list[Layer]", nn.ModuleList(layers))
+        self.layers = listed(layers)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         for layer in self.layers:
@@ -220,7 +220,7 @@ class Masked(Entry):
         return state.step(x, place, state.left)
 
     def observe(self, x: Tensor, place: Place, state: "MaskedState") -> None:
-        self.left.observe(x, place, state.left)
+        state.left.observe(x, place)
 
 
 class MaskedState(NamedTuple):
