@@ -11,7 +11,7 @@ from nextpixel.autoregressive import Backbone
 from nextpixel.errors import share, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn import ops, shifted
-from nextpixel.nn.blocks import AboveState, BlockAbove, BlockLeft, BlockLeftState, Features, features
+from nextpixel.nn.blocks import BlockAbove, BlockLeft, BlockLeftState, Features, Steps, features
 from nextpixel.nn.causal import listed
 from nextpixel.nn.shifted import Dense, Down, DownRight, Entrance, SpreadDown, SpreadDownRight, shift_down, with_ones
 from nextpixel.spec import ImageSpec
@@ -223,7 +223,7 @@ class Pair(nn.Module):
 class PairState(NamedTuple):
     """The states of a pair's blocks."""
 
-    above: AboveState
+    above: Steps
     left: BlockLeftState
 
 

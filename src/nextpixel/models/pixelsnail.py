@@ -11,7 +11,7 @@ from nextpixel.errors import BadInput, share, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn import ops
 from nextpixel.nn.attention import Memory, attend
-from nextpixel.nn.blocks import BlockLeft, BlockLeftState, BlockPlace, Features, PlaceState, features
+from nextpixel.nn.blocks import BlockLeft, BlockLeftState, BlockPlace, Features, Steps, features
 from nextpixel.nn.causal import listed
 from nextpixel.nn.shifted import AtPlace, Dense, Entrance, EntranceState, with_ones
 from nextpixel.spec import ImageSpec
@@ -179,13 +179,13 @@ class AttentionLayer(nn.Module):
         for block, its in zip(self.blocks, state.blocks, strict=True):
             x = block.step(x, column, None, its)
         state.x = x
-        query = self.query.step(torch.cat((x, where), 1), None, state.query)
+        query = state.query.block(features(torch.cat((x, where), 1)), None, None)
         seen = state.memory.recall(place, state.to_query(query))
-        return self.mix.step(x, ops.concat_elu(seen), state.mix)
+        return state.mix.block(features(x), ops.concat_elu(seen), None)
 
     def observe(self, pixel: Tensor, place: int, where: Tensor, state: "AttentionState") -> None:
         """Remember the place that was stepped to last, now that its pixel is known, (B, F)."""
-        made = state.to_content(self.content.step(torch.cat((pixel, state.x, where), 1), None, state.content))
+        made = state.to_content(state.content.block(features(torch.cat((pixel, state.x, where), 1)), None, None))
         state.memory.observe(place, made[:, : self.keys], made[:, self.keys :])
 
 
@@ -195,12 +195,12 @@ class AttentionState:
 
     x: Tensor  # the blocks' features at the present place, (B, D)
     blocks: list[BlockLeftState]
-    content: PlaceState
+    content: Steps
     to_content: AtPlace
-    query: PlaceState
+    query: Steps
     to_query: AtPlace
     memory: Memory  # keys and values of all places so far
-    mix: PlaceState
+    mix: Steps
 
 
 @dataclass

@@ -5,8 +5,7 @@ References:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -48,20 +47,20 @@ class RowLSTM(Layer):
             rows.append(hidden)
         return torch.cat(rows, 2)
 
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> "RowState":
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> "LSTMState":
         each = sizes(self.features)
-        return RowState(
+        return LSTMState(
             bias=None if self.context is None else self.context(context),
             input=self.input.init_state(batch, width),
             hidden=Lane(self.state, batch, width, reach=0, colours=each, lengths=[]),
             cells=Lane(self.state, batch, width, reach=0, colours=each, lengths=[]),
         )
 
-    def begin_row(self, row: int, state: "RowState") -> None:
+    def begin_row(self, row: int, state: "LSTMState") -> None:
         above = self._from_above(state.hidden.row)
         self.input.begin_row(above if state.bias is None else above + row_of(state.bias, row), state.input)
 
-    def step(self, x: Tensor | None, place: Place, state: "RowState") -> Tensor:
+    def step(self, x: Tensor | None, place: Place, state: "LSTMState") -> Tensor:
         column, colour = place
         sums = self.input.step(x, place, state.input)
         cell = state.cells.cells[colour][column]  # still that of the row above
@@ -75,13 +74,16 @@ class RowLSTM(Layer):
         return ops.convolve(F.pad(hidden, (reach, reach)), self.state)
 
 
-class RowState(NamedTuple):
-    """What `RowLSTM` keeps: hidden features and cells of the row above, overwritten from left to right."""
+@dataclass
+class LSTMState:
+    """What an LSTM keeps: hidden features and cells of this row as far as it goes, and beyond, of the row above."""
 
-    bias: Tensor | None
+    bias: Tensor | None  # of the context
     input: LeftState
     hidden: Lane
     cells: Lane
+    from_left: Sequence[Tensor] = ()  # weights of what arrives from the left, for each colour, of a `Diagonal`
+    addends: Addends = field(default_factory=list)  # what arrives from above, of a `Diagonal`
 
 
 class FromRight(Entry):
@@ -156,22 +158,21 @@ class Diagonal(Layer):
             diagonals.append(hidden)
         return unskew(torch.cat(diagonals, 3))
 
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> "DiagonalState":
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> LSTMState:
         each = sizes(self.features)
         seen = [len(self.features)] * len(each)
         inputs = self.input.init_state(batch, width)
         from_left = self.state[:, :, 1, 0]
         # Lanes have a column more than the image, at its left, where nothing is ever written.
-        return DiagonalState(
+        return LSTMState(
             bias=None if self.context is None else self.context(context),
             input=inputs,
             from_left=[from_left[part.rows].t().contiguous() for part in inputs.packed],
             hidden=Lane(self.state, batch, width + 1, reach=0, colours=each, lengths=seen),
             cells=Lane(self.state, batch, width + 1, reach=0, colours=each, lengths=[]),
-            addends=[],
         )
 
-    def begin_row(self, row: int, state: "DiagonalState", x: Tensor | None = None) -> None:
+    def begin_row(self, row: int, state: LSTMState, x: Tensor | None = None) -> None:
         """Do what depends only on rows above, and on the input of this row, (B, D, 1, W), if that is known."""
         addend = ops.convolve(state.hidden.row[..., 1:], self.state[:, :, :1])
         if state.bias is not None:
@@ -180,7 +181,7 @@ class Diagonal(Layer):
             addend = self.input(x, addend)
         state.addends = state.input.by_column(addend)
 
-    def step(self, x: Tensor | None, place: Place, state: "DiagonalState") -> Tensor:
+    def step(self, x: Tensor | None, place: Place, state: LSTMState) -> Tensor:
         """The features of one colour at one place, (B, D_g) to (B, O_g); None where `begin_row` was given the input."""
         column, colour = place
         left, addend = state.hidden.windows[colour][column], state.addends[colour][column]
@@ -194,22 +195,10 @@ class Diagonal(Layer):
 
 
 @dataclass
-class DiagonalState:
-    """What `Diagonal` keeps: hidden features and cells of this row as far as it goes, and beyond, of the row above."""
-
-    bias: Tensor | None
-    input: LeftState
-    from_left: list[Tensor]
-    hidden: Lane
-    cells: Lane
-    addends: Addends
-
-
-@dataclass
 class RightState:
     """What `FromRight` keeps: its LSTM's state, mirrored; the input's row; and what it brings to this row."""
 
-    lstm: DiagonalState
+    lstm: LSTMState
     input: Lane
     addends: Addends
 
