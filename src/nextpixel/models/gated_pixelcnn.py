@@ -97,7 +97,7 @@ class GatedPixelCNN(Backbone):
             )
             for index in range(blocks + 1)
         )
-        self.blocks = listed(map(block, plans))
+        self.blocks: list[GatedBlock] = listed(map(block, plans))
         self.coordinates: Tensor | None
         self.register_buffer("coordinates", self.places() if coordinates else None, persistent=False)
         self.head = PixelsLeft(skips, skips, reach=0)

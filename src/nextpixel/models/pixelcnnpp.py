@@ -1,7 +1,7 @@
 """PixelCNN++: two streams through three resolutions, down and up again, with long skip connections."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -66,18 +66,18 @@ class PixelCNNpp(Backbone):
         share(dropout, "dropout")
 
         def pairs(count: int, *, skips: bool) -> nn.ModuleList:
-            return nn.ModuleList(Pair(filters, skips=skips, context=context, dropout=dropout) for _ in range(count))
+            return listed(Pair(filters, skips=skips, context=context, dropout=dropout) for _ in range(count))
 
         image, steps = len(self.image_colours) + 1, range(scales - 1)  # beside the image, ones tell where it ends
         self.first_above = Down(image, filters)
         self.first_left = Entrance(image, filters)
-        up = [pairs(blocks, skips=False) for _ in range(scales)]
-        down = [pairs(blocks + (scale < scales - 1), skips=True) for scale in range(scales)]
-        self.up, self.down = (cast("list[list[Pair]]", nn.ModuleList(half)) for half in (up, down))
-        self.halve_above = listed(Down(filters, filters, stride=2) for _ in steps)
-        self.halve_left = listed(DownRight(filters, filters, stride=2) for _ in steps)
-        self.double_above = listed(SpreadDown(filters, filters) for _ in steps)
-        self.double_left = listed(SpreadDownRight(filters, filters) for _ in steps)
+        self.up: list[list[Pair]] = listed(pairs(blocks, skips=False) for _ in range(scales))
+        more = [blocks + 1 for _ in steps] + [blocks]  # for the finer scales, a block after the step up
+        self.down: list[list[Pair]] = listed(pairs(count, skips=True) for count in more)
+        self.halve_above: list[Down] = listed(Down(filters, filters, stride=2) for _ in steps)
+        self.halve_left: list[DownRight] = listed(DownRight(filters, filters, stride=2) for _ in steps)
+        self.double_above: list[SpreadDown] = listed(SpreadDown(filters, filters) for _ in steps)
+        self.double_left: list[SpreadDownRight] = listed(SpreadDownRight(filters, filters) for _ in steps)
         self.parameters_of = Dense(filters, self.outputs)
 
     def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:

@@ -76,7 +76,8 @@ class PixelSNAIL(Backbone):
         image = len(self.image_colours)
         self.first = Entrance(image + 1, filters)
         sizes = {"blocks": blocks, "keys": keys, "values": values, "heads": heads, "context": context}
-        self.layers = listed(AttentionLayer(image, filters, **sizes, dropout=dropout) for _ in range(layers))
+        made = (AttentionLayer(image, filters, **sizes, dropout=dropout) for _ in range(layers))
+        self.layers: list[AttentionLayer] = listed(made)
         self.parameters_of = Dense(filters, self.outputs)
 
     def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
@@ -131,7 +132,8 @@ class AttentionLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.keys, self.heads = keys, heads
-        self.blocks = listed(BlockLeft(filters, context=context, dropout=dropout) for _ in range(blocks))
+        near = (BlockLeft(filters, context=context, dropout=dropout) for _ in range(blocks))
+        self.blocks: list[BlockLeft] = listed(near)
         known, asking = image + filters + 2, filters + 2
         self.content = BlockPlace(known, dropout=dropout)
         self.to_content = Dense(known, keys + values)

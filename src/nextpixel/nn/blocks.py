@@ -154,6 +154,5 @@ class BlockPlace(Block[Dense]):
 
     def init_state(self, batch: int) -> Steps:
         """Its `block` is the step, from features (B, D), without a bias."""
-        return Steps(
-            self.enter.at_place(batch), self.beside and self.beside.at_place(batch), self.leave.at_place(batch)
-        )
+        beside = self.beside and self.beside.at_place(batch)
+        return Steps(self.enter.at_place(batch), beside, self.leave.at_place(batch))

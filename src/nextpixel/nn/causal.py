@@ -6,15 +6,13 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nextpixel.nn import ops
-
-Module = TypeVar("Module", bound=nn.Module)
 
 
 class RowsAbove(nn.Module):
@@ -286,9 +284,9 @@ def one_by_one(inputs: int, outputs: int, *, bias: bool = True, gain: float = 1.
     return PixelsLeft((0,) * inputs, (0,) * outputs, reach=0, bias=bias, gain=gain)
 
 
-def listed(layers: Iterable[Module]) -> list[Module]:
-    """A `ModuleList`, of which the type says what is in it."""
-    return cast("list[Module]", nn.ModuleList(layers))
+def listed(layers: Iterable[nn.Module]) -> Any:
+    """A `ModuleList`, which may be declared to be a list of what is in it."""
+    return nn.ModuleList(layers)
 
 
 def start(weight: Tensor, gain: float) -> None:

@@ -51,7 +51,7 @@ class Chain(Entry):
 
     def __init__(self, layers: Iterable[Layer]) -> None:
         super().__init__()
-        self.layers = listed(layers)
+        self.layers: list[Layer] = listed(layers)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         for layer in self.layers:
