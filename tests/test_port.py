@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 import nextpixel as npx
-from nextpixel.checks import naive_sample, stepwise_log_prob
+from naive import naive_sample
+from nextpixel.checks import stepwise_log_prob
 from nextpixel.port import import_pixelcnnpp
 
 GOLDEN = Path(__file__).parent / "golden"

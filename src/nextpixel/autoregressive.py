@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, final
+from typing import Any, final, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from nextpixel.nn.context import Context
 from nextpixel.nn.embedding import entry
 from nextpixel.nn.weightnorm import WeightNorm, initialising
 from nextpixel.spec import ImageSpec
-from nextpixel.typing import Number, PerImage, Whole
+from nextpixel.typing import Colours, Number, PerImage, Whole
 from nextpixel.unroll import Choose, Site, Streaming, draw, noise, unroll
 
 
@@ -38,11 +38,9 @@ class Backbone(nn.Module, Streaming):
         together: channels that are drawn at once.
     """
 
-    def __init__(
-        self, spec: ImageSpec, likelihood: Likelihood, *, colours: Literal["dependent", "independent"], carries: bool
-    ) -> None:
+    def __init__(self, spec: ImageSpec, likelihood: Likelihood, *, colours: Colours, carries: bool = True) -> None:
         super().__init__()
-        one_of(colours, "colours", ("dependent", "independent"))
+        one_of(colours, "colours", get_args(Colours))
         self.spec = spec
         if likelihood.couples and colours == "independent":
             raise BadInput("This likelihood couples the colours by itself: it needs colours='dependent'.")

@@ -1,8 +1,7 @@
-"""Slow references: what the fast paths must agree with; and the laws, for the user's own models."""
+"""The slow reference that the fast path must agree with; and the laws, for the user's own models."""
 
 import copy
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from nextpixel.autoregressive import Autoregressive
 from nextpixel.distributions import Finite
 from nextpixel.errors import BadInput
 from nextpixel.nn.context import ClassLabel
-from nextpixel.unroll import Site, noise
+from nextpixel.unroll import Site
 
 
 def stepwise_log_prob(model: Autoregressive, x: Tensor, context: object = None) -> Tensor:
@@ -31,31 +30,6 @@ def stepwise_log_prob(model: Autoregressive, x: Tensor, context: object = None) 
 
     model.unroll(choose, len(x), context)
     return nats
-
-
-def naive_sample(
-    model: Autoregressive,
-    count: int,
-    context: object = None,
-    *,
-    seed: int = 0,
-    temperature: float = 1.0,
-    given: Tensor | None = None,
-    known: Tensor | None = None,
-) -> Tensor:
-    """`model.sample`, or `model.complete` of `given` where `known`, with one whole `predict` a sub-pixel."""
-    channels, height, width = model.spec.shape
-    images = torch.zeros(count, channels, height, width, dtype=torch.long, device=model.device)
-    if given is None or known is None:
-        given, known = images, torch.zeros_like(images, dtype=torch.bool)
-    images, known = torch.where(known, given, images), known.expand(images.shape)
-    numbers = noise(model.spec, count, seed=seed).to(model.device)
-    with torch.no_grad():
-        for row, column, channel in product(range(height), range(width), range(channels)):
-            here = (slice(None), channel, row, column)
-            drawn = model.predict(images, context).temper(temperature).icdf(numbers)[here]
-            images[here] = torch.where(known[here], images[here], drawn)
-    return images
 
 
 @dataclass(frozen=True)

@@ -40,14 +40,14 @@ class ImageSpec:
     ordinal: bool = True
 
     def __post_init__(self) -> None:
-        for name, least in (("channels", 1), ("height", 1), ("width", 1), ("levels", 2)):
-            object.__setattr__(self, name, whole(getattr(self, name), f"ImageSpec: {name}", least=least))
+        for name, least, most in (("channels", 1, SIDE), ("height", 1, SIDE), ("width", 1, SIDE), ("levels", 2, 2**31)):
+            number = whole(getattr(self, name), f"ImageSpec: {name}", least=least)
+            if number > most:
+                raise BadInput(f"ImageSpec: {name} must be at most {most}, not {number}.")
+            object.__setattr__(self, name, number)
         object.__setattr__(self, "ordinal", plain(self.ordinal))
         if not isinstance(self.ordinal, bool):
             raise BadInput(f"ImageSpec: ordinal must be True or False, not {self.ordinal!r}.")
-        for name, most in (("channels", SIDE), ("height", SIDE), ("width", SIDE), ("levels", 2**31)):
-            if getattr(self, name) > most:
-                raise BadInput(f"ImageSpec: {name} must be at most {most}, not {getattr(self, name)}.")
         if self.subpixels > LARGEST:
             raise BadInput(f"ImageSpec: an image has at most {LARGEST} sub-pixels, not {self.subpixels}.")
 

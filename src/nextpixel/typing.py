@@ -8,7 +8,7 @@ A *site* is a pixel (row, column); a *sub-pixel* is one channel of it. Raster or
 then channels.
 """
 
-from typing import SupportsFloat, SupportsIndex
+from typing import Literal, SupportsFloat, SupportsIndex
 
 from jaxtyping import Float
 from torch import Tensor
@@ -16,3 +16,4 @@ from torch import Tensor
 PerImage = Float[Tensor, " B"]
 Whole = SupportsIndex  # a number of a user, numpy's and torch's among them
 Number = SupportsFloat
+Colours = Literal["dependent", "independent"]  # a pixel's channels in order, each given those before; or all at once

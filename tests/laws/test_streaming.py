@@ -2,7 +2,8 @@
 
 import torch
 
-from nextpixel.checks import naive_sample, stepwise_log_prob
+from naive import naive_sample
+from nextpixel.checks import stepwise_log_prob
 from zoo import Case, every_grid, every_model, images, part
 
 

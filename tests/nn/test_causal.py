@@ -39,7 +39,7 @@ def test_pixels_left_step_by_colours(reach: int, colours: int, strict: bool) -> 
             made = layer.step(None if strict else new, place, state)
             torch.testing.assert_close(made, whole[:, state.packed[colour].rows, 0, column])
             if strict:
-                layer.observe(new, place, state)
+                state.observe(new, place)
 
 
 def test_forbidden_taps_are_cropped_where_they_form_a_rectangle() -> None:

@@ -17,12 +17,10 @@ from nextpixel.errors import BadInput, closest, plain
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
 from nextpixel.model import Model
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
-from nextpixel.models.pixelcnn import PixelCNN
 from nextpixel.models.pixelcnnpp import PixelCNNpp
-from nextpixel.models.pixelrnn import DiagonalBiLSTM, RowLSTM
+from nextpixel.models.pixelrnn import DiagonalBiLSTM, PixelCNN, ResidualPixelCNN, RowLSTM
 from nextpixel.models.pixelsnail import PixelSNAIL
 from nextpixel.models.pixelvae import PixelVAE
-from nextpixel.models.residual_pixelcnn import ResidualPixelCNN
 from nextpixel.nn.context import Context, describe
 from nextpixel.spec import ImageSpec
 
@@ -94,9 +92,7 @@ def build(
             raise BadInput(f"{name} would have {size} {what}; {LARGEST} is the limit.")
     made = kind(spec, outputs, features, **{key: value for key, value in arguments.items() if key in own})
     recipe = {
-        "name": name
-        if isinstance(name, str)
-        else f"{_script() if kind.__module__ == '__main__' else kind.__module__}:{kind.__qualname__}",
+        "name": name if isinstance(name, str) else f"{_module(kind)}:{kind.__qualname__}",
         "spec": asdict(spec),
         "likelihood": likelihood,
         "context": describe(context),

@@ -1,19 +1,19 @@
 """Gated PixelCNN: two stacks of gated convolutions, without a blind spot."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nextpixel.autoregressive import Backbone
 from nextpixel.errors import BadInput, odd, one_of, share, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn import ops
-from nextpixel.nn.causal import Addends, Lane, LeftState, PixelsLeft, Place, one_by_one, row_of
-from nextpixel.nn.gated import ACTIVATIONS, OneStackBlock, Skips, TwoStackBlock
+from nextpixel.nn.causal import Lane, LeftState, PixelsLeft, Place, listed, one_by_one, row_of
+from nextpixel.nn.gated import ACTIVATIONS, BlockState, GatedBlock, OneStackBlock, Plan, Skips, TwoStackBlock
 from nextpixel.spec import ImageSpec
+from nextpixel.typing import Colours
 
 
 class GatedPixelCNN(Backbone):
@@ -62,7 +62,7 @@ class GatedPixelCNN(Backbone):
         head: int = 64,
         norm: Literal["none", "layer", "positional"] = "none",
         dropout: float = 0.0,
-        colours: Literal["dependent", "independent"] = "dependent",
+        colours: Colours = "dependent",
         coordinates: bool = False,
         residual: bool = True,
         activation: Literal["gate", "relu"] = "gate",
@@ -80,24 +80,24 @@ class GatedPixelCNN(Backbone):
             raise BadInput("coordinates are for the vertical stack, so coordinates=True needs stacks=2, not stacks=1.")
         features, skips = self.share(filters=filters, head=head)
         block = TwoStackBlock if stacks == 2 else OneStackBlock
-        made = [
-            block(
-                features if index else self.image_colours,
-                features,
-                skips,
+        plans = (
+            Plan(
+                inputs=features if index else self.image_colours,
+                features=features,
+                skips=skips,
                 kernel=kernel if index else first_kernel,
                 context=context,
                 norm=norm != "none" and index > 0,
                 dropout=dropout,
                 activation=ACTIVATIONS[activation],
-                **({"extra": 2} if coordinates and index == 0 else {}),
+                extra=2 if coordinates and index == 0 else 0,
                 first=index == 0,
                 last=index == blocks,
                 residual=residual and index > 0,
             )
             for index in range(blocks + 1)
-        ]
-        self.blocks = cast("list[TwoStackBlock | OneStackBlock]", nn.ModuleList(made))
+        )
+        self.blocks: list[GatedBlock] = listed(map(block, plans))
         self.coordinates: Tensor | None
         self.register_buffer("coordinates", self.places() if coordinates else None, persistent=False)
         self.head = PixelsLeft(skips, skips, reach=0)
@@ -117,17 +117,15 @@ class GatedPixelCNN(Backbone):
     def init_state(self, batch: int, context: Tensor | None) -> "GatedState":
         width, pixel = self.spec.width, len(self.image_colours)
         blocks = [block.init_state(batch, width, context) for block in self.blocks]
-        unnormalised = [
-            None if block.normalised else its.left.lane for block, its in zip(self.blocks, blocks, strict=True)
-        ]
+        following = [*(its.near.left.lane if its.norm is None else None for its in blocks[1:]), None]
+        skips = Skips([block.skip for block in self.blocks], batch)
         return GatedState(
             blocks=blocks,
-            following=[*unnormalised[1:], None],
-            skips=Skips([block.skip for block in self.blocks], batch),
+            steps=[list(zip(self.blocks, blocks, slots, following, strict=True)) for slots in skips.slots],
+            skips=skips,
             head=self.head.init_state(batch, width),
             parameters_of=self.parameters_of.init_state(batch, width),
             bias=None if self.head_context is None else self.head_context(context),
-            addends=[[None] * width] * self.substeps,
             no_row=self.head.weight.new_zeros(batch, pixel + 2 * (self.coordinates is not None), 1, width),
         )
 
@@ -136,24 +134,22 @@ class GatedPixelCNN(Backbone):
         for block, block_state in zip(self.blocks, state.blocks, strict=True):
             v = block.begin_row(row, v, block_state)
         if state.bias is not None:
-            state.addends = state.head.by_column(row_of(state.bias, row), self.spec.width)
+            self.head.begin_row(row_of(state.bias, row), state.head)
 
     def step(self, column: int, substep: int, state: "GatedState") -> Tensor:
         place = Place(column, substep)
         h: Tensor | None = None
-        for block, its, slot, following in zip(
-            self.blocks, state.blocks, state.skips.slots[substep], state.following, strict=True
-        ):
+        for block, its, slot, following in state.steps[substep]:
             out = None if following is None else following.cells[substep][column]
             h = block.step(h, place, its, slot=slot, out=out)
         return _read(
             state.skips.sum(substep),
-            lambda x: self.head.step(x, place, state.head, state.addends[substep][column]),
+            lambda x: self.head.step(x, place, state.head),
             lambda x: self.parameters_of.step(x, place, state.parameters_of),
         )
 
     def observe(self, column: int, substep: int, levels: Tensor, state: "GatedState") -> None:
-        self.blocks[0].left.observe(self.embed(levels, substep), Place(column, substep), state.blocks[0].left)
+        state.blocks[0].near.left.observe(self.embed(levels, substep), Place(column, substep))
 
     def _place(self, image: Tensor, row: int | None = None) -> Tensor:
         """What the vertical stack sees, of all rows or of one: the image, and where each of its places is."""
@@ -163,17 +159,17 @@ class GatedPixelCNN(Backbone):
         return torch.cat((image, places.to(image).expand(len(image), -1, -1, -1)), 1)
 
 
-@dataclass
-class GatedState:
+class GatedState(NamedTuple):
     """The state of an unroll: a part for each block, and the head's."""
 
-    blocks: list[Any]
-    following: list[Lane | None]  # for each block, the lane of the next one where its result can be put at once
+    blocks: list[BlockState]
+    # For each colour, each block with its state, the slot for the head, and the lane of the next block where its result
+    # can be put at once.
+    steps: list[list[tuple[GatedBlock, BlockState, Tensor, Lane | None]]]
     skips: Skips  # what all blocks leave for the head
     head: LeftState
     parameters_of: LeftState
     bias: Tensor | None  # of the context in the head, (B, O, 1 or H, 1 or W)
-    addends: Addends  # what that adds in this row, for each sub-step and column
     no_row: Tensor  # what stands above the first row: padding, (B, features of a pixel and its coordinates, 1, W)
 
 

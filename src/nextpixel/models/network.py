@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch import Tensor
 from nextpixel.autoregressive import Backbone
 from nextpixel.likelihoods import Likelihood
 from nextpixel.spec import ImageSpec
+from nextpixel.typing import Colours
 
 
 @dataclass
@@ -48,9 +48,7 @@ class Network(Backbone, ABC):
         torch.Size([2, 1, 5, 4])
     """
 
-    def __init__(
-        self, spec: ImageSpec, likelihood: Likelihood, *, colours: Literal["dependent", "independent"] = "dependent"
-    ) -> None:
+    def __init__(self, spec: ImageSpec, likelihood: Likelihood, *, colours: Colours = "dependent") -> None:
         super().__init__(spec, likelihood, colours=colours, carries=False)
 
     @abstractmethod

@@ -1,7 +1,7 @@
 """PixelCNN++: two streams through three resolutions, down and up again, with long skip connections."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,9 +11,11 @@ from nextpixel.autoregressive import Backbone
 from nextpixel.errors import share, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn import ops, shifted
-from nextpixel.nn.blocks import AboveState, BlockAbove, BlockLeft, BlockLeftState, Features, features
+from nextpixel.nn.blocks import BlockAbove, BlockLeft, BlockLeftState, Features, Steps, features
+from nextpixel.nn.causal import listed
 from nextpixel.nn.shifted import Dense, Down, DownRight, Entrance, SpreadDown, SpreadDownRight, shift_down, with_ones
 from nextpixel.spec import ImageSpec
+from nextpixel.typing import Colours
 
 
 class PixelCNNpp(Backbone):
@@ -55,29 +57,27 @@ class PixelCNNpp(Backbone):
         blocks: int = 5,
         scales: int = 3,
         dropout: float = 0.5,
-        colours: Literal["dependent", "independent"] = "dependent",
+        colours: Colours = "dependent",
     ) -> None:
-        super().__init__(spec, likelihood, colours=colours, carries=True)
+        super().__init__(spec, likelihood, colours=colours)
         self.one_step("pixelcnnpp")
         for name, value in (("filters", filters), ("blocks", blocks), ("scales", scales)):
             whole(value, name, least=1)
         share(dropout, "dropout")
 
         def pairs(count: int, *, skips: bool) -> nn.ModuleList:
-            return nn.ModuleList(Pair(filters, skips=skips, context=context, dropout=dropout) for _ in range(count))
+            return listed(Pair(filters, skips=skips, context=context, dropout=dropout) for _ in range(count))
 
         image, steps = len(self.image_colours) + 1, range(scales - 1)  # beside the image, ones tell where it ends
         self.first_above = Down(image, filters)
         self.first_left = Entrance(image, filters)
-        up = [pairs(blocks, skips=False) for _ in range(scales)]
-        down = [pairs(blocks + (scale < scales - 1), skips=True) for scale in range(scales)]
-        self.up, self.down = (cast("list[list[Pair]]", nn.ModuleList(half)) for half in (up, down))
-        self.halve_above = cast("list[Down]", nn.ModuleList(Down(filters, filters, stride=2) for _ in steps))
-        self.halve_left = cast("list[DownRight]", nn.ModuleList(DownRight(filters, filters, stride=2) for _ in steps))
-        self.double_above = cast("list[SpreadDown]", nn.ModuleList(SpreadDown(filters, filters) for _ in steps))
-        self.double_left = cast(
-            "list[SpreadDownRight]", nn.ModuleList(SpreadDownRight(filters, filters) for _ in steps)
-        )
+        self.up: list[list[Pair]] = listed(pairs(blocks, skips=False) for _ in range(scales))
+        more = [blocks + 1 for _ in steps] + [blocks]  # for the finer scales, a block after the step up
+        self.down: list[list[Pair]] = listed(pairs(count, skips=True) for count in more)
+        self.halve_above: list[Down] = listed(Down(filters, filters, stride=2) for _ in steps)
+        self.halve_left: list[DownRight] = listed(DownRight(filters, filters, stride=2) for _ in steps)
+        self.double_above: list[SpreadDown] = listed(SpreadDown(filters, filters) for _ in steps)
+        self.double_left: list[SpreadDownRight] = listed(SpreadDownRight(filters, filters) for _ in steps)
         self.parameters_of = Dense(filters, self.outputs)
 
     def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
@@ -127,24 +127,21 @@ class PixelCNNpp(Backbone):
             double_above=[layer.weight() for layer in self.double_above],
             doubled_above=[[] for _ in fine],
             double_left=[layer.init_state(batch, width) for layer, width in zip(self.double_left, fine, strict=True)],
-            parameters_of=self.parameters_of.matrix(batch),
+            parameters_of=self.parameters_of.at_place(batch),
         )
 
     def begin_row(self, row: int, above: Tensor | None, state: "PixelCNNppState") -> None:
         state.row = row
         image = None if above is None else with_ones(self.embed(above)[:, :, None])
         self.first_left.begin_row(image, state.first_left)
-        stream = state.nothing
-        if image is not None:
-            self.first_above.observe(image, state.first_above)
-            stream = self.first_above.step(state.first_above)
+        stream = state.nothing if image is None else self.first_above.step(image, state.first_above)
         last, x = len(self.up) - 1, features(stream)
         seen: list[list[Features]] = []
         for scale, (pairs, states) in enumerate(zip(self.up, state.up, strict=True)):
             if row % 2**scale:
                 break
             if scale:
-                x = features(self.halve_above[scale - 1].step(state.halve_above[scale - 1]))
+                x = features(self.halve_above[scale - 1].step(None, state.halve_above[scale - 1]))
                 self.halve_left[scale - 1].begin_row(state.halve_left[scale - 1])
             seen.append([x])
             for pair, its in zip(pairs, states, strict=True):
@@ -188,7 +185,7 @@ class PixelCNNpp(Backbone):
                 x = doubled.cells[(state.row >> scale) % 2][column >> scale]
             for pair, its in zip(self.down[scale], state.down[scale], strict=True):
                 x = pair.left.step(x, column >> scale, seen[scale].pop(), its.left)
-        return ops.multiply(F.elu(x), state.parameters_of, self.parameters_of.bias)
+        return state.parameters_of(F.elu(x))
 
     def observe(self, column: int, substep: int, levels: Tensor, state: "PixelCNNppState") -> None:
         self.first_left.observe(column, with_ones(self.embed(levels)), state.first_left)
@@ -226,7 +223,7 @@ class Pair(nn.Module):
 class PairState(NamedTuple):
     """The states of a pair's blocks."""
 
-    above: AboveState
+    above: Steps
     left: BlockLeftState
 
 
@@ -245,7 +242,7 @@ class PixelCNNppState:
     double_above: list[Tensor]  # kernels of the stream above, from the next coarser scale
     doubled_above: list[list[Features]]  # two rows of the stream above, from the next coarser scale
     double_left: list[shifted.SpreadState]  # the same of the stream at the left
-    parameters_of: Tensor  # (D, P)
+    parameters_of: shifted.AtPlace
 
 
 def _coarse(context: Tensor | None, scale: int) -> Tensor | None:

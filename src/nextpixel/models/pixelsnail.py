@@ -1,7 +1,6 @@
 """PixelSNAIL: residual blocks of causal convolutions, and between them attention to all earlier places."""
 
 from dataclasses import dataclass
-from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +11,11 @@ from nextpixel.errors import BadInput, share, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn import ops
 from nextpixel.nn.attention import Memory, attend
-from nextpixel.nn.blocks import BlockLeft, BlockLeftState, BlockPlace, Features, PlaceState, features
-from nextpixel.nn.shifted import Dense, Entrance, EntranceState, with_ones
+from nextpixel.nn.blocks import BlockLeft, BlockLeftState, BlockPlace, Features, Steps, features
+from nextpixel.nn.causal import listed
+from nextpixel.nn.shifted import AtPlace, Dense, Entrance, EntranceState, with_ones
 from nextpixel.spec import ImageSpec
+from nextpixel.typing import Colours
 
 
 class PixelSNAIL(Backbone):
@@ -60,9 +61,9 @@ class PixelSNAIL(Backbone):
         values: int = 128,
         heads: int = 1,
         dropout: float = 0.5,
-        colours: Literal["dependent", "independent"] = "dependent",
+        colours: Colours = "dependent",
     ) -> None:
-        super().__init__(spec, likelihood, colours=colours, carries=True)
+        super().__init__(spec, likelihood, colours=colours)
         self.one_step("pixelsnail")
         for name, value in (("filters", filters), ("blocks", blocks), ("layers", layers), ("heads", heads)):
             whole(value, name, least=1)
@@ -74,13 +75,9 @@ class PixelSNAIL(Backbone):
         self.register_buffer("coordinates", self.places(), persistent=False)
         image = len(self.image_colours)
         self.first = Entrance(image + 1, filters)
-        made = [
-            AttentionLayer(
-                image, filters, blocks=blocks, keys=keys, values=values, heads=heads, context=context, dropout=dropout
-            )
-            for _ in range(layers)
-        ]
-        self.layers = cast("list[AttentionLayer]", nn.ModuleList(made))
+        sizes = {"blocks": blocks, "keys": keys, "values": values, "heads": heads, "context": context}
+        made = (AttentionLayer(image, filters, **sizes, dropout=dropout) for _ in range(layers))
+        self.layers: list[AttentionLayer] = listed(made)
         self.parameters_of = Dense(filters, self.outputs)
 
     def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
@@ -98,7 +95,7 @@ class PixelSNAIL(Backbone):
             first=self.first.init_state(batch, self.spec.width),
             layers=[layer.init_state(batch, self.spec.width, len(places), context) for layer in self.layers],
             places=list(places.expand(-1, batch, -1).unbind(0)),
-            parameters_of=self.parameters_of.matrix(batch),
+            parameters_of=self.parameters_of.at_place(batch),
         )
 
     def begin_row(self, row: int, above: Tensor | None, state: "PixelSNAILState") -> None:
@@ -112,7 +109,7 @@ class PixelSNAIL(Backbone):
         x = self.first.step(column, state.first)
         for layer, its in zip(self.layers, state.layers, strict=True):
             x = layer.step(x, column, place, state.places[place], its)
-        return ops.multiply(F.elu(x), state.parameters_of, self.parameters_of.bias)
+        return state.parameters_of(F.elu(x))
 
     def observe(self, column: int, substep: int, levels: Tensor, state: "PixelSNAILState") -> None:
         place, pixel = state.begin + column, self.embed(levels)
@@ -135,8 +132,8 @@ class AttentionLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.keys, self.heads = keys, heads
-        near = [BlockLeft(filters, context=context, dropout=dropout) for _ in range(blocks)]
-        self.blocks = cast("list[BlockLeft]", nn.ModuleList(near))
+        near = (BlockLeft(filters, context=context, dropout=dropout) for _ in range(blocks))
+        self.blocks: list[BlockLeft] = listed(near)
         known, asking = image + filters + 2, filters + 2
         self.content = BlockPlace(known, dropout=dropout)
         self.to_content = Dense(known, keys + values)
@@ -160,9 +157,9 @@ class AttentionLayer(nn.Module):
             x=room[0].new_zeros(0),
             blocks=[block.init_state(batch, width, context) for block in self.blocks],
             content=self.content.init_state(batch),
-            to_content=self.to_content.matrix(batch),
+            to_content=self.to_content.at_place(batch),
             query=self.query.init_state(batch),
-            to_query=self.to_query.matrix(batch),
+            to_query=self.to_query.at_place(batch),
             memory=Memory(*room),  # apart, as reading every second part of a line takes as long as reading it all
             mix=self.mix.init_state(batch),
         )
@@ -184,29 +181,28 @@ class AttentionLayer(nn.Module):
         for block, its in zip(self.blocks, state.blocks, strict=True):
             x = block.step(x, column, None, its)
         state.x = x
-        query = self.query.step(torch.cat((x, where), 1), None, state.query)
-        seen = state.memory.recall(place, ops.multiply(query, state.to_query, self.to_query.bias))
-        return self.mix.step(x, ops.concat_elu(seen), state.mix)
+        query = state.query.block(features(torch.cat((x, where), 1)), None, None)
+        seen = state.memory.recall(place, state.to_query(query))
+        return state.mix.block(features(x), ops.concat_elu(seen), None)
 
     def observe(self, pixel: Tensor, place: int, where: Tensor, state: "AttentionState") -> None:
         """Remember the place that was stepped to last, now that its pixel is known, (B, F)."""
-        content = self.content.step(torch.cat((pixel, state.x, where), 1), None, state.content)
-        made = ops.multiply(content, state.to_content, self.to_content.bias)
+        made = state.to_content(state.content.block(features(torch.cat((pixel, state.x, where), 1)), None, None))
         state.memory.observe(place, made[:, : self.keys], made[:, self.keys :])
 
 
 @dataclass
 class AttentionState:
-    """What `AttentionLayer` keeps during an unroll: states of its blocks, matrices of what follows them, the memory."""
+    """What `AttentionLayer` keeps during an unroll: states of its blocks and of what follows them, the memory."""
 
     x: Tensor  # the blocks' features at the present place, (B, D)
     blocks: list[BlockLeftState]
-    content: PlaceState
-    to_content: Tensor
-    query: PlaceState
-    to_query: Tensor
+    content: Steps
+    to_content: AtPlace
+    query: Steps
+    to_query: AtPlace
     memory: Memory  # keys and values of all places so far
-    mix: PlaceState
+    mix: Steps
 
 
 @dataclass
@@ -217,4 +213,4 @@ class PixelSNAILState:
     first: EntranceState
     layers: list[AttentionState]
     places: list[Tensor]  # coordinates of each place, (B, 2)
-    parameters_of: Tensor  # (D, P)
+    parameters_of: AtPlace

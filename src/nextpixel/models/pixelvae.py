@@ -17,7 +17,7 @@ from nextpixel.nn.context import Latent, Vector
 from nextpixel.nn.embedding import entry
 from nextpixel.nn.latent import Summary, Whitened
 from nextpixel.spec import ImageSpec
-from nextpixel.typing import Number, PerImage, Whole
+from nextpixel.typing import Colours, Number, PerImage, Whole
 from nextpixel.unroll import draw, generators, noise
 
 NARROWEST, WIDEST = -8.0, 2.0  # logarithms of a posterior's standard deviation, beyond which it changes slowly
@@ -99,15 +99,14 @@ class PixelVAE(Model):
         head: int = 64,
         norm: Literal["none", "layer", "positional"] = "layer",
         dropout: float = 0.0,
-        colours: Literal["dependent", "independent"] = "dependent",
+        colours: Colours = "dependent",
         free_bits: float = 0.0,
         warmup: int = 0,
         spread: float = 0.0,
         equalised: bool = False,
     ) -> None:
         super().__init__()
-        if context:
-            raise BadInput("pixelvae is conditioned on its latent vector only, so it takes no context.")
+        self._refuse(context or None)
         sizes = {"latent": latent, "maps": maps, "encoder": encoder, "depth": depth, "warmup": warmup}
         for name, value in sizes.items():
             whole(value, name, least=0 if name in ("depth", "warmup") else 1)
@@ -126,19 +125,9 @@ class PixelVAE(Model):
         self.encoder = summary.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.whitened = Whitened(latent) if spread else None
         given = Latent(latent, maps, equalised) if condition == "map" else Vector(latent)
-        drawing = GatedPixelCNN(
-            spec,
-            likelihood,
-            given.features,
-            filters=filters,
-            blocks=blocks,
-            kernel=kernel,
-            first_kernel=first_kernel,
-            head=head,
-            norm=norm,
-            dropout=dropout,
-            colours=colours,
-        )
+        sizes = {"filters": filters, "blocks": blocks, "kernel": kernel, "first_kernel": first_kernel, "head": head}
+        others: dict[str, Any] = {**sizes, "norm": norm, "dropout": dropout, "colours": colours}
+        drawing = GatedPixelCNN(spec, likelihood, given.features, **others)
         self.decoder = Autoregressive(spec, drawing, likelihood, given, recipe={})
         self.batches: Tensor
         self.register_buffer("batches", torch.zeros((), dtype=torch.long))  # that training has seen

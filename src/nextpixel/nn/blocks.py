@@ -1,13 +1,14 @@
 """Gated residual blocks of PixelCNN++ and PixelSNAIL: of the stream above, of the stream at the left, of a place."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
 from nextpixel.nn import ops
 from nextpixel.nn.causal import one_by_one, row_of
-from nextpixel.nn.shifted import Dense, Down, DownRight, DownRightState, DownState
+from nextpixel.nn.shifted import Dense, Down, DownRight, DownRightState
 from nextpixel.nn.weightnorm import WeightNorm
 
 
@@ -21,6 +22,23 @@ class Features(NamedTuple):
 def features(plain: Tensor) -> Features:
     """Features with their `concat_elu`."""
     return Features(plain, ops.concat_elu(plain))
+
+
+class Steps(NamedTuple):
+    """The layers of a block as functions, which in an unroll know their weights and what came before."""
+
+    enter: Callable[[Tensor], Tensor]
+    beside: Callable[[Tensor], Tensor] | None
+    leave: Callable[[Tensor], Tensor]
+    bias: Tensor | None = None  # of the context, (B, 2D, 1 or H, 1 or W)
+
+    def block(self, x: Features, beside: Tensor | None, bias: Tensor | None) -> Tensor:
+        """The block: features (B, D, …), what comes in beside them (B, …), and a bias (B, 2D, …), to (B, D, …)."""
+        middle = self.enter(x.both)
+        if beside is not None and self.beside is not None:
+            middle = middle + self.beside(beside)
+        sums = self.leave(ops.concat_elu(middle))
+        return x.plain + ops.glu(sums if bias is None else sums + bias)
 
 
 Kind = TypeVar("Kind", bound=WeightNorm)
@@ -48,13 +66,8 @@ class Block(nn.Module, Generic[Kind]):
 
     def forward(self, x: Features, beside: Tensor | None, context: Tensor | None) -> Features:
         """Features (B, D, H, W), what comes in beside them (B, …, H, W), and a context, to the same."""
-        middle = self.enter(x.both)
-        if self.beside is not None:
-            middle = middle + self.beside(beside)
-        sums = self.leave(self.dropout(ops.concat_elu(middle)))
-        if self.context is not None:
-            sums = sums + self.context(context)
-        return features(x.plain + ops.glu(sums))
+        steps = Steps(self.enter, self.beside, lambda middle: self.leave(self.dropout(middle)))
+        return features(steps.block(x, beside, None if self.context is None else self.context(context)))
 
 
 class BlockAbove(Block[Down]):
@@ -62,34 +75,18 @@ class BlockAbove(Block[Down]):
 
     kind = Down
 
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> "AboveState":
-        return AboveState(
-            enter=self.enter.init_state(batch, width),
-            leave=self.leave.init_state(batch, width),
-            beside=None if self.beside is None else self.beside.weight(),
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> Steps:
+        beside = self.beside
+        return Steps(
+            enter=partial(self.enter.step, state=self.enter.init_state(batch, width)),
+            beside=beside and partial(ops.convolve, weight=beside.weight(), bias=beside.bias),
+            leave=partial(self.leave.step, state=self.leave.init_state(batch, width)),
             bias=None if self.context is None else self.context(context),
         )
 
-    def begin_row(self, row: int, x: Features, beside: Tensor | None, state: "AboveState") -> Features:
+    def begin_row(self, row: int, x: Features, beside: Tensor | None, state: Steps) -> Features:
         """The whole block for one row, (B, D, 1, W) to the same."""
-        self.enter.observe(x.both, state.enter)
-        middle = self.enter.step(state.enter)
-        if self.beside is not None and beside is not None and state.beside is not None:
-            middle = middle + ops.convolve(beside, state.beside, self.beside.bias)
-        self.leave.observe(ops.concat_elu(middle), state.leave)
-        sums = self.leave.step(state.leave)
-        if state.bias is not None:
-            sums = sums + row_of(state.bias, row)
-        return features(x.plain + ops.glu(sums))
-
-
-class AboveState(NamedTuple):
-    """What `BlockAbove` keeps during an unroll; `enter` and `leave` are of its convolutions."""
-
-    enter: DownState
-    leave: DownState
-    beside: Tensor | None  # kernels for what comes in beside
-    bias: Tensor | None  # of the context, (B, 2D, 1 or H, 1 or W)
+        return features(state.block(x, beside, None if state.bias is None else row_of(state.bias, row)))
 
 
 class BlockLeft(Block[DownRight]):
@@ -155,21 +152,7 @@ class BlockPlace(Block[Dense]):
 
     kind = Dense
 
-    def init_state(self, batch: int) -> "PlaceState":
-        beside = None if self.beside is None else self.beside.matrix(batch)
-        return PlaceState(self.enter.matrix(batch), beside, self.leave.matrix(batch))
-
-    def step(self, x: Tensor, beside: Tensor | None, state: "PlaceState") -> Tensor:
-        """Features (B, D), and what comes in beside them (B, …), to (B, D)."""
-        middle = ops.multiply(ops.concat_elu(x), state.enter, self.enter.bias)
-        if self.beside is not None and beside is not None and state.beside is not None:
-            middle = middle + ops.multiply(beside, state.beside, self.beside.bias)
-        return x + ops.glu(ops.multiply(ops.concat_elu(middle), state.leave, self.leave.bias))
-
-
-class PlaceState(NamedTuple):
-    """The matrices of a `BlockPlace`."""
-
-    enter: Tensor
-    beside: Tensor | None
-    leave: Tensor
+    def init_state(self, batch: int) -> Steps:
+        """Its `block` is the step, from features (B, D), without a bias."""
+        beside = self.beside and self.beside.at_place(batch)
+        return Steps(self.enter.at_place(batch), beside, self.leave.at_place(batch))

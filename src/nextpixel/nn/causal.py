@@ -4,8 +4,9 @@ import itertools
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -112,9 +113,8 @@ class PixelsLeft(nn.Module):
 
     def init_state(self, batch: int, width: int) -> "LeftState":
         """The weights of each sub-step as matrices, and room for a row of the input."""
-        weight = (
-            self._masked().squeeze(2).transpose(1, 2).flatten(1)
-        )  # (O, taps · D), as a window is pixels by features
+        # (O, taps · D), as a window is pixels by features
+        weight = self._masked().squeeze(2).transpose(1, 2).flatten(1)
         inputs = self.weight.shape[1]
         packed = []
         for colour in range(self.colours):
@@ -122,11 +122,15 @@ class PixelsLeft(nn.Module):
             columns = self.reach * inputs + (self._seen[colour] if self.own else 0)
             bias = None if self.bias is None else self.bias[rows]
             packed.append(Packed(rows, weight[rows, :columns].t().contiguous(), bias))
-        if self.reach == 0 and self.colours == 1:
-            return LeftState(packed, None)
-        lengths = [len(part.weight) for part in packed]
-        lane = Lane(weight, batch, width, reach=self.reach, colours=self._inputs, lengths=lengths, keep=self.reach > 0)
-        return LeftState(packed, lane)
+        lane, reach = None, self.reach
+        if reach or self.colours > 1:
+            lengths = [len(part.weight) for part in packed]
+            lane = Lane(weight, batch, width, reach=reach, colours=self._inputs, lengths=lengths, keep=reach > 0)
+        return LeftState(packed, lane, width, [[part.bias] * width for part in packed])
+
+    def begin_row(self, addend: Tensor, state: "LeftState") -> None:
+        """In this row the steps add this to their results, (B, O, 1, 1 or W); a single column stands for all."""
+        state.addends = state.by_column(addend if self.bias is None else addend + self.bias[:, None, None])
 
     def step(
         self,
@@ -140,30 +144,24 @@ class PixelsLeft(nn.Module):
         """The output's features of one colour at one place, (B, O_g).
 
         Args:
-            x: the input's features of that colour, (B, D_g); None for a strict layer, which is told of them later,
-                by `observe`.
+            x: the input's features of that colour, (B, D_g); None for a strict layer, whose state is told of them
+                later, by `observe`.
             place: column and colour.
             state: from `init_state`; takes note of `x`.
-            addend: is added to the result.
+            addend: is added to the result, beside what `begin_row` was given.
             out: where to put the result.
         """
         column, colour = place
-        packed, lane = state.packed[colour], state.lane
-        window = x
+        lane, kept, window = state.lane, state.addends[colour][column], x
         if lane is not None:
             cell = lane.cells[colour][column]
             if x is not None and x is not cell:  # else the layer before has put it there
                 cell.copy_(x)
             window = lane.windows[colour][column]
         assert window is not None, "only a strict layer, which has a lane, is told of its input later"
-        if packed.bias is not None:
-            addend = packed.bias if addend is None else packed.bias + addend
-        return ops.multiply(window, packed.weight, addend, out=out)
-
-    def observe(self, x: Tensor, place: "Place", state: "LeftState") -> None:
-        """Take note of the input's features of one colour at one place, (B, D_g)."""
-        assert state.lane is not None, "a 1x1 layer gets its input with the step"
-        state.lane.cells[place.substep][place.column].copy_(x)
+        if kept is not None:
+            addend = kept if addend is None else kept + addend
+        return ops.multiply(window, state.packed[colour].weight, addend, out=out)
 
     def _masked(self) -> Tensor:
         return self.weight if self.mask is None else self.weight * self.mask
@@ -184,15 +182,23 @@ class Packed(NamedTuple):
     bias: Tensor | None  # (O_g,), where the layer has one
 
 
-class LeftState(NamedTuple):
+@dataclass(slots=True)
+class LeftState:
     """What `PixelsLeft` keeps during an unroll."""
 
     packed: list[Packed]  # weights for each sub-step
     lane: "Lane | None"  # the input's features in this row; None where the input of a step is all that it sees
+    width: int  # columns (W)
+    addends: "Addends"  # what is added in this row, the bias included
 
-    def by_column(self, row: Tensor, width: int) -> "Addends":
+    def by_column(self, row: Tensor) -> "Addends":
         """What is added to the layer's output at each place of a row, (B, O, 1, 1 or W): see `by_column`."""
-        return by_column(row, width, [part.rows for part in self.packed])
+        return by_column(row, self.width, [part.rows for part in self.packed])
+
+    def observe(self, x: Tensor, place: Place) -> None:
+        """Take note of the input's features of one colour at one place, (B, D_g)."""
+        assert self.lane is not None, "a 1x1 layer gets its input with the step"
+        self.lane.cells[place.substep][place.column].copy_(x)
 
 
 class Lane:
@@ -276,6 +282,11 @@ def sizes(features: Sequence[int]) -> list[int]:
 def one_by_one(inputs: int, outputs: int, *, bias: bool = True, gain: float = 1.0) -> PixelsLeft:
     """A 1x1 convolution that sees every feature of its place: for what depends on rows above, or on no pixel at all."""
     return PixelsLeft((0,) * inputs, (0,) * outputs, reach=0, bias=bias, gain=gain)
+
+
+def listed(layers: Iterable[nn.Module]) -> Any:
+    """A `ModuleList`, which may be declared to be a list of what is in it."""
+    return nn.ModuleList(layers)
 
 
 def start(weight: Tensor, gain: float) -> None:

@@ -1,5 +1,6 @@
 """The gated blocks of Gated PixelCNN, with two stacks or one, and the sum of their skip connections."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nextpixel.nn import ops
-from nextpixel.nn.causal import Addends, LeftState, PixelsLeft, Place, RowsAbove, one_by_one, row_of
+from nextpixel.nn.causal import LeftState, PixelsLeft, Place, RowsAbove, one_by_one, row_of
 from nextpixel.nn.layers import Masked, MaskedState
 from nextpixel.nn.norm import ColourNorm
 
@@ -27,82 +28,58 @@ class Activation(NamedTuple):
 ACTIVATIONS = {"gate": Activation(ops.gate, 2, 2.0), "relu": Activation(ops.rectify, 1, 2**0.5)}
 
 
-class TwoStackBlock(nn.Module):
-    """A layer of both stacks (van den Oord et al. 2016b, figure 2).
+@dataclass(frozen=True)
+class Plan:
+    """What a block is to be made of."""
 
-    Args:
-        inputs: colour of each feature that comes in.
-        features: colour of each feature of both stacks (D).
-        skips: colour of each feature that goes to the head.
-        kernel: odd width k.
-        context: features of the context, 0 without.
-        norm: whether both inputs are normalised.
-        dropout: share of gated features that training drops.
-        activation: the gate, or what stands for it.
-        extra: features that only the vertical stack gets.
-        first: it sees the image, and nothing of the sub-pixel itself.
-        last: only the head follows.
-        residual: whether the horizontal stack's input is added to its output.
-    """
+    inputs: tuple[int, ...]  # colour of each feature that comes in
+    features: tuple[int, ...]  # colour of each feature of both stacks (D)
+    skips: tuple[int, ...]  # colour of each feature that goes to the head
+    kernel: int  # odd width k
+    context: int  # features of the context, 0 without
+    norm: bool  # whether both inputs are normalised
+    dropout: float  # share of gated features that training drops
+    activation: Activation  # the gate, or what stands for it
+    extra: int  # features that only the vertical stack gets
+    first: bool  # it sees the image, and nothing of the sub-pixel itself
+    last: bool  # only the head follows
+    residual: bool  # whether the horizontal stack's input is added to its output
 
-    def __init__(
-        self,
-        inputs: tuple[int, ...],
-        features: tuple[int, ...],
-        skips: tuple[int, ...],
-        *,
-        kernel: int,
-        context: int,
-        norm: bool,
-        dropout: float,
-        activation: Activation,
-        extra: int = 0,
-        first: bool,
-        last: bool,
-        residual: bool,
-    ) -> None:
-        super().__init__()
-        self.last, self.adds, self.normalised, self.activate = last, residual, norm, activation.apply
-        reach = kernel // 2
-        sums, gain = features * activation.sums, activation.gain
-        wide = len(sums)
-        # The vertical stack never sees its own row, so its features have no order of colours to keep.
-        self.norm_above = ColourNorm((0,) * len(inputs)) if norm else None
-        self.norm_left = ColourNorm(inputs) if norm else None
-        self.above = RowsAbove(len(inputs) + extra, wide, reach=reach, strict=first, gain=gain)
-        self.link = one_by_one(wide, wide, gain=0.5**0.5)  # the two sums of the horizontal stack share its gain
-        self.left = PixelsLeft(inputs, sums, reach=reach, strict=first, bias=False, gain=gain * 0.5**0.5)
-        self.residual = None if last else PixelsLeft(features, features, reach=0, bias=False, gain=0.5)
-        self.skip = PixelsLeft(features, skips, reach=0, bias=first, gain=0.5)  # one bias for the sum
-        self.context = one_by_one(context, wide if last else 2 * wide, bias=False) if context else None
-        self.dropout = nn.Dropout(dropout)
+    @property
+    def sums(self) -> tuple[int, ...]:
+        """Colour of each number that the activation takes."""
+        return self.features * self.activation.sums
+
+
+class GatedBlock(nn.Module, ABC):
+    """A layer of Gated PixelCNN: sums are gated, then go on to the next layer and to the head."""
+
+    def finish(self, plan: Plan) -> None:
+        """Make what is behind the sums."""
+        features, self.adds, self.activate = plan.features, plan.residual, plan.activation.apply
+        self.residual = None if plan.last else PixelsLeft(features, features, reach=0, bias=False, gain=0.5)
+        self.skip = PixelsLeft(features, plan.skips, reach=0, bias=plan.first, gain=0.5)  # one bias for the sum
+        self.dropout = nn.Dropout(plan.dropout)
+
+    @abstractmethod
+    def sums(self, v: Tensor, h: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Both stacks, (B, D, H, W) each, to the vertical one's features and the sums of the horizontal one."""
+
+    @abstractmethod
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> "BlockState": ...
+
+    @abstractmethod
+    def begin_row(self, row: int, v: Tensor, state: "BlockState") -> Tensor:
+        """The vertical stack for one row: (B, D, 1, W) to the same."""
 
     def forward(
         self, v: Tensor, h: Tensor, skips: Tensor | None, context: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Both stacks, (B, D, H, W) each, and the sum of skip connections so far, to the same."""
-        bias = None if self.context is None else self.context(context)
-        v, above = self._down(self.above(v if self.norm_above is None else self.norm_above(v)), bias)
-        left = h if self.norm_left is None else self.norm_left(h)
-        gated = self.dropout(self.activate(self.left(left, above)))
+        v, sums = self.sums(v, h, context)
+        gated = self.dropout(self.activate(sums))
         h = h if self.residual is None else self.residual(gated, h if self.adds else None)
         return v, h, self.skip(gated, skips)
-
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> "BlockState":
-        return BlockState(
-            past=self.above.init_state(batch, width),
-            bias=None if self.context is None else self.context(context),
-            left=self.left.init_state(batch, width),
-            residual=None if self.residual is None else self.residual.init_state(batch, width),
-            addends=[],
-        )
-
-    def begin_row(self, row: int, v: Tensor, state: "BlockState") -> Tensor:
-        """The vertical stack for one row: (B, D, 1, W) to the same."""
-        sums = self.above.step(v if self.norm_above is None else self.norm_above(v), state.past)
-        v, above = self._down(sums, None if state.bias is None else row_of(state.bias, row))
-        state.addends = state.left.by_column(above, v.shape[-1])
-        return v
 
     def step(
         self, h: Tensor | None, place: Place, state: "BlockState", *, slot: Tensor, out: Tensor | None
@@ -115,12 +92,61 @@ class TwoStackBlock(nn.Module):
             slot: where the gated features go, for the skip connections.
             out: where the result goes, if not into a tensor of its own.
         """
-        left = h if h is None or self.norm_left is None else self.norm_left.step(h, place.substep)
-        above = state.addends[place.substep][place.column]
-        gated = self.activate(self.left.step(left, place, state.left, above), out=slot)
-        if self.residual is None or state.residual is None:
+        near, norm, residual = state
+        left = h if h is None or norm is None else norm.step(h, place.substep)
+        gated = self.activate(near.step(left, place, near.left), out=slot)
+        if self.residual is None or residual is None:
             return None
-        return self.residual.step(gated, place, state.residual, h if self.adds else None, out=out)
+        return self.residual.step(gated, place, residual, h if self.adds else None, out=out)
+
+
+class BlockState(NamedTuple):
+    """A block's part of an unroll."""
+
+    near: MaskedState  # of the rows above and of this one
+    norm: ColourNorm | None  # of what comes in from the left
+    residual: LeftState | None
+
+
+class TwoStackBlock(GatedBlock):
+    """A layer of both stacks (van den Oord et al. 2016b, figure 2)."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.last = plan.last
+        reach, wide, gain = plan.kernel // 2, len(plan.sums), plan.activation.gain
+        # The vertical stack never sees its own row, so its features have no order of colours to keep.
+        self.norm_above = ColourNorm((0,) * len(plan.inputs)) if plan.norm else None
+        self.norm_left = ColourNorm(plan.inputs) if plan.norm else None
+        self.above = RowsAbove(len(plan.inputs) + plan.extra, wide, reach=reach, strict=plan.first, gain=gain)
+        self.link = one_by_one(wide, wide, gain=0.5**0.5)  # the two sums of the horizontal stack share its gain
+        left_gain = gain * 0.5**0.5
+        self.left = PixelsLeft(plan.inputs, plan.sums, reach=reach, strict=plan.first, bias=False, gain=left_gain)
+        self.finish(plan)
+        biases = wide if plan.last else 2 * wide
+        self.context = one_by_one(plan.context, biases, bias=False) if plan.context else None
+
+    def sums(self, v: Tensor, h: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        bias = None if self.context is None else self.context(context)
+        v, above = self._down(self.above(v if self.norm_above is None else self.norm_above(v)), bias)
+        return v, self.left(h if self.norm_left is None else self.norm_left(h), above)
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> BlockState:
+        near = MaskedState(
+            past=self.above.init_state(batch, width),
+            bias=None if self.context is None else self.context(context),
+            left=self.left.init_state(batch, width),
+            step=self.left.step,
+        )
+        return BlockState(near, self.norm_left, self.residual and self.residual.init_state(batch, width))
+
+    def begin_row(self, row: int, v: Tensor, state: BlockState) -> Tensor:
+        past, bias, left, _ = state.near
+        assert past is not None, "a block sees rows above"
+        sums = self.above.step(v if self.norm_above is None else self.norm_above(v), past)
+        v, above = self._down(sums, None if bias is None else row_of(bias, row))
+        self.left.begin_row(above, left)
+        return v
 
     def _down(self, sums: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """What the vertical stack gives to the next block and to the horizontal stack."""
@@ -132,88 +158,29 @@ class TwoStackBlock(nn.Module):
         return sums if self.last else self.activate(sums), above
 
 
-class OneStackBlock(nn.Module):
+class OneStackBlock(GatedBlock):
     """The same block with a masked convolution instead of a vertical stack: its blind spot is that of `pixelcnn`.
 
-    Args: as those of `TwoStackBlock`, without `extra`.
+    What is handed to it as the vertical stack is handed on.
     """
 
-    def __init__(
-        self,
-        inputs: tuple[int, ...],
-        features: tuple[int, ...],
-        skips: tuple[int, ...],
-        *,
-        kernel: int,
-        context: int,
-        norm: bool,
-        dropout: float,
-        activation: Activation,
-        first: bool,
-        last: bool,
-        residual: bool,
-    ) -> None:
+    def __init__(self, plan: Plan) -> None:
         super().__init__()
-        self.adds, self.normalised, self.activate = residual, norm, activation.apply
-        self.norm = ColourNorm(inputs) if norm else None
-        sums, gain = features * activation.sums, activation.gain
-        self.masked = Masked(inputs, sums, kernel=kernel, strict=first, context=context, gain=gain)
-        self.residual = None if last else PixelsLeft(features, features, reach=0, bias=False, gain=0.5)
-        self.skip = PixelsLeft(features, skips, reach=0, bias=first, gain=0.5)  # one bias for the sum
-        self.dropout = nn.Dropout(dropout)
+        self.norm = ColourNorm(plan.inputs) if plan.norm else None
+        settings = {"kernel": plan.kernel, "strict": plan.first, "context": plan.context}
+        self.masked = Masked(plan.inputs, plan.sums, **settings, gain=plan.activation.gain)
+        self.finish(plan)
 
-    @property
-    def left(self) -> PixelsLeft:
-        return self.masked.left
+    def sums(self, v: Tensor, h: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return v, self.masked(h if self.norm is None else self.norm(h), context)
 
-    def forward(
-        self, v: Tensor, h: Tensor, skips: Tensor | None, context: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """As `TwoStackBlock`; what is handed to it as the vertical stack is handed on."""
-        gated = self.dropout(self.activate(self.masked(h if self.norm is None else self.norm(h), context)))
-        h = h if self.residual is None else self.residual(gated, h if self.adds else None)
-        return v, h, self.skip(gated, skips)
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> BlockState:
+        near = self.masked.init_state(batch, width, context)
+        return BlockState(near, self.norm, self.residual and self.residual.init_state(batch, width))
 
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> "OneStackState":
-        masked = self.masked.init_state(batch, width, context)
-        return OneStackState(
-            masked=masked,
-            left=masked.left,
-            residual=None if self.residual is None else self.residual.init_state(batch, width),
-        )
-
-    def begin_row(self, row: int, v: Tensor, state: "OneStackState") -> Tensor:
-        self.masked.begin_row(row, state.masked)
+    def begin_row(self, row: int, v: Tensor, state: BlockState) -> Tensor:
+        self.masked.begin_row(row, state.near)
         return v
-
-    def step(
-        self, h: Tensor | None, place: Place, state: "OneStackState", *, slot: Tensor, out: Tensor | None
-    ) -> Tensor | None:
-        left = h if h is None or self.norm is None else self.norm.step(h, place.substep)
-        gated = self.activate(self.masked.step(left, place, state.masked), out=slot)
-        if self.residual is None or state.residual is None:
-            return None
-        return self.residual.step(gated, place, state.residual, h if self.adds else None, out=out)
-
-
-@dataclass
-class BlockState:
-    """A block's part of an unroll; `left` and `residual` are of the horizontal stack's layers."""
-
-    past: Tensor  # the vertical stack's last rows
-    bias: Tensor | None  # of the context, (B, O, 1 or H, 1 or W)
-    left: LeftState
-    residual: LeftState | None
-    addends: Addends  # what this row's rows above add to the horizontal stack, for each sub-step and column: (B, 2D_g)
-
-
-@dataclass
-class OneStackState:
-    """The same for a block with one stack."""
-
-    masked: MaskedState
-    left: LeftState
-    residual: LeftState | None
 
 
 class Skips:

@@ -1,14 +1,13 @@
 """Layers of a single stack, and how they are put together: `forward` takes whole images, `step` one sub-pixel."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
 from torch import Tensor, nn
 
 from nextpixel.nn import ops
-from nextpixel.nn.causal import Addends, LeftState, PixelsLeft, Place, RowsAbove, one_by_one, row_of
+from nextpixel.nn.causal import LeftState, PixelsLeft, Place, RowsAbove, listed, one_by_one, row_of
 from nextpixel.nn.norm import NORMS
 
 
@@ -43,84 +42,89 @@ class Entry(Layer):
         """Take note of the image at one place, (B, C_g)."""
 
 
-class Chain(Layer):
-    """Layers one after the other."""
+Parts = list[tuple[Layer, Any]]
+"""The state of layers that are put together: each of them with its own state, as looking it up takes time."""
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+
+class Chain(Entry):
+    """Layers one after the other; an entry if the first one is."""
+
+    def __init__(self, layers: Iterable[Layer]) -> None:
         super().__init__()
-        self.layers = cast("list[Layer]", nn.ModuleList(layers))
+        self.layers: list[Layer] = listed(layers)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         for layer in self.layers:
             x = layer(x, context)
         return x
 
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> "ChainState":
-        states = [layer.init_state(batch, width, context) for layer in self.layers]
-        return ChainState(states, [(layer.step, its) for layer, its in zip(self.layers, states, strict=True)])
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> Parts:
+        return [(layer, layer.init_state(batch, width, context)) for layer in self.layers]
 
-    def begin_row(self, row: int, state: "ChainState") -> None:
-        for layer, its in zip(self.layers, state.states, strict=True):
+    def begin_row(self, row: int, state: Parts) -> None:
+        for layer, its in state:
             layer.begin_row(row, its)
 
-    def step(self, x: Tensor | None, place: Place, state: "ChainState") -> Tensor:
-        for step, its in state.steps:
-            x = step(x, place, its)
+    def step(self, x: Tensor | None, place: Place, state: Parts) -> Tensor:
+        for layer, its in state:
+            x = layer.step(x, place, its)
         assert x is not None, "a chain has layers"
         return x
 
-
-class ChainState(NamedTuple):
-    """The state of each layer, and beside it its step: looking that up at every pixel would cost as much as a layer."""
-
-    states: list[Any]
-    steps: list[tuple[Callable[[Tensor | None, Place, Any], Tensor], Any]]
+    def observe(self, x: Tensor, place: Place, state: Parts) -> None:
+        first, its = state[0]
+        assert isinstance(first, Entry), "the first layer makes its step before it sees the pixel"
+        first.observe(x, place, its)
 
 
 class Residual(Layer):
-    """What comes in is added to what the body makes of it."""
+    """What comes in is added to what a chain of layers makes of it."""
 
-    def __init__(self, body: Layer) -> None:
+    def __init__(self, *layers: Layer) -> None:
         super().__init__()
-        self.body = body
+        self.body = Chain(layers)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         return x + self.body(x, context)
 
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> Any:
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> Parts:
         return self.body.init_state(batch, width, context)
 
-    def begin_row(self, row: int, state: Any) -> None:
+    def begin_row(self, row: int, state: Parts) -> None:
         self.body.begin_row(row, state)
 
-    def step(self, x: Tensor | None, place: Place, state: Any) -> Tensor:
+    def step(self, x: Tensor | None, place: Place, state: Parts) -> Tensor:
         assert x is not None, "a strict layer has no residual connection"
         return x + self.body.step(x, place, state)
 
 
 class Sum(Entry):
-    """Two layers side by side, added up."""
+    """Two layers side by side, added up; an entry if both are. Files have their weights under the names given here."""
 
-    def __init__(self, first: Entry, second: Entry) -> None:
+    def __init__(self, **both: Layer) -> None:
         super().__init__()
-        self.first, self.second = first, second
+        for name, layer in both.items():
+            self.add_module(name, layer)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        return self.first(x, context) + self.second(x, context)
+        first, second = self.children()
+        return first(x, context) + second(x, context)
 
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> tuple[Any, Any]:
-        return self.first.init_state(batch, width, context), self.second.init_state(batch, width, context)
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> Parts:
+        return [(layer, layer.init_state(batch, width, context)) for layer in cast("Iterable[Layer]", self.children())]
 
-    def begin_row(self, row: int, state: tuple[Any, Any]) -> None:
-        self.first.begin_row(row, state[0])
-        self.second.begin_row(row, state[1])
+    def begin_row(self, row: int, state: Parts) -> None:
+        for layer, its in state:
+            layer.begin_row(row, its)
 
-    def step(self, x: Tensor | None, place: Place, state: tuple[Any, Any]) -> Tensor:
-        return self.first.step(x, place, state[0]) + self.second.step(x, place, state[1])
+    def step(self, x: Tensor | None, place: Place, state: Parts) -> Tensor:
+        (first, one), (second, other) = state
+        return first.step(x, place, one) + second.step(x, place, other)
 
-    def observe(self, x: Tensor, place: Place, state: tuple[Any, Any]) -> None:
-        self.first.observe(x, place, state[0])
-        self.second.observe(x, place, state[1])
+    def observe(self, x: Tensor, place: Place, state: Parts) -> None:
+        for layer, its in state:
+            assert isinstance(layer, Entry), "the first layers make their steps before they see the pixel"
+            layer.observe(x, place, its)
 
 
 class Normalise(Layer):
@@ -194,12 +198,10 @@ class Masked(Entry):
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> "MaskedState":
         return MaskedState(
-            width=width,
             past=None if self.above is None else self.above.init_state(batch, width),
             bias=None if self.context is None else self.context(context),
             left=self.left.init_state(batch, width),
             step=self.left.step,
-            addends=[[None] * width] * self.left.colours,
         )
 
     def begin_row(self, row: int, state: "MaskedState") -> None:
@@ -209,26 +211,22 @@ class Masked(Entry):
             above = self.above.step(state.left.lane.row, state.past)
         addend = ops.add(above, None if state.bias is None else row_of(state.bias, row))
         if addend is not None:
-            state.addends = state.left.by_column(addend, state.width)
+            self.left.begin_row(addend, state.left)
 
     def step(self, x: Tensor | None, place: Place, state: "MaskedState") -> Tensor:
-        column, colour = place
         if self.rectify and x is not None:
             lane = state.left.lane
-            x = ops.rectify(x, out=None if lane is None else lane.cells[colour][column])
-        return state.step(x, place, state.left, state.addends[colour][column])
+            x = ops.rectify(x, out=None if lane is None else lane.cells[place.substep][place.column])
+        return state.step(x, place, state.left)
 
     def observe(self, x: Tensor, place: Place, state: "MaskedState") -> None:
-        self.left.observe(x, place, state.left)
+        state.left.observe(x, place)
 
 
-@dataclass
-class MaskedState:
+class MaskedState(NamedTuple):
     """What `Masked` keeps during an unroll."""
 
-    width: int  # columns (W)
     past: Tensor | None  # the rows above, see `RowsAbove`
     bias: Tensor | None  # of the context, (B, O, 1 or H, 1 or W)
     left: LeftState  # this row
     step: Callable[..., Tensor]  # of the layer for this row; a look-up for each pixel would cost much
-    addends: Addends  # what rows above and the context add, for each colour and column

@@ -5,7 +5,7 @@ References:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -47,25 +47,22 @@ class RowLSTM(Layer):
             rows.append(hidden)
         return torch.cat(rows, 2)
 
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> "RowState":
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> "LSTMState":
         each = sizes(self.features)
-        return RowState(
-            width=width,
+        return LSTMState(
             bias=None if self.context is None else self.context(context),
             input=self.input.init_state(batch, width),
             hidden=Lane(self.state, batch, width, reach=0, colours=each, lengths=[]),
             cells=Lane(self.state, batch, width, reach=0, colours=each, lengths=[]),
-            addends=[],
         )
 
-    def begin_row(self, row: int, state: "RowState") -> None:
+    def begin_row(self, row: int, state: "LSTMState") -> None:
         above = self._from_above(state.hidden.row)
-        addend = above if state.bias is None else above + row_of(state.bias, row)
-        state.addends = state.input.by_column(addend, state.width)
+        self.input.begin_row(above if state.bias is None else above + row_of(state.bias, row), state.input)
 
-    def step(self, x: Tensor | None, place: Place, state: "RowState") -> Tensor:
+    def step(self, x: Tensor | None, place: Place, state: "LSTMState") -> Tensor:
         column, colour = place
-        sums = self.input.step(x, place, state.input, state.addends[colour][column])
+        sums = self.input.step(x, place, state.input)
         cell = state.cells.cells[colour][column]  # still that of the row above
         hidden, cells = ops.remember(sums, cell)
         cell.copy_(cells)
@@ -78,43 +75,15 @@ class RowLSTM(Layer):
 
 
 @dataclass
-class RowState:
-    """What `RowLSTM` keeps: hidden features and cells of the row above, overwritten from left to right."""
+class LSTMState:
+    """What an LSTM keeps: hidden features and cells of this row as far as it goes, and beyond, of the row above."""
 
-    width: int
-    bias: Tensor | None
+    bias: Tensor | None  # of the context
     input: LeftState
     hidden: Lane
     cells: Lane
-    addends: Addends
-
-
-class DiagonalBiLSTM(Layer):
-    """Two LSTMs along diagonals, from the top left and the top right, added up [1, section 3.2].
-
-    Args: as those of `RowLSTM`, without `kernel`.
-    """
-
-    def __init__(self, inputs: Sequence[int], features: Sequence[int], *, context: int) -> None:
-        super().__init__()
-        self.left = Diagonal(inputs, features, context=context)
-        self.right = FromRight(inputs, features, context=context)
-
-    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """(B, D, H, W) to (B, O, H, W)."""
-        return self.left(x, context) + self.right(x, context)
-
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> "tuple[DiagonalState, RightState]":
-        return self.left.init_state(batch, width, context), self.right.init_state(batch, width, context)
-
-    def begin_row(self, row: int, state: "tuple[DiagonalState, RightState]") -> None:
-        left, right = state
-        self.left.begin_row(row, None, left)
-        self.right.begin_row(row, right)
-
-    def step(self, x: Tensor | None, place: Place, state: "tuple[DiagonalState, RightState]") -> Tensor:
-        left, right = state
-        return self.left.step(x, place, left) + self.right.step(x, place, right)
+    from_left: Sequence[Tensor] = ()  # weights of what arrives from the left, for each colour, of a `Diagonal`
+    addends: Addends = field(default_factory=list)  # what arrives from above, of a `Diagonal`
 
 
 class FromRight(Entry):
@@ -145,10 +114,10 @@ class FromRight(Entry):
 
     def begin_row(self, row: int, state: "RightState") -> None:
         if row > 0:  # it goes through the row above, now that that is complete
-            self.lstm.begin_row(row - 1, state.input.row.flip(3), state.lstm)
-            for column in range(state.lstm.width):
+            self.lstm.begin_row(row - 1, state.lstm, state.input.row.flip(3))
+            for column in range(state.lstm.input.width):
                 self.lstm.step(None, Place(column, 0), state.lstm)
-        state.addends = by_column(state.lstm.hidden.row[..., 1:].flip(3), state.lstm.width, self.rows)
+        state.addends = by_column(state.lstm.hidden.row[..., 1:].flip(3), state.lstm.input.width, self.rows)
 
     def step(self, x: Tensor | None, place: Place, state: "RightState") -> Tensor:
         if x is not None:
@@ -161,8 +130,8 @@ class FromRight(Entry):
         state.input.cells[place.substep][place.column].copy_(x)
 
 
-class Diagonal(nn.Module):
-    """An LSTM at each place of which those at its left and above it arrive: it steps along diagonals.
+class Diagonal(Layer):
+    """An LSTM at each place of which those at its left and above it arrive: it steps along diagonals [1, section 3.2].
 
     Args: as those of `RowLSTM`, without `kernel`.
     """
@@ -189,32 +158,30 @@ class Diagonal(nn.Module):
             diagonals.append(hidden)
         return unskew(torch.cat(diagonals, 3))
 
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> "DiagonalState":
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> LSTMState:
         each = sizes(self.features)
         seen = [len(self.features)] * len(each)
         inputs = self.input.init_state(batch, width)
         from_left = self.state[:, :, 1, 0]
         # Lanes have a column more than the image, at its left, where nothing is ever written.
-        return DiagonalState(
-            width=width,
+        return LSTMState(
             bias=None if self.context is None else self.context(context),
             input=inputs,
             from_left=[from_left[part.rows].t().contiguous() for part in inputs.packed],
             hidden=Lane(self.state, batch, width + 1, reach=0, colours=each, lengths=seen),
             cells=Lane(self.state, batch, width + 1, reach=0, colours=each, lengths=[]),
-            addends=[],
         )
 
-    def begin_row(self, row: int, x: Tensor | None, state: "DiagonalState") -> None:
+    def begin_row(self, row: int, state: LSTMState, x: Tensor | None = None) -> None:
         """Do what depends only on rows above, and on the input of this row, (B, D, 1, W), if that is known."""
         addend = ops.convolve(state.hidden.row[..., 1:], self.state[:, :, :1])
         if state.bias is not None:
             addend = addend + row_of(state.bias, row)
         if x is not None:
             addend = self.input(x, addend)
-        state.addends = state.input.by_column(addend, state.width)
+        state.addends = state.input.by_column(addend)
 
-    def step(self, x: Tensor | None, place: Place, state: "DiagonalState") -> Tensor:
+    def step(self, x: Tensor | None, place: Place, state: LSTMState) -> Tensor:
         """The features of one colour at one place, (B, D_g) to (B, O_g); None where `begin_row` was given the input."""
         column, colour = place
         left, addend = state.hidden.windows[colour][column], state.addends[colour][column]
@@ -228,23 +195,10 @@ class Diagonal(nn.Module):
 
 
 @dataclass
-class DiagonalState:
-    """What `Diagonal` keeps: hidden features and cells of this row as far as it goes, and beyond, of the row above."""
-
-    width: int
-    bias: Tensor | None
-    input: LeftState
-    from_left: list[Tensor]
-    hidden: Lane
-    cells: Lane
-    addends: Addends
-
-
-@dataclass
 class RightState:
     """What `FromRight` keeps: its LSTM's state, mirrored; the input's row; and what it brings to this row."""
 
-    lstm: DiagonalState
+    lstm: LSTMState
     input: Lane
     addends: Addends
 

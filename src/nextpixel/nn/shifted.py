@@ -4,8 +4,9 @@ The stream above sees rows above, a whole row at a time; the stream at the left 
 places up to its column. Both are kept away from the pixel itself by their first layers only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -48,8 +49,10 @@ class Down(WeightNorm):
             state.past[:, :, :-1] = state.past[:, :, 1:].clone()
         state.past[:, :, -1:, self.side : self.side + row.shape[-1]] = row
 
-    def step(self, state: "DownState") -> Tensor:
-        """The output's row that ends with the row observed last, (B, O, 1, W')."""
+    def step(self, row: Tensor | None, state: "DownState") -> Tensor:
+        """The output's row that ends with this row of the input, or with the one observed last: (B, O, 1, W')."""
+        if row is not None:
+            self.observe(row, state)
         return ops.convolve_row(state.past, state.weight, self.bias, stride=self.stride)
 
 
@@ -105,6 +108,9 @@ class DownRightState:
     addends: Sequence[Tensor]  # what the row above adds, for each column of the output, (B, O)
 
 
+AtPlace = Callable[[Tensor], Tensor]
+
+
 class Dense(WeightNorm):
     """A 1x1 convolution."""
 
@@ -114,9 +120,9 @@ class Dense(WeightNorm):
     def forward(self, x: Tensor) -> Tensor:
         return ops.convolve(x, self.weight(), self.bias)
 
-    def matrix(self, batch: int) -> Tensor:
-        """The kernels for a single place, `ops.packed`."""
-        return ops.packed(self.weight().flatten(1), batch)
+    def at_place(self, batch: int) -> AtPlace:
+        """The same at a single place, (B, D) to (B, O), with kernels that are made once."""
+        return partial(ops.multiply, weight=ops.packed(self.weight().flatten(1), batch), addend=self.bias)
 
 
 class SpreadDown(WeightNorm):
@@ -198,8 +204,7 @@ class Entrance(nn.Module):
         """Take note of the row above, (B, C, 1, W), if there is one."""
         sums = shift_right(ops.convolve(state.nothing if image is None else image, state.left_above, self.left.bias))
         if image is not None:
-            self.above.observe(image, state.above)
-            sums = sums + self.above.step(state.above)
+            sums = sums + self.above.step(image, state.above)
         state.addends = columns_of(sums)
 
     def step(self, column: int, state: "EntranceState") -> Tensor:
