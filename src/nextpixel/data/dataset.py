@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nextpixel.data.lazy import Images, Stacked, choose, contents
+from nextpixel.data.lazy import Images, View, choose, contents
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
@@ -197,9 +197,9 @@ class DataSet:
         labels = [split.labels for split in parts if split.labels is not None]
         maps = [split.maps for split in parts if split.maps is not None]
         return Split(
-            Stacked([split.images for split in parts]),
+            View([split.images for split in parts]),
             np.concatenate(labels) if labels else None,
-            maps=Stacked(maps) if maps else None,
+            maps=View(maps) if maps else None,
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.download import ROOT_VARIABLE, data_root
-from nextpixel.data.lazy import Stacked
+from nextpixel.data.lazy import View
 from nextpixel.data.readers.folder import read_folders
 from nextpixel.data.readers.mapped import map_array, read_array
 from nextpixel.data.readers.options import Options
@@ -78,7 +78,7 @@ def _pictures(size: int, folder: Path) -> dict[str, Path] | None:
 
 def _batches(size: int, files: Sequence[Path]) -> Split:
     sources, labels = zip(*(_batch(size, file) for file in files), strict=True)
-    return Split(Stacked(sources), np.concatenate(labels))
+    return Split(View(sources), np.concatenate(labels))
 
 
 def _batch(size: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
