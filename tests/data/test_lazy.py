@@ -68,9 +68,7 @@ def test_no_image_beyond_the_last(index: Any) -> None:
 
 def test_only_what_is_indexed_is_read() -> None:
     source = Counting()
-    chosen = choose(
-        choose(change(View([source, IMAGES]), lambda images: images // 2), slice(1, 20, 2)), np.arange(3)
-    )
+    chosen = choose(choose(change(View([source, IMAGES]), lambda images: images // 2), slice(1, 20, 2)), np.arange(3))
     assert len(chosen) == 3
     assert source.seen == []
     assert chosen[[2]].flatten().tolist() == [2, 2]

@@ -70,40 +70,26 @@ def read_hub(name: str, options: Options) -> Parts:
     labels, names, notes = _labels(found, beside, name)
     counts = {split: len(some) for split, some in found.items()}
     numbers, classes, names = number_labels(labels, counts, names, options.first_label, name)
-    records = {split: _Records(_Column(some, column), f"{name} ({split})") for split, some in found.items()}
-    return decode(records, options, numbers, classes, names, notes)
+    sources = {
+        split: _source(_undecoded(some.select_columns(column), column)[column], f"{name} ({split})")
+        for split, some in found.items()
+    }
+    return decode(sources, options, numbers, classes, names, notes)
 
 
-class _Records(Source):
+def _source(rows: Any, what: str) -> Source:
     """Encoded pictures as `datasets` has them, by their bytes or their path."""
 
-    def __init__(self, rows: Any, what: str) -> None:
-        self.what, self._rows = what, rows
+    def name(index: int) -> str:
+        return f"image {index} of {what}"
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def name(self, index: int) -> str:
-        return f"image {index} of {self.what}"
-
-    def open(self, index: int) -> Bytes:
-        record = self._rows[index]
+    def opened(index: int) -> Bytes:
+        record = rows[index]
         if not record or not (record["bytes"] or record["path"]):
-            raise Damaged(f"{self.name(index)} is empty.")
+            raise Damaged(f"{name(index)} is empty.")
         return BytesIO(record["bytes"]) if record["bytes"] else Path(record["path"]).open("rb")
 
-
-class _Column:
-    """A column of pictures that stays in the memory map."""
-
-    def __init__(self, dataset: Any, column: str) -> None:
-        self._column = _undecoded(dataset.select_columns(column), column).with_format("arrow")
-
-    def __len__(self) -> int:
-        return len(self._column)
-
-    def __getitem__(self, index: int) -> dict[str, Any] | None:
-        return self._column[index].column(0)[0].as_py()
+    return Source(what, len(rows), name, opened)
 
 
 def _undecoded(dataset: Any, column: str) -> Any:
@@ -134,11 +120,11 @@ def _streamed(name: str, found: dict[str, Any], column: str, beside: str | None,
         raise BadInput(f"{name} has too few images to be read as they come; leave data.streaming out.")
 
     def made(firsts: Mapping[str, Sequence[Record]], options: Options) -> Parts:
-        records = {own: _Records([row[column] for row in rows], f"{name} ({own})") for own, rows in firsts.items()}
+        sources = {own: _source([row[column] for row in rows], f"{name} ({own})") for own, rows in firsts.items()}
         labels = (
             {own: np.array([row[str(beside)] for row in rows]) for own, rows in firsts.items()} if classes else None
         )
-        return decode(records, options, labels, len(classes) if classes else None, classes, notes)
+        return decode(sources, options, labels, len(classes) if classes else None, classes, notes)
 
     parts = made(firsts, options)
     alike = replace(options, levels=parts.spec.levels, ordinal=parts.spec.ordinal)
