@@ -108,14 +108,12 @@ def _streamed(name: str, found: dict[str, Any], column: str, beside: str | None,
     splits = {split: _undecoded(some.select_columns(wanted), column) for split, some in found.items()}
     known = (found["train"].info.splits or {}).get(str(found["train"].split))
     images = known.num_examples if known else None
+    for own in ("validation", "test"):
+        if own not in splits:
+            splits[own], splits["train"] = splits["train"].take(HELD_OUT), splits["train"].skip(HELD_OUT)
+            images = images and images - HELD_OUT
     with told(name):
         firsts = {own: first(some, HELD_OUT) for own, some in splits.items()}
-        for own in ("validation", "test"):
-            if own not in firsts:
-                firsts[own] = first(splits["train"], HELD_OUT)
-                splits["train"] = splits["train"].skip(HELD_OUT)
-                firsts["train"] = first(splits["train"], HELD_OUT)
-                images = images and images - HELD_OUT
     if not all(firsts.values()):
         raise BadInput(f"{name} has too few images to be read as they come; leave data.streaming out.")
 
