@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
-from nextpixel.data.download import Source, data_root
+from nextpixel.data.download import Source, below_root
 from nextpixel.data.readers.batches import read_batches
 from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.idx import unzipped
@@ -29,12 +29,13 @@ CIFAR10 = Source(
     # The page gives only the MD5, c32a1d4ab5d03f1284b67883e8d87530; this is what public loaders of the archive check.
     {ARCHIVE: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
     ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    (FOLDER, PYTHON_FOLDER),
 )
 
 
 def load_cifar(source: Source, root: str | Path | None) -> Parts:
     """Read the training and the test images, 256 levels of red, green and blue."""
-    folder = _folder(root)
+    folder = below_root(root, *source.unpacked)
     if folder is not None and folder.name == PYTHON_FOLDER:
         parts = read_batches(folder)
         sizes = len(parts.train), 0 if parts.test is None else len(parts.test)
@@ -49,18 +50,6 @@ def load_cifar(source: Source, root: str | Path | None) -> Parts:
     train = _split([contents[file] for file in TRAIN_FILES], place)
     test = _split([contents[TEST_FILE]], place)
     return Parts(ImageSpec(3, 32, 32, levels=256), CLASSES, train, test=test, class_names=source.class_names)
-
-
-def find_cifar(source: Source, root: str | Path | None) -> str:
-    """Say where the images are on this machine."""
-    folder = _folder(root)
-    return source.whereabouts(root) if folder is None else f"in the data root, {folder}"
-
-
-def _folder(root: str | Path | None) -> Path | None:
-    below = data_root(root)
-    folders = [] if below is None else [below / FOLDER, below / PYTHON_FOLDER]
-    return next((folder for folder in folders if folder.is_dir()), None)
 
 
 def _read_file(path: Path) -> bytes:

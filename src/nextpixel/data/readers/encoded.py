@@ -12,7 +12,7 @@ Sets of more than 1 GiB of levels are read image by image, when a batch is asked
 """
 
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -87,8 +87,10 @@ def decode(
             marks=None if marks is None else marks[own],
         )
     spec = ImageSpec(*pictures.example.shape, levels=meant.count, ordinal=options.ordinal)
-    said = (*notes, *_notes(pictures.damaged, meant))
-    return Parts(spec, classes, **splits, class_names=tuple(names) if names else None, notes=said)
+    if lost := pictures.damaged:
+        notes = *notes, f"damaged files left out: {len(lost)} ({', '.join(lost[:3])}{', …' if len(lost) > 3 else ''})"
+    notes = *notes, *([meant.note] if meant.note else [])
+    return Parts(spec, classes, **splits, class_names=tuple(names) if names else None, notes=notes)
 
 
 class _Pictures(Lazy):
@@ -254,13 +256,6 @@ def understood(seen: Sequence[np.ndarray], what: object, options: Options) -> Le
     kind = "byte" if all(pixels.dtype == np.uint8 for pixels in seen) else "word"
     lowest, highest = int(min(map(np.min, seen))), int(max(map(np.max, seen)))
     return find_levels(kind, lowest, highest, what, asked=options.levels, like=options.like)
-
-
-def _notes(lost: Sequence[str], meant: Levels) -> Iterator[str]:
-    if lost:
-        yield f"damaged files left out: {len(lost)} ({', '.join(lost[:3])}{', …' if len(lost) > 3 else ''})"
-    if meant.note:
-        yield meant.note
 
 
 def _kind(image: np.ndarray) -> str:

@@ -153,7 +153,8 @@ def _splits(name: str, options: Options) -> dict[str, Any]:
         found: Any = _opened(name, streaming=options.streaming)
     found = dict(found) if isinstance(found, Mapping) else {"train": found}
     there = ", ".join(found) or "nothing"
-    asked = options.splits or _usual(found)
+    usual = {SPLIT_OF[own]: own for own in reversed(found) if own in SPLIT_OF}
+    asked = options.splits or ({"train": next(iter(found))} if len(found) == 1 else usual)
     if "train" not in asked:
         raise BadInput(f"{name} has no split train, but {there}; data.splits={{train: NAME}} says which it is.")
     for split in asked.values():
@@ -191,14 +192,9 @@ def _opened(name: str, *, streaming: bool) -> Any:
         raise ValueError(error.__cause__ or error) from error
 
 
-def _usual(found: dict[str, Any]) -> dict[str, str]:
-    """Which split of theirs is which of ours, by usual names; one alone is for training."""
-    usual = {SPLIT_OF[name]: name for name in reversed(found) if name in SPLIT_OF}
-    return {"train": next(iter(found))} if len(found) == 1 else usual
-
-
 def _image_column(features: Mapping[str, Any], options: Options, name: str) -> str:
-    there = ", ".join(f"{column} ({_kind(feature)})" for column, feature in features.items())
+    kinds = {column: getattr(feature, "dtype", None) or type(feature).__name__ for column, feature in features.items()}
+    there = ", ".join(f"{column} ({kind})" for column, kind in kinds.items())
     asked = (options.columns or {}).get("image")
     images = [column for column, feature in features.items() if _is_encoded(feature) or _is_array(feature)]
     if asked is None and len(images) == 1:
@@ -256,7 +252,3 @@ def _is_array(feature: Any) -> bool:
     while hasattr(feature, "feature"):
         feature, depth = feature.feature, depth + 1
     return depth > 1 or hasattr(feature, "shape")
-
-
-def _kind(feature: Any) -> str:
-    return getattr(feature, "dtype", None) or type(feature).__name__

@@ -6,12 +6,11 @@ sizes that a header gives were compared with the bytes that are there, and nothi
 """
 
 import math
-import os
 import shutil
 import struct
 import zipfile
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from nextpixel.data.download import bar_of_bytes, cache_folder
 from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.options import MOST_IN_MEMORY
 from nextpixel.errors import BadInput
+from nextpixel.files import whole_file
 
 _PIECE = 2**20  # bytes
 
@@ -126,9 +126,7 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> 
     place = folder / f"{path.stem}-{member.CRC:08x}-{member.file_size}.npy"
     if place.is_file() and place.stat().st_size == member.file_size:
         return place
-    beside = folder / f".{place.name}.{os.getpid()}.part"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(place, f"{path} cannot be unpacked into {folder}") as beside:
         if member.file_size > (free := shutil.disk_usage(folder).free):
             raise BadInput(f"{path} unpacks to {member.file_size} bytes, but {folder} has {free} left.")
         with archive.open(member) as source, beside.open("wb") as file, bar_of_bytes() as bar:
@@ -136,10 +134,4 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> 
             while piece := source.read(_PIECE):  # the last one checks the sum of all
                 file.write(piece)
                 bar.update(task, advance=len(piece))
-        beside.replace(place)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be unpacked into {folder} ({error.strerror or error}).") from error
-    finally:
-        with suppress(OSError):  # where it was never made
-            beside.unlink()
     return place
