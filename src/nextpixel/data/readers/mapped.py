@@ -9,8 +9,6 @@ import math
 import shutil
 import struct
 import zipfile
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,42 +36,38 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
             file.seek(0)
             size = path.stat().st_size
             return {"images": _map(path, start=0, size=size) if size > MOST_IN_MEMORY else _read(file, size)}
-        found = {}
         with zipfile.ZipFile(file) as archive:
-            for member in archive.infolist():
-                name = member.filename.removesuffix(".npy")
-                if name == member.filename:
-                    continue
-                with archive.open(member) as start:
-                    objects = _header(start, member.file_size)[2].hasobject
-                large = member.file_size > MOST_IN_MEMORY
-                found[name] = np.empty(0, object) if objects else (map_array if large else read_array)(path, name)
-    return found
+            names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+    return {name: _array(path, name, most=MOST_IN_MEMORY, objects=True) for name in names}
 
 
 def map_array(path: Path, name: str) -> np.ndarray:
     """Map an array of an npz file, read-only."""
-    with _member(path, name) as (archive, member):
-        if member.compress_type == zipfile.ZIP_STORED:
-            return _map(path, start=_start(path, member), size=member.file_size)
-        with archive.open(member) as file:
-            _header(file, member.file_size)
-        return _map(_unpacked(archive, member, path), start=0, size=member.file_size)
+    return _array(path, name, most=0)
 
 
 def read_array(path: Path, name: str) -> np.ndarray:
     """Read an array of an npz file into memory, and nothing else of the file."""
-    with _member(path, name) as (archive, member), archive.open(member) as file:
-        return _read(file, member.file_size)
+    return _array(path, name, most=math.inf)
 
 
-@contextmanager
-def _member(path: Path, name: str) -> Generator[tuple[zipfile.ZipFile, zipfile.ZipInfo]]:
-    """The open archive, and what it says of an array."""
+def _array(path: Path, name: str, *, most: int | float, objects: bool = False) -> np.ndarray:
+    """An array of an npz file, mapped if it has more bytes than that; of Python objects, an empty one or none."""
     with told(path, f"is damaged: its array {name} cannot be read"), zipfile.ZipFile(path) as archive:
         if f"{name}.npy" not in archive.NameToInfo:
             raise BadInput(f"{path} has no array {name}.")
-        yield archive, archive.getinfo(f"{name}.npy")
+        member = archive.getinfo(f"{name}.npy")
+        with archive.open(member) as file:
+            if _header(file, member.file_size)[2].hasobject:
+                if objects:
+                    return np.empty(0, object)
+                raise ValueError("Python objects are never loaded")
+            if member.file_size <= most:
+                file.seek(0)
+                return _read(file, member.file_size)
+        if member.compress_type == zipfile.ZIP_STORED:
+            return _map(path, start=_start(path, member), size=member.file_size)
+        return _map(_unpacked(archive, member, path), start=0, size=member.file_size)
 
 
 def _start(path: Path, member: zipfile.ZipInfo) -> int:
