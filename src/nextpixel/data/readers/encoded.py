@@ -32,6 +32,9 @@ from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
 Bytes: TypeAlias = BufferedReader | BytesIO
+# Of the pictures of each split, int64, shape (N,), though a split may have none; how many classes they number, and the
+# names of these. `number_labels` makes them.
+Labels: TypeAlias = tuple[Mapping[str, np.ndarray], int | None, tuple[str, ...] | None]
 
 _SAMPLE = 500  # images that are looked at where they stay on disk
 
@@ -56,18 +59,11 @@ class Source:
 def decode(
     sources: Mapping[str, Source],
     options: Options,
-    labels: Mapping[str, np.ndarray] | None = None,
-    classes: int | None = None,
-    names: Sequence[str] | None = None,
+    labels: Labels = ({}, None, None),
     notes: Iterable[str] = (),
 ) -> Parts:
-    """Make images of the pictures of each split, in memory if they are not too many.
-
-    Args:
-        labels: of the pictures, int64, shape (N,); a split may have none.
-        classes: how many they number, and their names.
-        notes: to be told before those of this function.
-    """
+    """Make images of the pictures of each split, in memory if they are not too many; `notes` are told first."""
+    numbers, classes, names = labels
     sources = {"train": sources["train"], **sources}  # so that the others must be like an image to learn from
     pictures = _Pictures([*sources.values()], options)
     stay = len(pictures) * pictures.example.nbytes > MOST_IN_MEMORY
@@ -83,14 +79,14 @@ def decode(
     for split, (own, files) in zip(sources, pictures.spans("that can be read"), strict=True):
         splits[split] = Split(
             choose(pictures, own) if stay else np.stack(kept[own]),
-            labels[split][files] if labels and split in labels else None,
+            numbers[split][files] if split in numbers else None,
             marks=None if marks is None else marks[own],
         )
     spec = ImageSpec(*pictures.example.shape, levels=meant.count, ordinal=options.ordinal)
     if lost := pictures.damaged:
         notes = *notes, f"damaged files left out: {len(lost)} ({', '.join(lost[:3])}{', …' if len(lost) > 3 else ''})"
     notes = *notes, *([meant.note] if meant.note else [])
-    return Parts(spec, classes, **splits, class_names=tuple(names) if names else None, notes=notes)
+    return Parts(spec, classes, **splits, class_names=names, notes=notes)
 
 
 class _Pictures(Lazy):

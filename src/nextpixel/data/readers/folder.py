@@ -35,11 +35,11 @@ def read_folders(folders: Mapping[str, Path], options: Options = UNSAID) -> Part
     below = sorted({name.partition("/")[0] for name in files["train"] if "/" in name})
     classes = below if len(below) >= 2 else []  # one sub-folder alone is no class
     labels = {split: _labels(folders[split], names, classes) for split, names in files.items() if classes}
-    printable = [os.fsencode(name).decode(errors="backslashreplace") for name in classes]  # of whatever bytes
+    printable = tuple(os.fsencode(name).decode(errors="backslashreplace") for name in classes)  # of whatever bytes
     counts = ", ".join(f"{count} {kind}" for kind, count in skipped.most_common())
     notes = [f"files skipped: {counts}"] if skipped else []
     sources = {split: _source(folders[split], names) for split, names in files.items()}
-    return decode(sources, options, labels, len(classes) or None, printable, notes)
+    return decode(sources, options, (labels, len(classes) or None, printable or None), notes)
 
 
 def read_picture(path: Path, options: Options = UNSAID) -> Parts:

@@ -21,7 +21,7 @@ import numpy as np
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.readers.arrays import arrange, number_labels
 from nextpixel.data.readers.damage import Damaged, told
-from nextpixel.data.readers.encoded import Bytes, Source, decode
+from nextpixel.data.readers.encoded import Bytes, Labels, Source, decode
 from nextpixel.data.readers.options import SPLIT_OF, Options
 from nextpixel.data.stream import Record, Stream, first
 from nextpixel.errors import BadInput, needs
@@ -69,12 +69,12 @@ def read_hub(name: str, options: Options) -> Parts:
         return _streamed(name, found, column, beside, options)
     labels, names, notes = _labels(found, beside, name)
     counts = {split: len(some) for split, some in found.items()}
-    numbers, classes, names = number_labels(labels, counts, names, options.first_label, name)
+    numbered = number_labels(labels, counts, names, options.first_label, name)
     sources = {
         split: _source(_undecoded(some.select_columns(column), column)[column], f"{name} ({split})")
         for split, some in found.items()
     }
-    return decode(sources, options, numbers, classes, names, notes)
+    return decode(sources, options, numbered, notes)
 
 
 def _source(rows: Any, what: str) -> Source:
@@ -101,10 +101,9 @@ def _undecoded(dataset: Any, column: str) -> Any:
 
 def _streamed(name: str, found: dict[str, Any], column: str, beside: str | None, options: Options) -> Parts:
     """The splits of a set that is read as it comes: the first images of each, and a stream for the training images."""
-    feature = found["train"].features[beside] if beside else None
-    classes = tuple(feature.names) if feature is not None and hasattr(feature, "names") else None
-    notes = [] if beside is None or classes else [f"labels left alone: a stream needs the classes of {beside} named"]
-    wanted = [column, beside] if beside and classes else [column]
+    names = getattr(found["train"].features.get(beside), "names", None)
+    notes = [f"labels left alone: a stream needs the classes of {beside} named"] if beside and not names else []
+    wanted = [column, beside] if names else [column]
     splits = {split: _undecoded(some.select_columns(wanted), column) for split, some in found.items()}
     known = (found["train"].info.splits or {}).get(str(found["train"].split))
     images = known.num_examples if known else None
@@ -119,10 +118,11 @@ def _streamed(name: str, found: dict[str, Any], column: str, beside: str | None,
 
     def made(firsts: Mapping[str, Sequence[Record]], options: Options) -> Parts:
         sources = {own: _source([row[column] for row in rows], f"{name} ({own})") for own, rows in firsts.items()}
-        labels = (
-            {own: np.array([row[str(beside)] for row in rows]) for own, rows in firsts.items()} if classes else None
-        )
-        return decode(sources, options, labels, len(classes) if classes else None, classes, notes)
+        labels: Labels = ({}, None, None)
+        if names:
+            numbers = {own: np.array([row[str(beside)] for row in rows]) for own, rows in firsts.items()}
+            labels = numbers, len(names), tuple(names)
+        return decode(sources, options, labels, notes)
 
     parts = made(firsts, options)
     alike = replace(options, levels=parts.spec.levels, ordinal=parts.spec.ordinal)
