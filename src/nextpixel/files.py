@@ -14,13 +14,13 @@ def home(path: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Generator[Path]:
+def whole_file(path: str | os.PathLike[str], cannot: str | None = None) -> Generator[Path]:
     """Give the path of a file beside `path`, which takes its place, on the disk for good, when all went well.
 
     Otherwise what was at `path` stays as it was. Missing folders are made; a link is followed, not replaced.
 
     Raises:
-        BadInput: the file cannot be written, such as on a full disk.
+        BadInput: the file cannot be written, such as on a full disk; `cannot` is what the sentence then begins with.
     """
     target = Path(os.path.realpath(path))
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -37,7 +37,7 @@ def whole_file(path: str | os.PathLike[str]) -> Generator[Path]:
             with suppress(OSError):
                 beside.unlink(missing_ok=True)
     except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise BadInput(f"{cannot or f'{path} cannot be written'}: {error.strerror or error}.") from error
     with suppress(OSError):  # not every system can open a folder
         folder = os.open(target.parent, os.O_RDONLY)
         try:

@@ -3,6 +3,7 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from nextpixel.data import cifar
 from nextpixel.data.catalogue import CATALOGUE
-from nextpixel.data.cifar import ARCHIVE, CIFAR10, FOLDER, TEST_FILE, TRAIN_FILES, find_cifar, load_cifar
+from nextpixel.data.cifar import ARCHIVE, CIFAR10, FOLDER, TEST_FILE, TRAIN_FILES, load_cifar
 from nextpixel.data.dataset import DataSet
 from nextpixel.data.download import Source
 from nextpixel.errors import BadInput
@@ -43,7 +44,7 @@ WHOLE = packed(inside(FILES))
 
 
 def source(*mirrors: str, content: bytes = WHOLE) -> Source:
-    return Source("", mirrors, {ARCHIVE: hashlib.sha256(content).hexdigest()})
+    return replace(CIFAR10, mirrors=mirrors, hashes={ARCHIVE: hashlib.sha256(content).hexdigest()})
 
 
 @pytest.fixture(autouse=True)
@@ -213,14 +214,14 @@ def test_grey_is_the_brightness(unpacked: Path) -> None:
 
 
 def test_where_it_is(unpacked: Path, tmp_path: Path, cache: Path) -> None:
-    assert find_cifar(source(), unpacked) == f"in the data root, {unpacked / FOLDER}"
-    assert find_cifar(source(), None) == "not here yet, to be downloaded when first opened"
+    assert source().whereabouts(unpacked) == f"in the data root, {unpacked / FOLDER}"
+    assert source().whereabouts(None) == "not here yet, to be downloaded when first opened"
     assert (
-        find_cifar(source(), root_with(tmp_path / "root", WHOLE)) == f"in the data root, {tmp_path / 'root' / 'root'}"
+        source().whereabouts(root_with(tmp_path / "root", WHOLE)) == f"in the data root, {tmp_path / 'root' / 'root'}"
     )
     (cache / "nextpixel").mkdir(parents=True)
     (cache / "nextpixel" / ARCHIVE).write_bytes(WHOLE)
-    assert find_cifar(source(), None) == f"in the cache, {cache / 'nextpixel'}"
+    assert source().whereabouts(None) == f"in the cache, {cache / 'nextpixel'}"
 
 
 def test_the_published_source() -> None:

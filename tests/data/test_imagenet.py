@@ -8,7 +8,7 @@ from PIL import Image
 
 from nextpixel.data import open_data
 from nextpixel.data.imagenet import TEST_FILE, TRAIN_FILES, find_imagenet, load_imagenet
-from nextpixel.data.lazy import Lazy, Stacked
+from nextpixel.data.lazy import Lazy, View
 from nextpixel.data.readers import encoded
 from nextpixel.data.splits import cut
 from nextpixel.errors import BadInput
@@ -44,7 +44,7 @@ def test_all_batches_are_one_source(root: Path) -> None:
     assert found.validation is None
     assert found.test is not None
     for split, images, labels in ((found.train, TRAIN, TRAIN_LABELS), (found.test, TEST, TEST_LABELS)):
-        assert isinstance(split.images, Stacked)
+        assert isinstance(split.images, View)
         assert len(split) == len(images)
         assert (split.images[:] == images.reshape(-1, 3, 32, 32)).all()
         assert split.labels is not None
@@ -53,13 +53,13 @@ def test_all_batches_are_one_source(root: Path) -> None:
 
 def test_images_stay_on_disk_whatever_is_cut_reduced_and_limited(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    original = Stacked.read
+    original = View.read
 
-    def counting(self: Stacked, indices: np.ndarray) -> np.ndarray:
+    def counting(self: View, indices: np.ndarray) -> np.ndarray:
         read.append(len(indices))
         return original(self, indices)
 
-    monkeypatch.setattr(Stacked, "read", counting)
+    monkeypatch.setattr(View, "read", counting)
     data = open_data("imagenet32", root, validation=10, bits=3, limit=25)
     assert [len(split) for split in (data.train, data.validation, data.test)] == [25, 10, 5]
     assert data.spec.levels == 8

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nextpixel.data.lazy import Changed, Chosen, Lazy, Stacked, change, choose, contents
+from nextpixel.data.lazy import Lazy, View, change, choose, contents
 
 IMAGES = np.arange(10, dtype=np.uint8)[:, None, None, None].repeat(2, axis=2)
 EVEN = np.arange(10) % 2 == 0
@@ -43,10 +43,10 @@ def mapped(tmp_path: Path) -> np.ndarray:
     "make",
     [
         Counting,
-        lambda: Stacked([IMAGES[:4], IMAGES[:0], IMAGES[4:5], IMAGES[5:]]),
-        lambda: Stacked([Counting()]),
-        lambda: Chosen(Stacked([IMAGES[5:], IMAGES[:5]]), np.array([5, 6, 7, 8, 9, 0, 1, 2, 3, 4])),
-        lambda: Changed(IMAGES, lambda images: images.copy()),
+        lambda: View([IMAGES[:4], IMAGES[:0], IMAGES[4:5], IMAGES[5:]]),
+        lambda: View([Counting()]),
+        lambda: choose(View([IMAGES[5:], IMAGES[:5]]), np.array([5, 6, 7, 8, 9, 0, 1, 2, 3, 4])),
+        lambda: View([IMAGES], function=lambda images: images.copy()),
     ],
     ids=["own", "stacked", "one", "chosen", "changed"],
 )
@@ -68,9 +68,7 @@ def test_no_image_beyond_the_last(index: Any) -> None:
 
 def test_only_what_is_indexed_is_read() -> None:
     source = Counting()
-    chosen = choose(
-        choose(change(Stacked([source, IMAGES]), lambda images: images // 2), slice(1, 20, 2)), np.arange(3)
-    )
+    chosen = choose(choose(change(View([source, IMAGES]), lambda images: images // 2), slice(1, 20, 2)), np.arange(3))
     assert len(chosen) == 3
     assert source.seen == []
     assert chosen[[2]].flatten().tolist() == [2, 2]
@@ -80,8 +78,8 @@ def test_only_what_is_indexed_is_read() -> None:
 def test_a_choice_of_a_choice_is_one() -> None:
     source = Counting()
     chosen = choose(choose(source, np.array([4, 5, 6])), np.array([2, 0]))
-    assert isinstance(chosen, Chosen)
-    assert chosen.source is source
+    assert isinstance(chosen, View)
+    assert chosen.sources == [source]
     assert chosen.indices.tolist() == [6, 4]
 
 
@@ -92,14 +90,15 @@ def test_what_is_in_memory_is_an_array_at_once() -> None:
 
 def test_a_memory_map_stays_one(mapped: np.ndarray) -> None:
     chosen = choose(mapped, np.array([7, 3]))
-    assert isinstance(chosen, Chosen)
-    assert chosen.source is mapped
+    assert isinstance(chosen, View)
+    assert chosen.sources[0] is mapped
     halved = change(chosen, lambda images: images // 2)
-    assert isinstance(halved, Changed)
+    assert isinstance(halved, View)
+    assert halved.sources[0] is mapped
     assert halved[:].flatten().tolist() == [3, 3, 1, 1]
 
 
 def test_what_is_read_of_a_map_may_be_changed(mapped: np.ndarray) -> None:
     """Torch warns of tensors over memory that is not writable."""
-    assert Stacked([mapped, mapped])[[1]].flags.writeable
+    assert View([mapped, mapped])[[1]].flags.writeable
     assert choose(mapped, np.array([1]))[[0]].flags.writeable

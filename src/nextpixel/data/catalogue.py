@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nextpixel.data import imagenet
-from nextpixel.data.cifar import CIFAR10, find_cifar, load_cifar
+from nextpixel.data.cifar import CIFAR10, load_cifar
 from nextpixel.data.dataset import DataSet, Parts, Split
 from nextpixel.data.download import Source
 from nextpixel.data.mnist import CLASSES, FASHION_MNIST, MNIST, load_mnist
@@ -100,7 +100,7 @@ def _shapes_row(channels: int, levels: int, description: str, load: Callable[...
 
 def _cifar_row(channels: int, description: str, *change: Callable[[DataSet], DataSet]) -> CatalogueRow:
     spec, place = ImageSpec(channels, 32, 32, levels=256), CIFAR10.mirrors[0]
-    reads = partial(load_cifar, CIFAR10), partial(find_cifar, CIFAR10)
+    reads = partial(load_cifar, CIFAR10), CIFAR10.whereabouts
     return CatalogueRow(spec, 10, (45_000, 5_000, 10_000), place, description, *reads, *change)
 
 

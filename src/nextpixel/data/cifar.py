@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
-from nextpixel.data.download import Source, data_root
+from nextpixel.data.download import Source, below_root
 from nextpixel.data.readers.batches import read_batches
 from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.idx import unzipped
@@ -19,6 +19,7 @@ from nextpixel.spec import ImageSpec
 
 ARCHIVE, IMAGES, CLASSES = "cifar-10-binary.tar.gz", 10_000, 10  # images in each of its six files
 TRAIN_FILES, TEST_FILE = tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"
+_FILES = *TRAIN_FILES, TEST_FILE
 FOLDER, PYTHON_FOLDER = "cifar-10-batches-bin", "cifar-10-batches-py"  # below the data root as in the archives
 _RECORD = 1 + 3 * 32 * 32
 
@@ -29,38 +30,23 @@ CIFAR10 = Source(
     # The page gives only the MD5, c32a1d4ab5d03f1284b67883e8d87530; this is what public loaders of the archive check.
     {ARCHIVE: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
     ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    (FOLDER, PYTHON_FOLDER),
 )
 
 
 def load_cifar(source: Source, root: str | Path | None) -> Parts:
     """Read the training and the test images, 256 levels of red, green and blue."""
-    folder = _folder(root)
+    folder = below_root(root, *source.unpacked)
     if folder is not None and folder.name == PYTHON_FOLDER:
         parts = read_batches(folder)
         sizes = len(parts.train), 0 if parts.test is None else len(parts.test)
         if (parts.spec.shape, parts.classes, sizes) != ((3, 32, 32), CLASSES, (5 * IMAGES, IMAGES)):
             raise BadInput(f"{folder} is not all of {ARCHIVE}: it has {sizes} images {parts.spec}.")
         return parts
-    if folder is not None:
-        place, contents = folder, {file: _read_file(folder / file) for file in (*TRAIN_FILES, TEST_FILE)}
-    else:
-        place = source.locate(ARCHIVE, root)
-        contents = _read_archive(place)
-    train = _split([contents[file] for file in TRAIN_FILES], place)
-    test = _split([contents[TEST_FILE]], place)
+    place = folder or source.locate(ARCHIVE, root)
+    contents = _read_archive(place) if folder is None else {file: _read_file(folder / file) for file in _FILES}
+    train, test = (_split([contents[file] for file in files], place) for files in (TRAIN_FILES, [TEST_FILE]))
     return Parts(ImageSpec(3, 32, 32, levels=256), CLASSES, train, test=test, class_names=source.class_names)
-
-
-def find_cifar(source: Source, root: str | Path | None) -> str:
-    """Say where the images are on this machine."""
-    folder = _folder(root)
-    return source.whereabouts(root) if folder is None else f"in the data root, {folder}"
-
-
-def _folder(root: str | Path | None) -> Path | None:
-    below = data_root(root)
-    folders = [] if below is None else [below / FOLDER, below / PYTHON_FOLDER]
-    return next((folder for folder in folders if folder.is_dir()), None)
 
 
 def _read_file(path: Path) -> bytes:
@@ -80,7 +66,7 @@ def _read_archive(path: Path) -> dict[str, bytes]:
             name = PurePosixPath(member.name)
             if name.is_absolute() or ".." in name.parts:
                 raise BadInput(f"{path} has a member {member.name}, which is outside of it: this is not {ARCHIVE}.")
-            if name.parent != PurePosixPath(FOLDER) or name.name not in (*TRAIN_FILES, TEST_FILE):
+            if name.parent != PurePosixPath(FOLDER) or name.name not in _FILES:
                 continue
             if not member.isreg() or member.size != size:
                 what = f"{member.size} bytes long" if member.isreg() else "no plain file"
@@ -88,9 +74,8 @@ def _read_archive(path: Path) -> dict[str, bytes]:
             content = tar.extractfile(member)
             assert content is not None
             contents[name.name] = content.read()
-        for file in (*TRAIN_FILES, TEST_FILE):
-            if file not in contents:
-                raise BadInput(f"{path} has no member {FOLDER}/{file}.")
+        if (missing := next((file for file in _FILES if file not in contents), None)) is not None:
+            raise BadInput(f"{path} has no member {FOLDER}/{missing}.")
         while stream.read(2**20):  # to the end, where gzip checks the sum of all
             pass
     return contents

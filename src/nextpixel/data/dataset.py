@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nextpixel.data.lazy import Images, Stacked, choose, contents
+from nextpixel.data.lazy import Images, View, choose, contents
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
@@ -80,7 +80,7 @@ class Split:
 
     def digest(self) -> str:
         """What tells these images and labels, in their order, from others; of many images, of some evenly spaced."""
-        some = self.take(np.linspace(0, len(self) - 1, min(len(self), _MOST_DIGESTED)).astype(np.int64))
+        some = self.take(_evenly(len(self), _MOST_DIGESTED))
         labels = b"" if some.labels is None else some.labels.astype("<i8").tobytes()
         return hashlib.blake2b(some.contents().astype("<u8").tobytes() + labels, digest_size=8).hexdigest()
 
@@ -197,16 +197,17 @@ class DataSet:
         labels = [split.labels for split in parts if split.labels is not None]
         maps = [split.maps for split in parts if split.maps is not None]
         return Split(
-            Stacked([split.images for split in parts]),
+            View([split.images for split in parts]),
             np.concatenate(labels) if labels else None,
-            maps=Stacked(maps) if maps else None,
+            maps=View(maps) if maps else None,
         )
 
 
 def describe(data: DataSet) -> list[str]:
     """Lines about what was found: what `print(data)` says, and the levels that are seen in the images."""
     name, images, each, *others = repr(data).splitlines()
-    seen = np.unique(np.concatenate([_levels(split) for split in data.splits.values()]))
+    some = [split.batch(_evenly(len(split), _LOOKED_AT), np.random.default_rng(0))[0] for split in data.splits.values()]
+    seen = np.unique(np.concatenate([np.unique(images.numpy()) for images in some]))
     return [name, images, f"{each}; seen: {len(seen):,} of them, from {seen[0]:,} to {seen[-1]:,}", *others]
 
 
@@ -220,6 +221,6 @@ def learnt_from(data: DataSet) -> dict[str, Any]:
     }
 
 
-def _levels(split: Split) -> np.ndarray:
-    some = np.linspace(0, len(split) - 1, min(len(split), _LOOKED_AT)).astype(np.int64)
-    return np.unique(split.batch(some, np.random.default_rng(0))[0].numpy())
+def _evenly(images: int, most: int) -> np.ndarray:
+    """Which images are looked at: all of them, or about so many."""
+    return np.linspace(0, images - 1, min(images, most)).astype(np.int64)

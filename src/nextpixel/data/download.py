@@ -27,6 +27,12 @@ def data_root(root: str | Path | None) -> Path | None:
     return path
 
 
+def below_root(root: str | Path | None, *places: str | Path) -> Path | None:
+    """The first of these files and folders that is there below the data root."""
+    below = data_root(root)
+    return None if below is None else next((below / place for place in places if (below / place).exists()), None)
+
+
 def cache_folder() -> Path:
     """Where downloads and unpacked files are kept for this user; it need not exist yet."""
     return Path(pooch.os_cache("nextpixel"))
@@ -41,12 +47,14 @@ class Source:
         mirrors: addresses that end with a slash, tried in turn.
         hashes: SHA-256 of each file as it was first published, by its name, which is the same at every mirror.
         class_names: in the order of their labels; None where they are digits.
+        unpacked: folders below the data root, any one of which may stand for the files.
     """
 
     folder: str
     mirrors: tuple[str, ...]
     hashes: dict[str, str]
     class_names: tuple[str, ...] | None = None
+    unpacked: tuple[str, ...] = ()
 
     def locate(self, file: str, root: str | Path | None) -> Path:
         """Where a file is on this machine, downloaded first if need be; `data_root` says which root that is."""
@@ -54,6 +62,8 @@ class Source:
 
     def whereabouts(self, root: str | Path | None) -> str:
         """Say where `locate` would take the files from; nothing is downloaded or checked."""
+        if (folder := below_root(root, *self.unpacked)) is not None:
+            return f"in the data root, {folder}"
         others = [file for file in self.hashes if self._below_root(file, root) is None]
         if not others:
             return f"in the data root, {(data_root(root) or Path()) / self.folder}"
@@ -81,11 +91,7 @@ class Source:
 
     def _below_root(self, file: str, root: str | Path | None) -> Path | None:
         """The user's own, which may also lie there uncompressed, without `.gz`."""
-        if (below := data_root(root)) is None:
-            return None
-        path = below / self.folder / file
-        candidates = (path, path.with_suffix("")) if path.suffix == ".gz" else (path,)
-        return next((candidate for candidate in candidates if candidate.is_file()), None)
+        return below_root(root, Path(self.folder, file), Path(self.folder, file.removesuffix(".gz")))
 
 
 def bar_of_bytes() -> Progress:

@@ -1,10 +1,12 @@
 """Pictures of any size and colour brought to one: `crop`, `pad`, `stretch` or `tiles`; grey or colour."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from nextpixel.data.transforms import desaturate
 from nextpixel.errors import BadInput, one_of
@@ -78,12 +80,10 @@ class Fitting:
             return tiles.transpose(1, 3, 0, 2, 4).reshape(down * across, channels, rows, columns)
         if self.fit == "stretch":
             return _resized(picture, rows, columns)[None]
-        ratios = rows / height, columns / width
         if self.fit == "crop":
-            high, wide = min(height, rows / max(ratios)), min(width, columns / max(ratios))  # not more, by rounding
-            top, left = (height - high) / 2, (width - wide) / 2
-            return _resized(picture, rows, columns, box=(left, top, left + wide, top + high))[None]
-        inner = [min(most, max(1, round(side * min(ratios)))) for side, most in ((height, rows), (width, columns))]
+            return _resized(picture, rows, columns, by=ImageOps.fit)[None]
+        ratio = min(rows / height, columns / width)
+        inner = [min(most, max(1, round(side * ratio))) for side, most in ((height, rows), (width, columns))]
         top, left = (rows - inner[0]) // 2, (columns - inner[1]) // 2
         sheet = np.zeros((1, channels, rows, columns), picture.dtype)
         sheet[0, :, top : top + inner[0], left : left + inner[1]] = _resized(picture, inner[0], inner[1])
@@ -91,10 +91,10 @@ class Fitting:
 
 
 def _resized(
-    picture: np.ndarray, rows: int, columns: int, *, box: tuple[float, float, float, float] | None = None
+    picture: np.ndarray, rows: int, columns: int, *, by: Callable[..., Any] = Image.Image.resize
 ) -> np.ndarray:
-    """The same at another size, or what is in a box (left, top, right, bottom): (C, H, W) to (C, rows, columns)."""
+    """The same at another size: (C, H, W) to (C, rows, columns)."""
     wide = picture.dtype != np.uint8  # pillow filters eight bits and floats
     planes = [Image.fromarray(plane.astype(np.float32) if wide else plane) for plane in picture]
-    made = np.stack([np.asarray(plane.resize((columns, rows), Image.Resampling.LANCZOS, box)) for plane in planes])
+    made = np.stack([np.asarray(by(plane, (columns, rows), Image.Resampling.LANCZOS)) for plane in planes])
     return made.round().clip(0, picture.max()).astype(picture.dtype) if wide else made

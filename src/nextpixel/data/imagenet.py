@@ -12,7 +12,7 @@ import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.download import ROOT_VARIABLE, data_root
-from nextpixel.data.lazy import Stacked
+from nextpixel.data.lazy import View
 from nextpixel.data.readers.folder import read_folders
 from nextpixel.data.readers.mapped import map_array, read_array
 from nextpixel.data.readers.options import Options
@@ -37,11 +37,8 @@ def load_imagenet(size: int, root: str | Path | None) -> Parts:
     folder = _folder(size, root)
     pictures = None if folder is None else _pictures(size, folder)
     if folder is not None and any((folder / file).exists() for file in (*TRAIN_FILES, TEST_FILE)):
-        for file in (*TRAIN_FILES, TEST_FILE):
-            if not (folder / file).is_file():
-                raise BadInput(f"{folder / file} is missing; get it from {SOURCE}.")
-        train = _batches(size, [folder / file for file in TRAIN_FILES])
-        parts = Parts(ImageSpec(3, size, size, levels=256), CLASSES, train, test=_batches(size, [folder / TEST_FILE]))
+        train, test = _batches(size, folder, TRAIN_FILES), _batches(size, folder, [TEST_FILE])
+        parts = Parts(ImageSpec(3, size, size, levels=256), CLASSES, train, test=test)
     elif pictures is not None:
         parts = read_folders(pictures, Options(levels=256))
     else:
@@ -76,13 +73,15 @@ def _pictures(size: int, folder: Path) -> dict[str, Path] | None:
     return None
 
 
-def _batches(size: int, files: Sequence[Path]) -> Split:
-    sources, labels = zip(*(_batch(size, file) for file in files), strict=True)
-    return Split(Stacked(sources), np.concatenate(labels))
+def _batches(size: int, folder: Path, files: Sequence[str]) -> Split:
+    sources, labels = zip(*(_batch(size, folder / file) for file in files), strict=True)
+    return Split(View(sources), np.concatenate(labels))
 
 
 def _batch(size: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """A map of images, uint8, shape (N, 3, H, W), and their labels, from 0, shape (N,)."""
+    if not path.is_file():
+        raise BadInput(f"{path} is missing; get it from {SOURCE}.")
     images, labels = map_array(path, "data"), read_array(path, "labels")
     if images.dtype != np.uint8 or images.shape[1:] != (3 * size * size,) or not len(images):
         raise BadInput(

@@ -36,19 +36,33 @@ class Lazy(ABC):
         return images if chosen.ndim else images[0]
 
 
-class Stacked(Lazy):
-    """Several sources of images that are alike, at least one, one after the other."""
+class View(Lazy):
+    """Images of one source or several, which are alike, in an order of their own; and what is done to them.
 
-    def __init__(self, sources: Sequence[Images]) -> None:
-        self._sources = list(sources)
-        self._starts = np.cumsum([0, *(len(source) for source in sources)])
+    Args:
+        sources: at least one.
+        indices: which images, counted through all sources one after the other, shape (N,); all of them when None.
+        function: what is done to a batch of images whenever they are read. They stand for what is made of them: it
+            changes nothing about `contents`.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Images],
+        indices: np.ndarray | None = None,
+        function: Callable[[np.ndarray], np.ndarray] = lambda images: images,
+    ) -> None:
+        self.sources, self.function = list(sources), function
+        self._starts = np.cumsum([0, *map(len, sources)])
+        self.indices = np.arange(self._starts[-1]) if indices is None else indices
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return len(self.indices)
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        like = np.asarray(self._sources[0][:0])
-        return self._gathered(indices, np.empty((len(indices), *like.shape[1:]), like.dtype), operator.getitem)
+        like = np.asarray(self.sources[0][:0])
+        images = np.empty((len(indices), *like.shape[1:]), like.dtype)
+        return self.function(self._gathered(indices, images, operator.getitem))
 
     def contents(self, indices: np.ndarray) -> np.ndarray:
         return self._gathered(indices, np.empty(len(indices), np.uint64), contents)
@@ -56,43 +70,12 @@ class Stacked(Lazy):
     def _gathered(
         self, indices: np.ndarray, found: np.ndarray, ask: Callable[[Images, np.ndarray], np.ndarray]
     ) -> np.ndarray:
-        which = np.searchsorted(self._starts, indices, side="right") - 1
+        chosen = self.indices[indices]
+        which = np.searchsorted(self._starts, chosen, side="right") - 1
         for number in np.unique(which):
             here = which == number
-            found[here] = ask(self._sources[number], indices[here] - self._starts[number])
+            found[here] = ask(self.sources[number], chosen[here] - self._starts[number])
         return found
-
-
-class Chosen(Lazy):
-    """Some images of a source, in an order of their own; the indices have shape (N,)."""
-
-    def __init__(self, source: Images, indices: np.ndarray) -> None:
-        self.source, self.indices = source, indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def read(self, indices: np.ndarray) -> np.ndarray:
-        return np.asarray(self.source[self.indices[indices]])
-
-    def contents(self, indices: np.ndarray) -> np.ndarray:
-        return contents(self.source, self.indices[indices])
-
-
-class Changed(Lazy):
-    """Images to which something is done, a batch at a time, whenever they are read."""
-
-    def __init__(self, source: Images, function: Callable[[np.ndarray], np.ndarray]) -> None:
-        self._source, self._function = source, function
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def read(self, indices: np.ndarray) -> np.ndarray:
-        return self._function(np.asarray(self._source[indices]))
-
-    def contents(self, indices: np.ndarray) -> np.ndarray:
-        return contents(self._source, indices)  # they stand for what is made of them
 
 
 def contents(images: Images, indices: np.ndarray | None = None) -> np.ndarray:
@@ -128,14 +111,20 @@ def choose(images: Images, indices: np.ndarray | slice) -> Images:
     """Take some images: at once where they are in memory, else when they are read."""
     if in_memory(images):
         return images[indices]
-    if isinstance(images, Chosen):
-        return Chosen(images.source, images.indices[indices])
-    return Chosen(images, np.arange(len(images))[indices])
+    view = _view(images)
+    return View(view.sources, view.indices[indices], view.function)
 
 
 def change(images: Images, function: Callable[[np.ndarray], np.ndarray]) -> Images:
     """Do something to images: at once where they are in memory, else when they are read."""
-    return function(images) if in_memory(images) else Changed(images, function)
+    if in_memory(images):
+        return function(images)
+    view = _view(images)
+    return View(view.sources, view.indices, lambda some: function(view.function(some)))
+
+
+def _view(images: Images) -> View:
+    return images if isinstance(images, View) else View([images])
 
 
 def in_memory(images: Images) -> bool:

@@ -6,6 +6,7 @@ levels there are, and whether they are in order, stands in the metadata of each 
 
 import json
 import shutil
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from PIL import Image
 from nextpixel.data.dataset import DataSet, Split
 from nextpixel.errors import BadInput, needs
 
-_SHARD = 2**28  # bytes of pictures, about
+_SHARD = 2**28  # bytes of levels
 _AT_ONCE = 1024  # images, also of a row group
 
 
@@ -67,32 +68,25 @@ def pack(data: DataSet, out: Path) -> list[Path]:
 
 def _write(split: Split, name: str, folder: Path, schema: Any) -> None:
     """Write the files of a split; how many there are is known, and in their names, at the end."""
-    from pyarrow import Table
-    from pyarrow.parquet import ParquetWriter
+    from pyarrow import RecordBatch
+    from pyarrow.dataset import write_dataset
 
-    files: list[Path] = []
-    writer, written = None, 0
-    try:
-        for start in range(0, len(split), _AT_ONCE):
-            indices = np.arange(start, min(len(split), start + _AT_ONCE))
+    def rows() -> Iterator[RecordBatch]:
+        for indices in np.split(np.arange(len(split)), range(_AT_ONCE, len(split), _AT_ONCE)):
             images, labels = split.batch(indices, np.random.default_rng(0))
-            pictures = [{"bytes": _png(image), "path": None} for image in images.numpy()]
-            columns: dict[str, Any] = {"image": pictures}
+            columns: dict[str, Any] = {"image": [{"bytes": _png(image), "path": None} for image in images.numpy()]}
             if "label" in schema.names:
                 columns["label"] = np.full(len(indices), -1) if labels is None else labels.numpy()
-            if writer is None:
-                files.append(folder / f"{name}-{len(files):05}.parquet")
-                writer, written = ParquetWriter(files[-1], schema), 0
-            writer.write_table(Table.from_pydict(columns, schema))
-            written += sum(len(picture["bytes"]) for picture in pictures)
-            if written >= _SHARD:
-                writer.close()
-                writer = None
-    finally:
-        if writer is not None:
-            writer.close()
-    for file in files:
-        file.rename(file.with_stem(f"{file.stem}-of-{len(files):05}"))
+            yield RecordBatch.from_pydict(columns, schema)
+
+    most = max(1, _SHARD // split.images[:1].nbytes)
+    sizes: dict[str, Any] = {"max_rows_per_file": most, "max_rows_per_group": min(most, _AT_ONCE)}
+    options: dict[str, Any] = {"use_threads": False, "existing_data_behavior": "overwrite_or_ignore"}  # in their order
+    template = f"{name}-{{i}}.parquet"
+    write_dataset(rows(), folder, schema=schema, format="parquet", basename_template=template, **sizes, **options)
+    files = [*folder.glob(f"{name}-*")]
+    for number in range(len(files)):
+        (folder / template.format(i=number)).rename(folder / f"{name}-{number:05}-of-{len(files):05}.parquet")
 
 
 def _png(image: np.ndarray) -> bytes:

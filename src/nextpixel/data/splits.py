@@ -32,22 +32,16 @@ def cut(parts: Parts, name: str, *, validation: int, test: int) -> DataSet:
         BadInput: nothing would be left to train on, or a size that is none.
     """
     whole(validation, "validation", least=1)
-    images = len(parts.train)
-    for_test = 0 if parts.test is not None else test
-    for_validation = 0 if parts.validation is not None else validation
-    held_out = images - for_test
-    if held_out - for_validation < 1:
-        raise BadInput(
-            f"{name} has {images} training images, too few to set {for_validation} aside for validation "
-            f"and {for_test} for test."
-        )
-    train, validated, tested = np.split(
-        np.random.default_rng(ORDER_SEED).permutation(images), [held_out - for_validation, held_out]
-    )
-    cut_off = {"validation": validated, "test": tested}
-    missing = {split: indices for split, indices in cut_off.items() if split not in parts.splits}
-    rule = "by a fixed seed" if for_test else "test as published, validation by a fixed seed"
-    return _complete(parts, name, train=train, **missing, rule=rule)
+    wanted = {"test": test, "validation": validation}
+    counts = {split: count for split, count in wanted.items() if split not in parts.splits}
+    if (images := len(parts.train)) <= sum(counts.values()):
+        aside = f"{counts.get('validation', 0)} aside for validation and {counts.get('test', 0)} for test"
+        raise BadInput(f"{name} has {images} training images, too few to set {aside}.")
+    train, held_out = np.random.default_rng(ORDER_SEED).permutation(images), {}
+    for split, count in counts.items():
+        train, held_out[split] = np.split(train, [len(train) - count])
+    rule = "by a fixed seed" if "test" in counts else "test as published, validation by a fixed seed"
+    return _complete(parts, name, train=train, **held_out, rule=rule)
 
 
 def cut_by_content(parts: Parts, name: str, *, validation: int | None = None) -> DataSet:

@@ -7,6 +7,7 @@ Of several processes, each has the images that `split_dataset_by_node` of Huggin
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -80,8 +81,5 @@ class Stream:
 
 def first(records: Any, count: int) -> list[Record]:
     """The first records of a stream."""
-    rows = iter(records)
-    try:
+    with closing(iter(records)) as rows:
         return list(islice(rows, count))
-    finally:
-        rows.close()

@@ -20,15 +20,10 @@ def binarise(images: np.ndarray, noise: np.random.Generator, *, levels: int = 25
 
 
 def reduce_bits(images: np.ndarray, bits: int, *, levels: int = 256) -> np.ndarray:
-    """Keep 2**bits levels: floor(level · 2**bits / levels).
-
-    Args:
-        images: unsigned integers in [0, levels), any shape.
-        bits: at least 1, and few enough that levels become fewer.
-        levels: of the images.
+    """Keep 2**bits levels of unsigned integers in [0, levels), of any shape: floor(level · 2**bits / levels).
 
     Raises:
-        BadInput: bits out of range.
+        BadInput: bits that are less than 1, or so many that levels do not become fewer.
 
     Example:
         >>> reduce_bits(np.array([0, 127, 128, 255]), 1).tolist()
@@ -68,13 +63,7 @@ def desaturate(images: np.ndarray) -> np.ndarray:
     """The brightness of red, green and blue: floor((19595·R + 38470·G + 7471·B + 32768) / 65536).
 
     These are the weights 0.299, 0.587 and 0.114 of ITU-R 601 in 1/65536, rounded half up, as pillow (mode L) and so
-    torchvision compute them.
-
-    Args:
-        images: uint8 or uint16, shape (N, 3, H, W).
-
-    Returns:
-        The same dtype, shape (N, 1, H, W).
+    torchvision compute them. Images are uint8 or uint16, shape (N, 3, H, W); what is returned is so too, (N, 1, H, W).
     """
     total = np.full_like(images[:, :1], 32_768, dtype=np.uint32)
     for channel, weight in enumerate((19_595, 38_470, 7_471)):  # one at a time, for the sake of the memory

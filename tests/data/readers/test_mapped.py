@@ -128,5 +128,5 @@ def test_a_damaged_byte_is_one_sentence_or_nothing(write: Write) -> None:
 def test_a_cache_that_cannot_be_written(tmp_path: Path, cache: Path) -> None:
     np.savez_compressed(tmp_path / "batch.npz", data=DATA)
     cache.write_text("a file where the folder should be")
-    with pytest.raises(BadInput, match=r"batch\.npz cannot be unpacked into .*unpacked \(Not a directory\)"):
+    with pytest.raises(BadInput, match=r"batch\.npz cannot be unpacked into .*unpacked: Not a directory\."):
         map_array(tmp_path / "batch.npz", "data")

@@ -23,20 +23,11 @@ from nextpixel.errors import BadInput
 
 _LOADERS = {".npz": load_arrays, ".npy": load_arrays, ".mat": load_matlab, ".amat": load_text}
 _OTHERS = {
-    (".pkl", ".pickle", ".p"): "`nextpixel data convert FILE -o FILE.npz` takes the arrays out of a pickle",
-    (".pt", ".pth", ".ckpt"): "load it where it comes from, and store numpy.savez(FILE, images=tensor.numpy())",
-    (
-        ".zip",
-        ".tar",
-        ".gz",
-        ".tgz",
-        ".bz2",
-        ".xz",
-        ".7z",
-        ".rar",
-    ): "unpack it and give the folder (hf:FILE opens a webdataset)",
-    (".parquet", ".arrow"): "hf:FILE opens it by Hugging Face `datasets`",
-    (".h5", ".hdf5", ".tfrecord", ".lmdb", ".csv", ".txt", ".json", ".safetensors"): (
+    ".pkl .pickle .p": "`nextpixel data convert FILE -o FILE.npz` takes the arrays out of a pickle",
+    ".pt .pth .ckpt": "load it where it comes from, and store numpy.savez(FILE, images=tensor.numpy())",
+    ".zip .tar .gz .tgz .bz2 .xz .7z .rar": "unpack it and give the folder; a webdataset opens as hf:FILE",
+    ".parquet .arrow": "hf:FILE opens it by Hugging Face `datasets`",
+    ".h5 .hdf5 .tfrecord .lmdb .csv .txt .json .safetensors": (
         "read it by its own library, and store numpy.savez(FILE, images=…, labels=…)"
     ),
 }
@@ -65,7 +56,7 @@ def read_path(path: Path, options: Options = UNSAID) -> Parts:
         return read_picture(path, options)
     load = _loader(path)
     if load is None:
-        way = next((way for suffixes, way in _OTHERS.items() if path.suffix.lower() in suffixes), None)
+        way = next((way for suffixes, way in _OTHERS.items() if path.suffix.lower() in suffixes.split()), None)
         known = f"a folder of images nor a file of arrays ({', '.join(_LOADERS)}, IDX)"
         raise BadInput(f"{path} is neither {known}{f'; {way}' if way else ''}.")
     return arrange(load(path), path, options)

@@ -11,7 +11,6 @@ strings, and other arrays are left alone, unless they look like a split.
 import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -46,14 +45,14 @@ def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNS
     Args:
         arrays: by their names; images of shape (N, H, W), (N, H, W, C), (N, C, H, W), (H, W, C, N) as MATLAB has them,
             or rows (N, D); booleans or integers.
-        options: levels, when None: the scalar `levels`, else what `find_levels` says. ordinal: False when levels are
-            names; when True, the scalar `ordinal` may still say so. layout: `NHWC`, `NCHW` or `HWCN`; when None, the
-            axis of 1 to 4 is the colours. Maps of which that is true of both or neither follow the images. splits:
-            names of the arrays of images; labels and maps are those that have the same words beside.
+        options: as `open_data` has them. Without a layout the axis of 1 to 4 is the colours; maps of which that is true
+            of both or neither follow the images. Labels and maps of `splits` have the words of their images beside.
     """
     layout = options.layout
     named, notes = _by_split(arrays, path, options.splits)
-    images = {split: _images(it.images, what=f"{it.name} in {path}", layout=layout) for split, it in named.items()}
+    stored = {role: {split: arrays[name] for split, name in names.items()} for role, names in named.items()}
+    what = {split: f"{name} in {path}" for split, name in named["images"].items()}
+    images = {split: _images(found, what=what[split], layout=layout) for split, found in stored["images"].items()}
     _check_shapes(images, "images", path)
     kinds = {array.dtype.char for array in images.values()}
     kind = "boolean" if kinds == {"?"} else "byte" if kinds <= {"?", "B"} else "integer"
@@ -61,12 +60,15 @@ def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNS
     levels = find_levels(kind, *find_range(images.values()), path, asked=asked, like=options.like)
     counts = {split: len(found) for split, found in images.items()}
     first = _scalar(arrays, "first_label", path) if options.first_label is None else options.first_label
-    given = _beside(named, "labels", path)
-    labels, classes, names = number_labels(given, counts, _class_names(arrays, path), first, path)
-    maps, map_kind = _maps(named, counts, _scalar(arrays, "map_levels", path), path, layout)
-    stored = partial(_stored, dtype=np.min_scalar_type(levels.count - 1), options=options, path=path)
+    labels, classes, names = number_labels(stored["labels"], counts, _class_names(arrays, path), first, path)
+    maps = {}
+    for split, found in stored["maps"].items():
+        seen = _layout(found, layout) or _layout(stored["images"][split], layout)
+        maps[split] = _codes_or_numbers(found, what=f"maps of {what[split]}", images=counts[split], layout=seen)
+    maps, map_kind = _understood_maps(maps, _scalar(arrays, "map_levels", path), path)
+    kept = partial(_stored, dtype=np.min_scalar_type(levels.count - 1), options=options, path=path)
     splits = {
-        split: Split(change(found, stored), labels.get(split), maps=maps.get(split)) for split, found in images.items()
+        split: Split(change(found, kept), labels.get(split), maps=maps.get(split)) for split, found in images.items()
     }
     ordinal = options.ordinal and _scalar(arrays, "ordinal", path, "b", "true or false") is not False
     spec = ImageSpec(*splits["train"].images[:1].shape[1:], levels=levels.count, ordinal=ordinal)
@@ -106,15 +108,6 @@ def read_maps(path: Path, size: int) -> tuple[np.ndarray, np.ndarray | None]:
     return maps, None if labels is None else _numbers(labels, what=f"labels in {path}", images=len(maps))
 
 
-@dataclass(frozen=True)
-class _Named:
-    """What there is of a split; the name is that of the images."""
-
-    name: str
-    images: np.ndarray
-    beside: Mapping[str, np.ndarray]  # `labels` and `maps`, where there are any
-
-
 def _understood(names: Collection[str]) -> dict[str, tuple[str, frozenset[str]]]:
     """What each array holds, and which other words its name has; those for a split are brought to one."""
     words = {name: [word.lower() for word in _WORD.findall(name)] for name in names}
@@ -130,8 +123,8 @@ def _understood(names: Collection[str]) -> dict[str, tuple[str, frozenset[str]]]
 
 def _by_split(
     arrays: Mapping[str, np.ndarray], path: Path, asked: Mapping[str, str] | None
-) -> tuple[dict[str, _Named], list[str]]:
-    """Sort the arrays; what is left alone is told by a note."""
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """The names of the images, labels and maps of each split, by role; what is left alone is told by a note."""
     arrays = {name: array for name, array in arrays.items() if name not in (*_SCALARS, *_NAMES) and array.ndim}
     understood, there_are = _understood(arrays), ", ".join(arrays) or "nothing"
     there: dict[tuple[str, frozenset[str]], list[str]] = {}
@@ -153,21 +146,21 @@ def _by_split(
                 "data.splits={train: NAME, test: NAME} says which array of images is what."
             )
         chosen = {split: (_only(stems[stem], split, path), stem) for split, stem in wanted.items()}
-    named = {}
-    for split, (name, stem) in chosen.items():
-        beside = {role: there[role, stem] for role in ("labels", "maps") if (role, stem) in there}
-        found = {role: arrays[_only(names, f"the {role} of {split}", path)] for role, names in beside.items()}
-        named[split] = _Named(name, arrays[name], found)
-    used = {id(array) for found in named.values() for array in (found.images, *found.beside.values())}
-    left = [name for name, array in arrays.items() if id(array) not in used]
-    like, lengths = named["train"].images.shape, {len(found.images) for found in named.values()}
+    named = {"images": {split: name for split, (name, _) in chosen.items()}}
+    for role in ("labels", "maps"):
+        found = {split: there[role, stem] for split, (_, stem) in chosen.items() if (role, stem) in there}
+        named[role] = {split: _only(names, f"the {role} of {split}", path) for split, names in found.items()}
+        if found and (without := next((split for split in chosen if split not in found), None)):
+            raise BadInput(f"{path} has {role} for other splits, but no {without}_{role}.")
+    left = [name for name in arrays if not any(name in names.values() for names in named.values())]
+    like, lengths = arrays[named["images"]["train"]].shape, {len(arrays[name]) for name in named["images"].values()}
     for name in left if asked is None else ():
         role, stem = understood[name]
         is_like = len(like) > 1 and arrays[name].shape[1:] == like[1:] and name not in _ASIDE
         if is_like and (len(arrays[name]) not in lengths or (role == "images" and stem & SPLITS.keys())):
             raise BadInput(
                 f"{path} has an array {name} like its images, which is neither train, validation nor test by its name; "
-                f"data.splits={{train: {named['train'].name}, test: {name}}} or so says what is what."
+                f"data.splits={{train: {named['images']['train']}, test: {name}}} or so says what is what."
             )
     return named, [f"arrays left alone: {', '.join(left)}"] if left else []
 
@@ -243,28 +236,12 @@ def _layout(array: np.ndarray, asked: str | None) -> str | None:
     return "NCHW" if first else "NHWC"
 
 
-def _beside(named: Mapping[str, _Named], role: str, path: Path) -> dict[str, np.ndarray]:
-    """What stands beside the images of each split: of all, or none."""
-    found = {split: its.beside[role] for split, its in named.items() if role in its.beside}
-    for split in named:
-        if found and split not in found:
-            raise BadInput(f"{path} has {role} for other splits, but no {split}_{role}.")
-    return found
-
-
-def _maps(
-    named: Mapping[str, _Named], counts: Mapping[str, int], levels: int | None, path: Path, layout: str | None
-) -> tuple[dict[str, np.ndarray], MapKind | None]:
-    """The maps of each split, shape (N, d, h, w), and what they are; none and None where the file has none."""
-    maps = _beside(named, "maps", path)
+def _understood_maps(
+    maps: Mapping[str, np.ndarray], levels: int | None, path: Path
+) -> tuple[Mapping[str, np.ndarray], MapKind | None]:
+    """The maps of each split, shape (N, d, h, w), in the smallest dtype, and what they are."""
     if not maps:
         return maps, None
-    for split, array in maps.items():
-        what = f"maps of {named[split].name} in {path}"
-        seen = _layout(array, layout) or _layout(named[split].images, layout)
-        maps[split] = _codes_or_numbers(array, what=what, layout=seen)
-        if len(maps[split]) != counts[split]:
-            raise BadInput(f"{what} must be {counts[split]}, one for each image, not {len(maps[split])}.")
     train = maps["train"]
     are_numbers = train.dtype.kind == "f"
     _check_shapes(maps, "maps", path)
@@ -282,11 +259,13 @@ def _maps(
     return {split: array.astype(stored) for split, array in maps.items()}, MapKind(train.shape[1], levels)
 
 
-def _codes_or_numbers(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray:
-    """Integers, or finite float32 numbers, shape (N, d, h, w)."""
+def _codes_or_numbers(array: np.ndarray, *, what: str, layout: str | None, images: int | None = None) -> np.ndarray:
+    """Integers, or finite float32 numbers, shape (N, d, h, w); as many as there are images, if that is said."""
     if array.dtype.kind not in "buif":
         raise BadInput(f"{what} must be integer codes or floating-point numbers, not {array.dtype} values.")
     array = _laid_out(array, what=what, layout=layout)
+    if images is not None and len(array) != images:
+        raise BadInput(f"{what} must be {images}, one for each image, not {len(array)}.")
     if array.dtype.kind != "f":
         return array
     with np.errstate(over="ignore"):

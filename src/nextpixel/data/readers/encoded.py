@@ -12,10 +12,10 @@ Sets of more than 1 GiB of levels are read image by image, when a batch is asked
 """
 
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import partial
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,7 +24,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from nextpixel.data.dataset import Parts, Split
-from nextpixel.data.lazy import Lazy, contents, number_of
+from nextpixel.data.lazy import Lazy, choose, contents, number_of
 from nextpixel.data.readers.damage import Damaged, told
 from nextpixel.data.readers.levels import Levels, check_levels, find_levels
 from nextpixel.data.readers.options import MOST_IN_MEMORY, Options
@@ -32,93 +32,99 @@ from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
 Bytes: TypeAlias = BufferedReader | BytesIO
+# Of the pictures of each split, int64, shape (N,), though a split may have none; how many classes they number, and the
+# names of these. `number_labels` makes them.
+Labels: TypeAlias = tuple[Mapping[str, np.ndarray], int | None, tuple[str, ...] | None]
 
 _SAMPLE = 500  # images that are looked at where they stay on disk
 
 
-class Source(ABC):
-    """Encoded pictures in a fixed order."""
+@dataclass(frozen=True)
+class Source:
+    """Encoded pictures in a fixed order.
 
-    what: object  # for sentences
+    Args:
+        what: what sentences call all of them.
+        count: how many there are.
+        name: what sentences call the one of a number.
+        open: its bytes, from their beginning.
+    """
 
-    @abstractmethod
-    def __len__(self) -> int: ...
-
-    @abstractmethod
-    def name(self, index: int) -> object:
-        """What sentences call one of them."""
-
-    @abstractmethod
-    def open(self, index: int) -> Bytes:
-        """The bytes of one of them, from their beginning."""
+    what: object
+    count: int
+    name: Callable[[int], object]
+    open: Callable[[int], Bytes]
 
 
 def decode(
     sources: Mapping[str, Source],
     options: Options,
-    labels: Mapping[str, np.ndarray] | None = None,
-    classes: int | None = None,
-    names: Sequence[str] | None = None,
+    labels: Labels = ({}, None, None),
     notes: Iterable[str] = (),
 ) -> Parts:
-    """Make images of the pictures of each split, in memory if they are not too many.
-
-    Args:
-        labels: of the pictures, int64, shape (N,); a split may have none.
-        classes: how many they number, and their names.
-        notes: to be told before those of this function.
-    """
-    pictures = {split: _Pictures(source, options) for split, source in sources.items()}
-    example, first = pictures["train"].find_example()
-    for some in pictures.values():
-        some.example, some.first = example, first
-    stay = sum(map(len, pictures.values())) * example.nbytes > MOST_IN_MEMORY
-    if stay and options.damaged == "refuse":  # a sample will do, and none is needed where it is said what they hold
-        scans = {} if options.levels else {"train": pictures["train"].scan(_SAMPLE)}
-    else:
-        scans = {split: some.scan(keep=not stay) for split, some in pictures.items()}
-    seen = [pixels for ranges, _ in scans.values() for pixels in ranges]
-    meant = understood(seen or [example], sources["train"].what, options)
+    """Make images of the pictures of each split, in memory if they are not too many; `notes` are told first."""
+    numbers, classes, names = labels
+    sources = {"train": sources["train"], **sources}  # so that the others must be like an image to learn from
+    pictures = _Pictures([*sources.values()], options)
+    stay = len(pictures) * pictures.example.nbytes > MOST_IN_MEMORY
+    seen, kept = [pictures.example], list[np.ndarray]()
+    if not stay or options.damaged == "skip":
+        seen, kept = pictures.scan(keep=not stay)
+    elif not options.levels:  # a sample will do, and none is needed where it is said what they hold
+        seen, _ = pictures.scan(_SAMPLE)
+    pictures.meant = meant = understood(seen, pictures.what, options)
+    kept = [pictures.levels(index, pixels) for index, pixels in enumerate(kept)]
+    marks = None if stay else _marks(kept, pictures.contents(np.arange(len(kept))))
     splits: dict[str, Any] = {}
-    for split, some in pictures.items():
-        some.meant, every = meant, np.arange(len(some))
-        own = labels[split][some.files] if labels and split in labels else None
-        images = some if stay else some.levels(scans[split][1], every)
-        splits[split] = Split(images, own, marks=None if stay else some.contents(every))
-    if not stay:
-        splits = _marked(splits)
-    lost = [name for some in pictures.values() for name in some.damaged]
-    spec = ImageSpec(*example.shape, levels=meant.count, ordinal=options.ordinal)
-    said = (*notes, *_notes(lost, meant))
-    return Parts(spec, classes, **splits, class_names=tuple(names) if names else None, notes=said)
+    for split, (own, files) in zip(sources, pictures.spans("that can be read"), strict=True):
+        splits[split] = Split(
+            choose(pictures, own) if stay else np.stack(kept[own]),
+            numbers[split][files] if split in numbers else None,
+            marks=None if marks is None else marks[own],
+        )
+    spec = ImageSpec(*pictures.example.shape, levels=meant.count, ordinal=options.ordinal)
+    if lost := pictures.damaged:
+        notes = *notes, f"damaged files left out: {len(lost)} ({', '.join(lost[:3])}{', …' if len(lost) > 3 else ''})"
+    notes = *notes, *([meant.note] if meant.note else [])
+    return Parts(spec, classes, **splits, class_names=names, notes=notes)
 
 
 class _Pictures(Lazy):
-    """Decoded and fitted, all of them like the first one of the training images."""
+    """Decoded and fitted, those of one source after those of another, all of them like the first one."""
 
-    def __init__(self, source: Source, options: Options) -> None:
-        self._source, self._options = source, options
+    meant: Levels  # what pixels mean
+
+    def __init__(self, sources: Sequence[Source], options: Options) -> None:
+        self._sources, self._options = sources, options
+        self.what = sources[0].what
         self.damaged: list[str] = []  # those that could not be read, where such are skipped
-        self.meant: Levels | None = None  # what pixels mean
-        self.example, self.first = np.empty(0, np.uint8), source.what  # pixels that the others must be like, and whose
-        self.files, self._tiles = np.arange(len(source)), np.zeros(len(source), np.int64)
-        if options.fit == "tiles":
-            counts = [options.fitting.count(*self._size(file)) for file in range(len(source))]
-            self.files = self.files.repeat(counts)
-            self._tiles = np.concatenate([np.arange(count) for count in counts])
-            if not len(self.files):
-                raise BadInput(f"{source.what} has no image as large as a tile of size={options.size}.")
+        self._starts = np.cumsum([0, *(source.count for source in sources)])
+        self._files, self._tiles = np.arange(self._starts[-1]), np.zeros(self._starts[-1], np.int64)
         self._last: tuple[int, np.ndarray] | None = None  # the tiles of a file come one after the other
+        if options.fit == "tiles":
+            counts = [options.fitting.count(*self._size(file)) for file in range(len(self))]
+            self._files = self._files.repeat(counts)
+            self._tiles = np.concatenate([np.arange(count) for count in counts])
+            self.spans(f"as large as a tile of size={options.size}")
+        for index in range(len(self)):
+            if (example := self._read(index)) is not None:
+                self.example, self._like = example, self._name(index)
+                break
+        else:
+            raise BadInput(f"{self.what} has no image that can be read.")
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self._files)
 
-    def find_example(self) -> tuple[np.ndarray, object]:
-        """The pixels of the first image that can be read, and what it is called."""
-        for index in range(len(self)):
-            if (image := self._read(index)) is not None:
-                return image, self._name(index)
-        raise BadInput(f"{self._source.what} has no image that can be read.")
+    def spans(self, which: str) -> list[tuple[slice, np.ndarray]]:
+        """Where the images of each source are, and the numbers of their files in it; none is without an image."""
+        ends, spans = np.searchsorted(self._files, self._starts), list[tuple[slice, np.ndarray]]()
+        for number, source in enumerate(self._sources):
+            own = slice(ends[number], ends[number + 1])
+            if own.start == own.stop:
+                raise BadInput(f"{source.what} has no image {which}.")
+            spans.append((own, self._files[own] - self._starts[number]))
+        return spans
 
     def scan(self, most: int | None = None, *, keep: bool = False) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Look at all images, leaving out those that cannot be read, or at about so many, evenly spaced.
@@ -132,37 +138,43 @@ class _Pictures(Lazy):
                 images += [pixels] if keep else []
                 there.append(index)
         if most is None:
-            self.files, self._tiles = self.files[there], self._tiles[there]
+            self._files, self._tiles = self._files[there], self._tiles[there]
         return ranges, images
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        return self.levels((self._alike(int(index)) for index in indices), indices)
-
-    def levels(self, pixels: Iterable[np.ndarray | None], indices: np.ndarray) -> np.ndarray:
-        """The levels that the pixels of these images mean, shape (N, C, H, W)."""
-        assert self.meant is not None
         images = np.empty((len(indices), *self.example.shape), np.min_scalar_type(self.meant.count - 1))
-        for place, (index, some) in enumerate(zip(indices, pixels, strict=True)):
-            if some is None:
-                raise Damaged(f"{self._name(int(index))} cannot be read any more.")
-            shifted = some if some.dtype == np.uint8 else some >> self.meant.shift
-            check_levels(self.meant.count, 0, int(shifted.max()), self._name(int(index)))
-            images[place] = shifted
+        for place, index in enumerate(indices.tolist()):
+            images[place] = self.levels(index, self._alike(index))
         return images
 
+    def levels(self, index: int, pixels: np.ndarray | None) -> np.ndarray:
+        """The levels that the pixels of an image mean, shape (C, H, W)."""
+        if pixels is None:
+            raise Damaged(f"{self._name(index)} cannot be read any more.")
+        levels = pixels if pixels.dtype == np.uint8 else pixels >> self.meant.shift
+        check_levels(self.meant.count, 0, int(levels.max()), self._name(index))
+        return levels.astype(np.min_scalar_type(self.meant.count - 1), copy=False)
+
     def contents(self, indices: np.ndarray) -> np.ndarray:
-        return np.array([number_of(self._bytes(int(index))) for index in indices], np.uint64)
+        numbers = np.empty(len(indices), np.uint64)
+        for place, index in enumerate(indices.tolist()):
+            with self._at(int(self._files[index]))[1]() as file:
+                numbers[place] = number_of(file.read())
+        return numbers
+
+    def _at(self, file: int) -> tuple[object, Callable[[], Bytes]]:
+        """What sentences call a file, and what opens it."""
+        number = int(np.searchsorted(self._starts, file, side="right")) - 1
+        source, own = self._sources[number], int(file - self._starts[number])
+        return source.name(own), partial(source.open, own)
 
     def _name(self, index: int) -> object:
-        return self._source.name(int(self.files[index]))
-
-    def _bytes(self, index: int) -> bytes:
-        with self._source.open(int(self.files[index])) as file:
-            return file.read()
+        return self._at(int(self._files[index]))[0]
 
     def _size(self, file: int) -> tuple[int, int]:
         """Rows and columns, from the header; zeros where there is none that can be read."""
-        with suppress(Damaged), told(file), self._source.open(file) as stream, Image.open(stream) as picture:
+        name, opens = self._at(file)
+        with suppress(Damaged), told(name), opens() as stream, Image.open(stream) as picture:
             turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
             return picture.size if turned else (picture.height, picture.width)
         return 0, 0
@@ -170,7 +182,7 @@ class _Pictures(Lazy):
     def _alike(self, index: int) -> np.ndarray | None:
         image = self._read(index)
         if image is not None and image.shape != self.example.shape:
-            unlike = f"{self._name(index)} is {_kind(image)}, but {self.first} is {_kind(self.example)}"
+            unlike = f"{self._name(index)} is {_kind(image)}, but {self._like} is {_kind(self.example)}"
             raise BadInput(
                 f"{unlike}; all images must be alike: give data.size, such as 32 (with data.fit crop, pad, stretch or "
                 "tiles), and data.channels, 1 or 3."
@@ -179,11 +191,11 @@ class _Pictures(Lazy):
 
     def _read(self, index: int) -> np.ndarray | None:
         """The pixels of an image, shape (C, H, W); None where its file is damaged and such are skipped."""
-        file, last = int(self.files[index]), self._last
+        file, last = int(self._files[index]), self._last
         if last is None or last[0] != file:  # threads may read at once, so that it is looked at but once
-            name = self._source.name(file)
+            name, opens = self._at(file)
             try:
-                with told(name), self._source.open(file) as stream:
+                with told(name), opens() as stream:
                     last = self._last = file, self._options.fitting(read_pixels(stream, name))
             except Damaged as error:
                 if self._options.damaged == "refuse":
@@ -194,16 +206,12 @@ class _Pictures(Lazy):
         return last[1][self._tiles[index]]
 
 
-def _marked(splits: Mapping[str, Split]) -> dict[str, Any]:
+def _marks(images: Sequence[np.ndarray], files: np.ndarray) -> np.ndarray:
     """Images of the same levels get the same mark, the lowest of their files' numbers, also across splits."""
-    images = np.concatenate([contents(split.images) for split in splits.values()])
-    files = np.concatenate([split.contents() for split in splits.values()])
-    _, alike = np.unique(images, return_inverse=True)
+    _, alike = np.unique(contents(images), return_inverse=True)
     lowest = np.full(len(images), np.iinfo(np.uint64).max)
     np.minimum.at(lowest, alike, files)
-    ends = np.cumsum([len(split) for split in splits.values()])
-    marks = np.split(lowest[alike], ends[:-1])
-    return {name: replace(split, marks=own) for (name, split), own in zip(splits.items(), marks, strict=True)}
+    return lowest[alike]
 
 
 def read_pixels(file: Path | Bytes, name: object) -> np.ndarray:
@@ -244,13 +252,6 @@ def understood(seen: Sequence[np.ndarray], what: object, options: Options) -> Le
     kind = "byte" if all(pixels.dtype == np.uint8 for pixels in seen) else "word"
     lowest, highest = int(min(map(np.min, seen))), int(max(map(np.max, seen)))
     return find_levels(kind, lowest, highest, what, asked=options.levels, like=options.like)
-
-
-def _notes(lost: Sequence[str], meant: Levels) -> Iterator[str]:
-    if lost:
-        yield f"damaged files left out: {len(lost)} ({', '.join(lost[:3])}{', …' if len(lost) > 3 else ''})"
-    if meant.note:
-        yield meant.note
 
 
 def _kind(image: np.ndarray) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.readers.damage import told
-from nextpixel.data.readers.encoded import Bytes, Source, decode, read_pixels, understood
+from nextpixel.data.readers.encoded import Source, decode, read_pixels, understood
 from nextpixel.data.readers.options import SPLIT_OF, SPLITS, UNSAID, Options
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
@@ -31,15 +31,15 @@ def read_folder(path: Path, options: Options = UNSAID) -> Parts:
 def read_folders(folders: Mapping[str, Path], options: Options = UNSAID) -> Parts:
     """The same for folders anywhere: that of the split `train`, and of `validation` and `test` where there are any."""
     skipped: Counter[str] = Counter()
-    sources = {split: _Files(folder, _image_names(folder, skipped)) for split, folder in folders.items()}
-    below = sorted({name.partition("/")[0] for name in sources["train"].names if "/" in name})
+    files = {split: _image_names(folder, skipped) for split, folder in folders.items()}
+    below = sorted({name.partition("/")[0] for name in files["train"] if "/" in name})
     classes = below if len(below) >= 2 else []  # one sub-folder alone is no class
-    labels = {split: _labels(files.folder, files.names, classes) for split, files in sources.items() if classes}
-    printable = [os.fsencode(name).decode(errors="backslashreplace") for name in classes]  # of whatever bytes
+    labels = {split: _labels(folders[split], names, classes) for split, names in files.items() if classes}
+    printable = tuple(os.fsencode(name).decode(errors="backslashreplace") for name in classes)  # of whatever bytes
     counts = ", ".join(f"{count} {kind}" for kind, count in skipped.most_common())
-    return decode(
-        sources, options, labels, len(classes) or None, printable, [f"files skipped: {counts}"] if skipped else []
-    )
+    notes = [f"files skipped: {counts}"] if skipped else []
+    sources = {split: _source(folders[split], names) for split, names in files.items()}
+    return decode(sources, options, (labels, len(classes) or None, printable or None), notes)
 
 
 def read_picture(path: Path, options: Options = UNSAID) -> Parts:
@@ -54,21 +54,11 @@ def read_picture(path: Path, options: Options = UNSAID) -> Parts:
     return Parts(spec, None, Split(levels), notes=(meant.note,) if meant.note else ())
 
 
-class _Files(Source):
-    """Image files below a folder."""
-
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        self.what = self.folder = folder
-        self.names = names  # text: there may be millions
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def name(self, index: int) -> Path:
-        return self.folder / self.names[index]
-
-    def open(self, index: int) -> Bytes:
-        return self.name(index).open("rb")
+def _source(folder: Path, names: Sequence[str]) -> Source:
+    """Image files below a folder; their names stay text, since there may be millions."""
+    return Source(
+        folder, len(names), lambda index: folder / names[index], lambda index: (folder / names[index]).open("rb")
+    )
 
 
 def _split_folders(path: Path, asked: Mapping[str, str] | None) -> dict[str, Path]:

@@ -21,7 +21,7 @@ import numpy as np
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.readers.arrays import arrange, number_labels
 from nextpixel.data.readers.damage import Damaged, told
-from nextpixel.data.readers.encoded import Bytes, Source, decode
+from nextpixel.data.readers.encoded import Bytes, Labels, Source, decode
 from nextpixel.data.readers.options import SPLIT_OF, Options
 from nextpixel.data.stream import Record, Stream, first
 from nextpixel.errors import BadInput, needs
@@ -69,41 +69,27 @@ def read_hub(name: str, options: Options) -> Parts:
         return _streamed(name, found, column, beside, options)
     labels, names, notes = _labels(found, beside, name)
     counts = {split: len(some) for split, some in found.items()}
-    numbers, classes, names = number_labels(labels, counts, names, options.first_label, name)
-    records = {split: _Records(_Column(some, column), f"{name} ({split})") for split, some in found.items()}
-    return decode(records, options, numbers, classes, names, notes)
+    numbered = number_labels(labels, counts, names, options.first_label, name)
+    sources = {
+        split: _source(_undecoded(some.select_columns(column), column)[column], f"{name} ({split})")
+        for split, some in found.items()
+    }
+    return decode(sources, options, numbered, notes)
 
 
-class _Records(Source):
+def _source(rows: Any, what: str) -> Source:
     """Encoded pictures as `datasets` has them, by their bytes or their path."""
 
-    def __init__(self, rows: Any, what: str) -> None:
-        self.what, self._rows = what, rows
+    def name(index: int) -> str:
+        return f"image {index} of {what}"
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def name(self, index: int) -> str:
-        return f"image {index} of {self.what}"
-
-    def open(self, index: int) -> Bytes:
-        record = self._rows[index]
+    def opened(index: int) -> Bytes:
+        record = rows[index]
         if not record or not (record["bytes"] or record["path"]):
-            raise Damaged(f"{self.name(index)} is empty.")
+            raise Damaged(f"{name(index)} is empty.")
         return BytesIO(record["bytes"]) if record["bytes"] else Path(record["path"]).open("rb")
 
-
-class _Column:
-    """A column of pictures that stays in the memory map."""
-
-    def __init__(self, dataset: Any, column: str) -> None:
-        self._column = _undecoded(dataset.select_columns(column), column).with_format("arrow")
-
-    def __len__(self) -> int:
-        return len(self._column)
-
-    def __getitem__(self, index: int) -> dict[str, Any] | None:
-        return self._column[index].column(0)[0].as_py()
+    return Source(what, len(rows), name, opened)
 
 
 def _undecoded(dataset: Any, column: str) -> Any:
@@ -115,30 +101,28 @@ def _undecoded(dataset: Any, column: str) -> Any:
 
 def _streamed(name: str, found: dict[str, Any], column: str, beside: str | None, options: Options) -> Parts:
     """The splits of a set that is read as it comes: the first images of each, and a stream for the training images."""
-    feature = found["train"].features[beside] if beside else None
-    classes = tuple(feature.names) if feature is not None and hasattr(feature, "names") else None
-    notes = [] if beside is None or classes else [f"labels left alone: a stream needs the classes of {beside} named"]
-    wanted = [column, beside] if beside and classes else [column]
+    names = getattr(found["train"].features.get(beside), "names", None)
+    notes = [f"labels left alone: a stream needs the classes of {beside} named"] if beside and not names else []
+    wanted = [column, beside] if names else [column]
     splits = {split: _undecoded(some.select_columns(wanted), column) for split, some in found.items()}
     known = (found["train"].info.splits or {}).get(str(found["train"].split))
     images = known.num_examples if known else None
+    for own in ("validation", "test"):
+        if own not in splits:
+            splits[own], splits["train"] = splits["train"].take(HELD_OUT), splits["train"].skip(HELD_OUT)
+            images = images and images - HELD_OUT
     with told(name):
         firsts = {own: first(some, HELD_OUT) for own, some in splits.items()}
-        for own in ("validation", "test"):
-            if own not in firsts:
-                firsts[own] = first(splits["train"], HELD_OUT)
-                splits["train"] = splits["train"].skip(HELD_OUT)
-                firsts["train"] = first(splits["train"], HELD_OUT)
-                images = images and images - HELD_OUT
     if not all(firsts.values()):
         raise BadInput(f"{name} has too few images to be read as they come; leave data.streaming out.")
 
     def made(firsts: Mapping[str, Sequence[Record]], options: Options) -> Parts:
-        records = {own: _Records([row[column] for row in rows], f"{name} ({own})") for own, rows in firsts.items()}
-        labels = (
-            {own: np.array([row[str(beside)] for row in rows]) for own, rows in firsts.items()} if classes else None
-        )
-        return decode(records, options, labels, len(classes) if classes else None, classes, notes)
+        sources = {own: _source([row[column] for row in rows], f"{name} ({own})") for own, rows in firsts.items()}
+        labels: Labels = ({}, None, None)
+        if names:
+            numbers = {own: np.array([row[str(beside)] for row in rows]) for own, rows in firsts.items()}
+            labels = numbers, len(names), tuple(names)
+        return decode(sources, options, labels, notes)
 
     parts = made(firsts, options)
     alike = replace(options, levels=parts.spec.levels, ordinal=parts.spec.ordinal)
@@ -169,7 +153,8 @@ def _splits(name: str, options: Options) -> dict[str, Any]:
         found: Any = _opened(name, streaming=options.streaming)
     found = dict(found) if isinstance(found, Mapping) else {"train": found}
     there = ", ".join(found) or "nothing"
-    asked = options.splits or _usual(found)
+    usual = {SPLIT_OF[own]: own for own in reversed(found) if own in SPLIT_OF}
+    asked = options.splits or ({"train": next(iter(found))} if len(found) == 1 else usual)
     if "train" not in asked:
         raise BadInput(f"{name} has no split train, but {there}; data.splits={{train: NAME}} says which it is.")
     for split in asked.values():
@@ -207,14 +192,9 @@ def _opened(name: str, *, streaming: bool) -> Any:
         raise ValueError(error.__cause__ or error) from error
 
 
-def _usual(found: dict[str, Any]) -> dict[str, str]:
-    """Which split of theirs is which of ours, by usual names; one alone is for training."""
-    usual = {SPLIT_OF[name]: name for name in reversed(found) if name in SPLIT_OF}
-    return {"train": next(iter(found))} if len(found) == 1 else usual
-
-
 def _image_column(features: Mapping[str, Any], options: Options, name: str) -> str:
-    there = ", ".join(f"{column} ({_kind(feature)})" for column, feature in features.items())
+    kinds = {column: getattr(feature, "dtype", None) or type(feature).__name__ for column, feature in features.items()}
+    there = ", ".join(f"{column} ({kind})" for column, kind in kinds.items())
     asked = (options.columns or {}).get("image")
     images = [column for column, feature in features.items() if _is_encoded(feature) or _is_array(feature)]
     if asked is None and len(images) == 1:
@@ -272,7 +252,3 @@ def _is_array(feature: Any) -> bool:
     while hasattr(feature, "feature"):
         feature, depth = feature.feature, depth + 1
     return depth > 1 or hasattr(feature, "shape")
-
-
-def _kind(feature: Any) -> str:
-    return getattr(feature, "dtype", None) or type(feature).__name__

@@ -6,12 +6,9 @@ sizes that a header gives were compared with the bytes that are there, and nothi
 """
 
 import math
-import os
 import shutil
 import struct
 import zipfile
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from nextpixel.data.download import bar_of_bytes, cache_folder
 from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.options import MOST_IN_MEMORY
 from nextpixel.errors import BadInput
+from nextpixel.files import whole_file
 
 _PIECE = 2**20  # bytes
 
@@ -38,42 +36,38 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
             file.seek(0)
             size = path.stat().st_size
             return {"images": _map(path, start=0, size=size) if size > MOST_IN_MEMORY else _read(file, size)}
-        found = {}
         with zipfile.ZipFile(file) as archive:
-            for member in archive.infolist():
-                name = member.filename.removesuffix(".npy")
-                if name == member.filename:
-                    continue
-                with archive.open(member) as start:
-                    objects = _header(start, member.file_size)[2].hasobject
-                large = member.file_size > MOST_IN_MEMORY
-                found[name] = np.empty(0, object) if objects else (map_array if large else read_array)(path, name)
-    return found
+            names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+    return {name: _array(path, name, most=MOST_IN_MEMORY, objects=True) for name in names}
 
 
 def map_array(path: Path, name: str) -> np.ndarray:
     """Map an array of an npz file, read-only."""
-    with _member(path, name) as (archive, member):
-        if member.compress_type == zipfile.ZIP_STORED:
-            return _map(path, start=_start(path, member), size=member.file_size)
-        with archive.open(member) as file:
-            _header(file, member.file_size)
-        return _map(_unpacked(archive, member, path), start=0, size=member.file_size)
+    return _array(path, name, most=0)
 
 
 def read_array(path: Path, name: str) -> np.ndarray:
     """Read an array of an npz file into memory, and nothing else of the file."""
-    with _member(path, name) as (archive, member), archive.open(member) as file:
-        return _read(file, member.file_size)
+    return _array(path, name, most=math.inf)
 
 
-@contextmanager
-def _member(path: Path, name: str) -> Generator[tuple[zipfile.ZipFile, zipfile.ZipInfo]]:
-    """The open archive, and what it says of an array."""
+def _array(path: Path, name: str, *, most: int | float, objects: bool = False) -> np.ndarray:
+    """An array of an npz file, mapped if it has more bytes than that; of Python objects, an empty one or none."""
     with told(path, f"is damaged: its array {name} cannot be read"), zipfile.ZipFile(path) as archive:
         if f"{name}.npy" not in archive.NameToInfo:
             raise BadInput(f"{path} has no array {name}.")
-        yield archive, archive.getinfo(f"{name}.npy")
+        member = archive.getinfo(f"{name}.npy")
+        with archive.open(member) as file:
+            if _header(file, member.file_size)[2].hasobject:
+                if objects:
+                    return np.empty(0, object)
+                raise ValueError("Python objects are never loaded")
+            if member.file_size <= most:
+                file.seek(0)
+                return _read(file, member.file_size)
+        if member.compress_type == zipfile.ZIP_STORED:
+            return _map(path, start=_start(path, member), size=member.file_size)
+        return _map(_unpacked(archive, member, path), start=0, size=member.file_size)
 
 
 def _start(path: Path, member: zipfile.ZipInfo) -> int:
@@ -126,9 +120,7 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> 
     place = folder / f"{path.stem}-{member.CRC:08x}-{member.file_size}.npy"
     if place.is_file() and place.stat().st_size == member.file_size:
         return place
-    beside = folder / f".{place.name}.{os.getpid()}.part"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(place, f"{path} cannot be unpacked into {folder}") as beside:
         if member.file_size > (free := shutil.disk_usage(folder).free):
             raise BadInput(f"{path} unpacks to {member.file_size} bytes, but {folder} has {free} left.")
         with archive.open(member) as source, beside.open("wb") as file, bar_of_bytes() as bar:
@@ -136,10 +128,4 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> 
             while piece := source.read(_PIECE):  # the last one checks the sum of all
                 file.write(piece)
                 bar.update(task, advance=len(piece))
-        beside.replace(place)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be unpacked into {folder} ({error.strerror or error}).") from error
-    finally:
-        with suppress(OSError):  # where it was never made
-            beside.unlink()
     return place
