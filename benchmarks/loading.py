@@ -20,7 +20,7 @@ import torch
 
 import nextpixel as npx
 from nextpixel.data.dataset import DataSet, Split
-from nextpixel.data.lazy import Changed
+from nextpixel.data.lazy import View
 from nextpixel.data.packing import pack
 
 SPEC = npx.ImageSpec(3, 64, 64, levels=256)
@@ -62,7 +62,7 @@ def noise(count: int) -> DataSet:
         return np.stack([np.random.default_rng(seed).integers(0, 256, SPEC.shape, np.uint8) for seed in seeds])
 
     parts = np.split(np.arange(count).reshape(-1, 1, 1, 1), [count - 2000, count - 1000])
-    train, validation, test = (Split(Changed(part, drawn), np.zeros(len(part), np.int64)) for part in parts)
+    train, validation, test = (Split(View([part], function=drawn), np.zeros(len(part), np.int64)) for part in parts)
     return DataSet("noise", SPEC, 1, train, validation, test)
 
 
