@@ -1,6 +1,6 @@
 """How near to what the machine can do: every model at its recipe's size, one table, figures as JSON, and a plot.
 
-    make bench                                         # all of it; some hours on two cores (see --parts)
+    make bench                                         # all of it; an hour or more on two cores (see --parts)
     make bench ARGS=--quick                            # tiny networks, in a minute: only whether it works
     python benchmarks/bench.py --models pixelsnail --parts training streaming
     python benchmarks/bench.py --render                # the table of all machines anew, from their files
@@ -100,6 +100,7 @@ def _subject(
         "recipe": subject.recipe or "the constructor's own sizes",
         "images": f"{height}x{width}x{channels}, {bench.spec.levels} levels",
         "weights": bench.weights,
+        "date": time.strftime("%Y-%m-%d"),
         "limits": subject.limits,
         "threads": before.get("threads", {}),
     }
