@@ -1,7 +1,7 @@
 """A run that is stopped and resumed, wherever, is the run that nothing happened to: compared by bytes.
 
-Columns that the clock decides are left out: `minutes` and `images_per_second` of metrics.csv, and of its last row in
-the state. TensorBoard's files hold the time of day, and state.previous what was saved before, which depends on when.
+What the clock decides is left out: the columns `minutes`, `images_per_second` and `waiting` of metrics.csv, and of its
+last row in the state. TensorBoard's files hold the time of day, and state.previous what was saved before.
 """
 
 import csv
@@ -21,11 +21,12 @@ from nextpixel import pictures
 from nextpixel.data import DataSet
 from nextpixel.data.transforms import binarise, threshold
 from nextpixel.models import MODELS
+from nextpixel.sealed import Sealed, write
 from nextpixel.training import Training, train
 from nextpixel.training.loop import _Loop
 from training.test_golden import SMALL
 
-CLOCK = ("minutes", "images_per_second")
+CLOCK = ("minutes", "images_per_second", "waiting")
 # Three steps an epoch, a validation every four steps and at the end: epochs end between validations.
 SETTINGS = Training(
     epochs=3, batch=8, learning_rate=0.01, validate_every=1.33, validation_images=12, samples=2, precision="fp32"
@@ -189,3 +190,21 @@ def test_a_run_that_is_stopped_once_is_the_uninterrupted_one(
     if step < 9:
         go("whitening", out, resume=True, seed=1)
     same(out, whole("whitening"))
+
+
+@pytest.mark.parametrize(("count", "told"), [(0, 0), (1, 0), (2, 1), (None, 0)])
+def test_a_run_that_had_more_processes_says_what_may_differ(
+    count: int | None, told: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state that was saved before processes were counted is loaded as any other."""
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        Stop(patch, _Loop, "step", call=0)
+        with pytest.raises(KeyboardInterrupt):
+            go("adamw", out)
+    file = Sealed(out / "state.safetensors", key="training")
+    assert file.about.pop("processes") == 1
+    about = file.about if count is None else {**file.about, "processes": count}
+    write(file.path, file.tensors(), key="training", about=about)
+    go("adamw", out, resume=True)
+    assert capsys.readouterr().err.count("goes on with 1 in the place of 2 processes: sums may differ") == told
