@@ -208,8 +208,21 @@ def test_an_interruption_saves_and_the_run_goes_on_with_one_process(number: int,
     assert errors.count("long can be resumed") == 1
     step = int(errors.partition("Stopped at step ")[2].partition(";")[0])
     epochs = step // 39 + 2
-    call(ONE, "train", "long", "--resume", "--training.epochs", epochs, cwd=folder)
+    said = call(ONE, "train", "long", "--resume", "--training.epochs", epochs, cwd=folder).stderr
+    assert "The run goes on with 1 in the place of 2 processes: sums may differ" in said
     assert rows(run)[-1]["step"] == 39 * epochs
+
+
+def test_a_run_of_one_process_goes_on_with_two_and_says_what_may_differ(folder: Path) -> None:
+    for command, name, count in ((ONE, "still-one", 0), (TWO, "now-two", 1)):
+        shutil.copytree(folder / "one", folder / name)
+        words = ["--resume", "--training.epochs", 3, "--training.validate_every", 0.5]
+        said = call(command, "train", name, *words, cwd=folder).stderr
+        assert said.count("The run goes on with 2 in the place of 1 processes: sums may differ") == count
+    one, two = rows(folder / "still-one"), rows(folder / "now-two")
+    assert [row["step"] for row in one] == [row["step"] for row in two] == [*range(1, 79), 80, 100, 117]
+    for name in ("train_nats", "validation_nats"):
+        assert [row[name] for row in one] == pytest.approx([row[name] for row in two], rel=1e-4), name
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from nextpixel.errors import BadInput
 from nextpixel.model import Model, evaluating
 from nextpixel.nn.context import ClassLabel
 from nextpixel.pairing import check_all, difference, given
-from nextpixel.sealed import Damaged
 from nextpixel.threads import Threads
 from nextpixel.training.batches import Batches, Streamed
 from nextpixel.training.display import Display
@@ -35,7 +34,6 @@ from nextpixel.training.settings import Training
 from nextpixel.training.state import Position, State
 
 MARGIN = 1.5  # how many times as quick as all threads one must be: less does not change the sums of a run
-
 MOST_LEFT_OUT = 100  # steps in a row, of losses or gradients that are not finite
 LOGGED = 20  # losses from one validation to the next, for TensorBoard; none where there are not so many
 
@@ -153,7 +151,7 @@ class _Loop:
         """Go back to where the run in the folder was saved last."""
         try:
             self.state.load(self.folder.state)
-        except Damaged as error:
+        except BadInput as error:
             try:
                 self.state.load(self.folder.previous)
             except BadInput:
@@ -161,6 +159,9 @@ class _Loop:
             self.display.say(f"{error} The run goes on from the state that was saved before, {self.folder.previous}.")
         if told := difference(self.position.learnt, self.data, splits=("train", "validation"), classes=True):
             raise BadInput(f"{told}; a run is resumed with the data that it began with.")
+        if self.position.processes not in (0, processes.size()):
+            told = f"The run goes on with {processes.size()} in the place of {self.position.processes} processes: "
+            self.display.say(f"{told}sums may differ in their last digits, and dropout draws other features.")
         if self.first:
             self.folder.rewind(self.position.step, self.position.row)
         if self.progress() >= 1 and not self.due():
@@ -175,6 +176,7 @@ class _Loop:
         """Train until the last epoch or minute."""
         self.display.start_at(self.progress())
         self.batches.start(self.position.stream)
+        self.position.processes = processes.size()
         self.clock, self.saved = time.monotonic() - 60 * self.position.minutes, self.position.minutes
         device, chosen = self.fabric.device, self.position.threads
         self.threads = Threads("a training step", device, laps=1, margin=MARGIN, chosen=chosen)
@@ -229,8 +231,7 @@ class _Loop:
     def progress(self) -> float:
         if self.settings.patience is not None and self.position.worse >= self.settings.patience:
             return 1.0
-        position = self.position
-        return self.settings.progress(position.step, self.steps, position.minutes, reserve=self.reserved)
+        return self.settings.progress(self.position.step, self.steps, self.position.minutes, reserve=self.reserved)
 
     def agree(self, nats: float = 0.0) -> float:
         """The sum of nats over all processes; and one clock, that of the first, and one answer whether to stop."""
@@ -415,8 +416,7 @@ class _Loop:
         return nats / (self.model.spec.subpixels * math.log(2))
 
     def images_per_second(self) -> float:
-        images = self.position.steps * self.batches.size
-        return images / self.seconds if self.seconds else 0.0
+        return self.position.steps * self.batches.size / self.seconds if self.seconds else 0.0
 
 
 def _plain(model: Model, settings: Training) -> dict[str, Any]:

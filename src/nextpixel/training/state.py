@@ -30,6 +30,7 @@ class Position:
         learnt: what tells the data that it learns from (`data.learnt_from`).
         worse: validations since the best one.
         threads: that were chosen last, see `nextpixel.threads`.
+        processes: that trained last; 0 where that was not kept.
         stream: where a stream of images stands, see `Streamed`.
 
     Raises:
@@ -46,14 +47,14 @@ class Position:
     learnt: dict[str, Any] | None = None
     worse: int = 0
     threads: int | None = None
+    processes: int = 0
     stream: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        counts = (self.step, self.per_epoch, self.steps, self.worse, 1 if self.threads is None else self.threads)
-        amounts = (self.minutes, self.nats)
+        counts = (self.step, self.per_epoch, self.steps, self.worse, self.threads or 0, self.processes)
         if (
             not all(type(count) is int and count >= 0 for count in counts)
-            or not all(isinstance(amount, int | float) and math.isfinite(amount) for amount in (*amounts, self.step))
+            or not all(isinstance(a, int | float) and math.isfinite(a) for a in (self.minutes, self.nats, self.step))
             or not isinstance(self.best, int | float)
             or not (self.row is None or "step" in self.row)
         ):
@@ -92,12 +93,11 @@ class State:
         if not path.is_file():
             raise sealed.Damaged(f"{path} does not exist, so there is no run to resume.")
         file = sealed.Sealed(path, key="training")
-        per_epoch = self.position.per_epoch
         try:
             updates, position = file.about.pop("updates"), Position(**file.about)
-            if position.per_epoch != per_epoch:
+            if position.per_epoch != self.position.per_epoch:
                 raise BadInput(
-                    f"{path} is of a run with {position.per_epoch} steps in an epoch, not {per_epoch}: "
+                    f"{path} is of a run with {position.per_epoch} steps in an epoch, not {self.position.per_epoch}: "
                     "a run goes on with the data and the batch that it began with."
                 )
             tensors = file.tensors()
