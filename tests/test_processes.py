@@ -78,7 +78,12 @@ def test_processes_that_the_recipe_asks_for(folder: Path) -> None:
     assert [row["train_nats"] for row in rows(folder / "asked")] == [row["train_nats"] for row in rows(folder / "two")]
     data = open_data("digits")
     model = npx.build("pixelcnn", data.spec, filters=4, layers=1)
-    with pytest.raises(npx.BadInput, match="start the script by torchrun --standalone --nproc-per-node 2"):
+    alone = call(ONE, "train", "recipe.yaml", "--out", "asked", "--training.nodes", 2, cwd=folder, check=False)
+    how = "set MASTER_ADDR to the address of the first machine, NODE_RANK to the number of each, from 0"
+    assert sentences(alone.stderr) == [f"nextpixel: training.nodes is 2; {how}."]
+    with pytest.raises(
+        npx.BadInput, match="asks for 2 processes, but this is one; start it by torchrun with --nproc-per-node 2"
+    ):
         npx.train(model, data, out=folder / "script", settings=npx.Training(devices=2))
 
 
@@ -292,6 +297,22 @@ def test_two_machines_train_together_and_one_notices_that_the_other_is_gone(mach
         for machine, process in zip(machines, (first, second), strict=True):
             end(machine[3])
             process.communicate()
+
+
+def test_two_machines_that_the_recipe_asks_for(machines: list, folder: Path) -> None:
+    """Without torchrun: each is given the same command, and where the first one is."""
+    words = ["train", "recipe.yaml", "--out", "near", "--training.nodes", "2"]
+    both = []
+    for number, machine in enumerate(machines):
+        place = [*machine[: machine.index(sys.executable)], "MASTER_ADDR=10.77.0.1", f"NODE_RANK={number}"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": folder}
+        both.append(subprocess.Popen([*place, *ONE, *words], **pipes))
+    said = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert sorted(out for out, _ in said) == ["", "The run is in near; its best model is near/model.safetensors.\n"]
+    assert [row["train_nats"] for row in rows(folder / "near")] == pytest.approx(
+        [row["train_nats"] for row in rows(folder / "one")], rel=1e-4
+    )
 
 
 def test_parts_together_are_the_batch() -> None:

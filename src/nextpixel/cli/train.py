@@ -11,7 +11,7 @@ from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import torch
@@ -56,10 +56,8 @@ def main(arguments: list[str]) -> None:
     out = source if settings.resume else home(settings.out or Path("runs") / source.stem.removeprefix("hf:"))
 
     chosen, training = settings.model.as_dict(), Training(**settings.training.as_dict())
-    if training.devices > 1 and processes.size() == 1:
-        starter = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={training.devices}"]
-        os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun sets it, which would tell so at length
-        os.execv(sys.executable, [sys.executable, *starter, "-m", "nextpixel.cli", "train", *arguments])
+    if training.devices * training.nodes > 1 and processes.size() == 1:
+        _as_several(training, arguments)
     where = device(settings.device)
     data = open_data(**settings.data.as_dict())
     context = context_of(chosen.pop("context"), data)
@@ -78,6 +76,20 @@ def main(arguments: list[str]) -> None:
             config["data"][key] = from_anywhere(path)
     train(model, data, out=out, settings=training, resume=settings.resume, config=config, device=where.type)
     print(f"The run is in {out}; its best model is {out / 'model.safetensors'}.")
+
+
+def _as_several(training: Training, arguments: list[str]) -> NoReturn:
+    """Be torchrun from here on, which starts the processes of this machine with the same command line."""
+    meet, there = ["--standalone"], os.environ
+    if training.nodes > 1:
+        if not {"MASTER_ADDR", "NODE_RANK"} <= there.keys():
+            least = "set MASTER_ADDR to the address of the first machine, NODE_RANK to the number of each, from 0"
+            raise BadInput(f"training.nodes is {training.nodes}; {least}.")
+        meet = ["--nnodes", str(training.nodes), "--node-rank", there["NODE_RANK"], "--master-addr"]
+        meet += [there["MASTER_ADDR"], "--master-port", there.get("MASTER_PORT", "29500")]
+    there.setdefault("OMP_NUM_THREADS", "1")  # as torchrun sets it, which would tell so at length
+    asked = [*meet, "--nproc-per-node", str(training.devices), "-m", "nextpixel.cli", "train", *arguments]
+    os.execv(sys.executable, [sys.executable, "-m", "torch.distributed.run", *asked])
 
 
 def _dial(arguments: list[str]) -> dict[str, Any]:

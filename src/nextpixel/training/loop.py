@@ -80,9 +80,9 @@ def train(
             raise BadInput(f"{data.name} has no {name} images.")
     if model.spec != data.spec:
         raise BadInput(f"The model is for images {model.spec}, but those of {data.name} are {data.spec}.")
-    if settings.devices > 1 and processes.size() == 1:
-        how = f"torchrun --standalone --nproc-per-node {settings.devices}"
-        raise BadInput(f"training.devices is {settings.devices}, but this is one process; start the script by {how}.")
+    if (asked := settings.devices * settings.nodes) > 1 and processes.size() == 1:
+        how = f"torchrun with --nproc-per-node {settings.devices}, or the command nextpixel train"
+        raise BadInput(f"training asks for {asked} processes, but this is one; start it by {how}.")
     check_all(model, data)
     model.learnt = learnt_from(data)
     first = processes.rank() == 0

@@ -26,6 +26,7 @@ class Training:
         batch: images in a step, of all processes together.
         devices: processes on this machine, each with a GPU where there are some, which `nextpixel train` starts by
             torchrun; where torchrun started it, its own count holds.
+        nodes: machines, on each of which the same command is given, with MASTER_ADDR (of the first) and NODE_RANK set.
         accumulate: parts of a batch that are computed one after the other, for less memory; the step is the same.
         learning_rate: of the optimizer, at its highest.
         optimizer: "adam", "adamw" (weight decay apart from the gradient) or "rmsprop".
@@ -58,6 +59,7 @@ class Training:
     max_minutes: float | None = None
     batch: int = 64
     devices: int = 1
+    nodes: int = 1
     accumulate: int = 1
     learning_rate: float = 1e-3
     optimizer: Literal["adam", "adamw", "rmsprop"] = "adam"
@@ -85,7 +87,7 @@ class Training:
             choices = get_args(self.__dataclass_fields__[name].type)
             if getattr(self, name) not in choices:
                 raise BadInput(f"training.{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")
-        for name in ("epochs", "batch", "devices", "accumulate", "validation_images", "patience"):
+        for name in ("epochs", "batch", "devices", "nodes", "accumulate", "validation_images", "patience"):
             self._check(name, int, "at least 1", lambda value: value >= 1)
         for name in ("max_minutes", "learning_rate", "epsilon", "gradient_clip", "validate_every", "save_every"):
             self._check(name, float, "above 0", lambda value: value > 0)
