@@ -18,7 +18,7 @@ from nextpixel.data import open_data
 RECIPE = """
 model: {{name: pixelvae, latent: 2, encoder: 4, maps: 4, filters: 6, blocks: 1, head: 6, depth: 1, spread: 0.8}}
 data: {{name: {data}}}
-training: {{epochs: 6, batch: 16, learning_rate: 1e-2, warmup: 2, samples: 4, precision: fp32}}
+training: {{epochs: 12, batch: 16, learning_rate: 1e-2, warmup: 2, samples: 4, precision: fp32}}
 """
 
 
@@ -43,7 +43,7 @@ def test_a_run_learns_its_bound_and_goes_on_where_it_stopped(
     model = npx.load(bounded)
     assert isinstance(model, npx.PixelVAE)
     assert int(model.batches) > 0
-    assert len(list((bounded / "samples").iterdir())) == 6
+    assert len(list((bounded / "samples").iterdir())) == 12
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(bounded: Path, data: Path, tmp_path: Path) -> None:

@@ -650,7 +650,7 @@ def test_what_is_no_plain_file(tmp_path: Path) -> None:
         ("a.tar.gz", "unpack it and give the folder"),
         ("a.h5", "read it by its own library"),
         ("a.parquet", "hf:FILE opens it"),
-        ("a.tar", "unpack it and give the folder .hf:FILE opens a webdataset."),
+        ("a.tar", "unpack it and give the folder; a webdataset opens as hf:FILE"),
         ("a.xyz", r"nor a file of arrays \(.npz, .npy, .mat, .amat, IDX\)\.$"),
         ("a", r"nor a file of arrays"),
     ],
