@@ -1,9 +1,11 @@
 """A network, what its output means, and everything that follows: likelihoods, samples, completions."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, final, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,9 +17,11 @@ from nextpixel.nn.causal import split
 from nextpixel.nn.context import Context
 from nextpixel.nn.embedding import entry
 from nextpixel.nn.weightnorm import WeightNorm, initialising
+from nextpixel.orders import Orders
+from nextpixel.particles import Completion, Particles
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Colours, Number, PerImage, Whole
-from nextpixel.unroll import Choose, Site, Streaming, draw, noise, unroll
+from nextpixel.unroll import Ancestors, Choose, Streaming, draw, noise, unroll
 
 
 class Backbone(nn.Module, Streaming):
@@ -101,7 +105,8 @@ class Backbone(nn.Module, Streaming):
 class Autoregressive(Model):
     """An exact model of images: p(x) is the product over sub-pixels, in raster order, of p(each given those before).
 
-    Made by `nextpixel.build` or `nextpixel.load`.
+    With several reading orders [1, 2] it is the mean over orders of such products, each in raster order of the turned
+    image, and the network is told which. Made by `nextpixel.build` or `nextpixel.load`.
 
     Args:
         spec: the images.
@@ -109,6 +114,11 @@ class Autoregressive(Model):
         likelihood: what the parameters mean.
         context: what the images are conditioned on, or None.
         recipe: the arguments of `build` that make this model again, as JSON values.
+        orders: how many reading orders there are (see `Orders`).
+
+    References:
+        [1] Jain et al., Locally Masked Convolution for Autoregressive Models, 2020 (there masks in every layer).
+        [2] Jun et al., Distribution Augmentation for Generative Modeling, 2020.
     """
 
     def __init__(
@@ -119,53 +129,83 @@ class Autoregressive(Model):
         context: Context | None,
         *,
         recipe: dict[str, Any],
+        orders: int = 1,
     ) -> None:
         super().__init__()
         self.spec, self.likelihood, self.context, self.recipe = spec, likelihood, context, recipe
+        self.reading = Orders(spec, orders)
         self.encoder = None if context is None else context.encoder(spec)
         # oneDNN and cuDNN convolve fastest with the features of a pixel side by side.
         self.backbone: Backbone = backbone.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
-    def forward(self, x: Tensor, context: Any = None) -> Tensor:
-        """`log_prob` without checks: what training wraps. Levels (B, C, H, W) to nats (B,)."""
-        return self._distribution(x, context).log_prob(x).flatten(1).sum(1)
+    @property
+    def orders(self) -> int:
+        """How many reading orders there are."""
+        return self.reading.count
+
+    def forward(self, x: Tensor, context: Any = None, drawn: Tensor | None = None) -> Tensor:
+        """`log_prob` without checks: what training wraps. Levels (B, C, H, W) to nats (B,).
+
+        While training, or with orders `drawn` for the images, (B,), it is that of one order for each.
+        """
+        if self.training and drawn is None and self.orders > 1:
+            drawn = torch.randint(self.orders, (len(x),), device=x.device)
+        each = [self._nats(x, context, order) for order in (self.reading.every(len(x)) if drawn is None else [drawn])]
+        return each[0] if len(each) == 1 else torch.stack(each).logsumexp(0) - math.log(len(each))
 
     def initialise(self, x: Tensor, context: Any = None) -> None:
         """Let the layers that start from data (see `initialising`) take it from these images; once, when fresh."""
         if any(isinstance(layer, WeightNorm) for layer in self.modules()):
-            network = evaluating(self)
+            network, x = evaluating(self), x.to(self.device)
+            some = torch.arange(len(x), device=x.device) % self.orders
             with initialising(network), torch.no_grad():
-                network(x.to(self.device), None if self.context is None else context)
+                network(x, None if self.context is None else context, some if self.orders > 1 else None)
 
-    def log_prob(self, x: Tensor, context: object = None) -> PerImage:
+    def drawn(self, count: int, noise: np.random.Generator) -> Tensor | None:
+        """The order in which a training step reads each of its images, (B,)."""
+        return torch.from_numpy(noise.integers(self.orders, size=count)) if self.orders > 1 else None
+
+    def log_prob(self, x: Tensor, context: object = None, *, order: Whole | Tensor | None = None) -> PerImage:
         """Log-likelihood of images, in evaluation mode, whatever the model's own is: to train it, there is `forward`.
 
         Args:
             x: levels, any integer dtype, shape (B, C, H, W).
             context: what the model is conditioned on, for example labels (B,).
+            order: the reading order whose likelihood is asked for, or one an image, (B,); None for the mixture of all,
+                which takes a pass of the network each.
 
         Returns:
             Nats, shape (B,).
 
         Raises:
-            BadInput: images or context are not what the model is about.
+            BadInput: images, context or order are not what the model is about.
         """
         x, context = self._check(x, context)
-        return evaluating(self)(x, context)
+        return evaluating(self)(x, context, None if order is None else self.reading.check(order, len(x)))
 
-    def predict(self, x: Tensor, context: object = None) -> Finite:
+    def predict(self, x: Tensor, context: object = None, *, order: Whole | Tensor | None = None) -> Finite:
         """The distribution of every sub-pixel of `x`, given the earlier ones of `x`; from one pass in evaluation mode.
 
-        Arguments and errors are those of `log_prob`.
+        Arguments and errors are those of `log_prob`, but that a model of several orders must be told which: what comes
+        before a sub-pixel depends on it.
 
         Returns:
             A torch Distribution with batch shape (B, C, H, W); its `log_prob(x)` is in nats and sums to `log_prob`.
         """
         x, context = self._check(x, context)
-        return evaluating(self)._distribution(x, context)
+        if order is None and self.orders > 1:
+            raise BadInput(f"This model reads in {self.orders} orders; say in which to predict: order=0, for one.")
+        return evaluating(self)._distribution(x, context, self.reading.check(order, len(x)))
 
     def sample(
-        self, count: Whole, context: object = None, *, seed: Whole = 0, temperature: Number = 1.0, first: Whole = 0
+        self,
+        count: Whole,
+        context: object = None,
+        *,
+        seed: Whole = 0,
+        temperature: Number = 1.0,
+        first: Whole = 0,
+        order: Whole | Tensor | None = None,
     ) -> Tensor:
         """Draw images. Image i depends on the seed, on first + i and on its context, not on `count`.
 
@@ -175,16 +215,22 @@ class Autoregressive(Model):
             seed: of the noise.
             temperature: 1 draws from the model; below 1, each pixel's distribution is sharpened.
             first: the number of the first image, for drawing a long row of images in pieces.
+            order: in which to draw, or one an image, (B,); None draws one for each image too.
 
         Returns:
             Levels, int64, shape (B, C, H, W).
 
         Raises:
-            BadInput: a count below 1, a temperature not above 0, a context that does not fit.
+            BadInput: a count below 1, a temperature not above 0, a context or an order that does not fit.
         """
         count = whole(count, "The number of samples", least=1)
         numbers = noise(self.spec, count, seed=seed, first=first).to(self.device)
-        return self.unroll(draw(numbers, temperature), count, context)
+        if order is None:
+            chosen = self.reading.drawn(torch.zeros(count, self.orders), seed=seed, first=first)
+        else:
+            chosen = self.reading.check(order, count)
+        images = self.unroll(draw(numbers, temperature), count, context, order=chosen)
+        return self.reading.turn_back(images, chosen)
 
     def complete(
         self,
@@ -195,31 +241,47 @@ class Autoregressive(Model):
         seed: Whole = 0,
         temperature: Number = 1.0,
         first: Whole = 0,
+        particles: Whole = 1,
     ) -> Tensor:
-        """Draw the unknown sub-pixels, each given all *earlier* ones in raster order; the known ones stay.
+        """Draw the unknown sub-pixels; the known ones stay.
+
+        Each image is read in the order in which fewest known sub-pixels come after unknown ones. Where none does, all
+        are drawn given all that is known: exactly from the model's distribution in that order. So it is for the upper
+        part of an image with 1 order, for the upper and lower one with 4, for any half or strip at a side with 8. The
+        order is drawn from its posterior given the known pixels where there are several such. Elsewhere a sub-pixel is
+        drawn given the *earlier* ones only, and `particles` mend that.
 
         Args:
-            x: levels, shape (B, C, H, W); what stands where `known` is False does not matter.
+            x: levels, shape (B, C, H, W).
             known: bool, shape (B, 1 or C, H, W).
-            context, seed, temperature, first: as in `sample`.
+            context: what the model is conditioned on.
+            seed, temperature, first: as in `sample`.
+            particles: images in the making for each image (N), weighed by the known sub-pixels that they meet and drawn
+                anew by these weights; with N growing, completions follow the distribution given all that is known.
 
         Returns:
             Levels, int64, shape (B, C, H, W).
 
         Raises:
-            BadInput: images, mask or context are not what the model is about.
+            BadInput: images, mask or context are not what the model is about, or no particles.
         """
-        known = self._mask(x, known)
-        given = torch.where(known, x.to(self.device), torch.zeros_like(x, device=self.device))
-        given, context = self._check(given, context)
-        drawn = draw(noise(self.spec, len(given), seed=seed, first=first).to(self.device), temperature)
+        settings = {"seed": seed, "temperature": temperature, "first": first, "particles": particles}
+        return self._completed(x, known, context, **settings, weigh=whole(particles, "particles", least=1) > 1).images
 
-        def choose(site: Site, distribution: Finite) -> Tensor:
-            here = (slice(None), site.channels, site.row, site.column)
-            return torch.where(known[here], given[here], drawn(site, distribution))
-
-        rows = [row for row in range(self.spec.height) if not bool(known[:, :, row].all())]
-        return self.unroll(choose, len(given), context, given=given, rows=rows)
+    def completion(
+        self,
+        x: Tensor,
+        known: Tensor,
+        context: object = None,
+        *,
+        seed: Whole = 0,
+        temperature: Number = 1.0,
+        first: Whole = 0,
+        particles: Whole = 64,
+    ) -> Completion:
+        """`complete`, with an estimate of how likely the known sub-pixels are; arguments and errors are the same."""
+        settings = {"seed": seed, "temperature": temperature, "first": first, "particles": particles}
+        return self._completed(x, known, context, **settings, weigh=True)
 
     def unroll(
         self,
@@ -229,6 +291,8 @@ class Autoregressive(Model):
         *,
         given: Tensor | None = None,
         rows: Sequence[int] | None = None,
+        order: Tensor | None = None,
+        ancestors: Ancestors | None = None,
     ) -> Tensor:
         """Visit the sub-pixels of `count` images in raster order; `choose` names their levels.
 
@@ -241,6 +305,8 @@ class Autoregressive(Model):
             context: what the model is conditioned on.
             given: levels of the rows that are not visited, (B, C, H, W).
             rows: the rows to visit, ascending; all by default.
+            order: in which each image is read, (B,). Sites, rows, and images given and made are those of turned ones.
+            ancestors: says after each sub-step which images go on in the places of all, (B,), or None.
 
         Returns:
             Levels, int64, shape (B, C, H, W).
@@ -248,14 +314,83 @@ class Autoregressive(Model):
         context = self._check_context(context, count)
         network = evaluating(self)
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
-            encoded, shape = network._encode(context), (count, *self.spec.shape)
+            encoded, shape = network._encode(context, order), (count, *self.spec.shape)
             images = torch.zeros(shape, dtype=torch.long, device=self.device) if given is None else given.long()
-            rows = range(self.spec.height) if rows is None else rows
-            made = unroll(network.backbone, self.likelihood, choose, images=images, context=encoded, rows=rows)
+            made = unroll(
+                network.backbone,
+                self.likelihood,
+                choose,
+                images=images,
+                context=encoded,
+                rows=range(self.spec.height) if rows is None else rows,
+                ancestors=ancestors,
+            )
         return made.clone()  # outside of inference mode, so that it may take part in a gradient
 
-    def _distribution(self, x: Tensor, context: Any) -> Finite:
-        return self.likelihood.distribution(self.backbone(x, self._encode(context)), x)
+    def _completed(
+        self,
+        x: Tensor,
+        known: Tensor,
+        context: object,
+        *,
+        seed: Whole,
+        temperature: Number,
+        first: Whole,
+        particles: Whole,
+        weigh: bool,
+    ) -> Completion:
+        """Where not to `weigh`, known rows are passed over, and the evidence means nothing."""
+        count = whole(particles, "particles", least=1)
+        known = self._mask(x, known)
+        given = torch.where(known, x.to(self.device), torch.zeros_like(x, device=self.device))
+        given, context = self._check(given, context)
+        order = self._order(given, known, context, seed=seed, first=first)
+        given, known = self.reading.turn(given.long(), order), self.reading.turn(known, order)
+        rows = [row for row in range(self.spec.height) if not bool(known[:, :, row].all())]
+        numbers = noise(self.spec, len(given), seed=seed, first=first, each=count).to(self.device)
+        images, marks = (part.repeat_interleave(count, 0) for part in (given, known))
+        chosen = Particles(draw(numbers, temperature), images, marks, count=count, seed=seed, first=first)
+        made = self.unroll(
+            chosen,
+            len(images),
+            _repeated(context, count),
+            given=images,
+            rows=range(min(rows, default=self.spec.height), self.spec.height) if weigh else rows,
+            order=_repeated(order, count),
+            ancestors=chosen.ancestors if weigh and count > 1 else None,
+        )
+        kept = self.reading.turn_back(made[chosen.last()], order)
+        if not weigh or not (above := min(rows, default=self.spec.height)):
+            return Completion(kept, chosen.evidence)
+        with torch.no_grad():  # of rows that nothing unknown comes before
+            nats = evaluating(self)._turned(given, context, order).log_prob(given)[:, :, :above]
+        return Completion(kept, chosen.evidence + nats.double().flatten(1).sum(1))
+
+    def _order(self, given: Tensor, known: Tensor, context: Any, *, seed: Whole, first: Whole) -> Tensor | None:
+        """The order in which to complete each image, (B,): of those in which fewest known sub-pixels come late."""
+        if self.orders == 1:
+            return None
+        met = self.reading.met(known)
+        odds = met.new_zeros(met.shape, dtype=torch.float64)
+        if bool((exact := met == 0).any()):
+            network, every = evaluating(self), self.reading.every(len(given))
+            with torch.no_grad():
+                nats = [network._distribution(given, context, order).log_prob(given) for order in every]
+            odds = torch.stack([each.double().masked_fill(~known, 0.0).flatten(1).sum(1) for each in nats], 1)
+            odds = odds.masked_fill(~exact, 0.0)
+        return self.reading.drawn(odds.masked_fill(met > met.amin(1, keepdim=True), -math.inf), seed=seed, first=first)
+
+    def _nats(self, x: Tensor, context: Any, order: Tensor | None) -> Tensor:
+        x = self.reading.turn(x, order)
+        return self._turned(x, context, order).log_prob(x).flatten(1).sum(1)
+
+    def _turned(self, x: Tensor, context: Any, order: Tensor | None) -> Finite:
+        """The distribution of the sub-pixels of images that are turned as their order reads them."""
+        return self.likelihood.distribution(self.backbone(x, self._encode(context, order)), x)
+
+    def _distribution(self, x: Tensor, context: Any, order: Tensor | None) -> Finite:
+        parameters = self.backbone(self.reading.turn(x, order), self._encode(context, order))
+        return self.likelihood.distribution(self.reading.turn_back(parameters, order), x)
 
     def _mask(self, x: Tensor, known: Tensor) -> Tensor:
         if not isinstance(x, Tensor) or x.is_floating_point() or x.ndim != 4:
@@ -285,8 +420,16 @@ class Autoregressive(Model):
             raise BadInput(f"This model is not conditioned on anything, but was given {_brief(context)}.")
         return None
 
-    def _encode(self, context: Any) -> Tensor | None:
-        return None if self.encoder is None or context is None else self.encoder(context)
+    def _encode(self, context: Any, order: Tensor | None) -> Tensor | None:
+        encoded = None if self.encoder is None or context is None else self.encoder(context)
+        return self.reading.told(encoded, order, like=next(self.backbone.parameters()))
+
+
+def _repeated(context: Any, count: int) -> Any:
+    """What images are given, so often side by side."""
+    if isinstance(context, tuple):
+        return tuple(_repeated(part, count) for part in context)
+    return None if context is None else context.repeat_interleave(count, 0)
 
 
 def _brief(context: object) -> str:

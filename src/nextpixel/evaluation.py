@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nextpixel import processes
+from nextpixel.autoregressive import Autoregressive
 from nextpixel.data import Split
 from nextpixel.errors import BadInput, whole
 from nextpixel.model import Model
@@ -41,6 +42,7 @@ class Evaluation:
         bits_per_dim: the same in bits a sub-pixel.
         bits_per_dim_error: standard error of that.
         each: −log p(x) of every image, in nats, shape (N,).
+        orders: the same of each reading order alone, where the model mixes several.
     """
 
     images: int
@@ -49,6 +51,7 @@ class Evaluation:
     bits_per_dim: float
     bits_per_dim_error: float
     each: Tensor = field(repr=False, compare=False)
+    orders: tuple["Evaluation", ...] = ()
 
 
 def evaluate(
@@ -73,12 +76,19 @@ def evaluate(
     Raises:
         BadInput: no images, or not what the model is about.
     """
+    orders = model.orders if isinstance(model, Autoregressive) else 1
 
     def costs(x: Tensor, indices: np.ndarray) -> list[Tensor]:
-        return [-model.log_prob(x, given(model.context, split, indices))]
+        context = given(model.context, split, indices)
+        if not isinstance(model, Autoregressive) or orders == 1:
+            return [-model.log_prob(x, context)]
+        return [-model.log_prob(x, context, order=order) for order in range(orders)]
 
-    (nats,) = _measured(costs, split, images, batch, seed, watch)
-    return summarise(nats, model.spec)
+    nats = _measured(costs, split, images, batch, seed, watch)
+    if orders == 1:
+        return summarise(nats[0], model.spec)
+    mixture = math.log(orders) - (-torch.stack(nats)).logsumexp(0)
+    return replace(summarise(mixture, model.spec), orders=tuple(summarise(each, model.spec) for each in nats))
 
 
 @dataclass(frozen=True)

@@ -34,15 +34,18 @@ class Model(nn.Module, ABC):
     learnt: dict[str, Any] | None = None
 
     @abstractmethod
-    def forward(self, x: Tensor, context: Any = None) -> Tensor:
-        """What training makes larger, without checks: levels (B, C, H, W) to nats (B,)."""
+    def forward(self, x: Tensor, context: Any = None, drawn: Tensor | None = None) -> Tensor:
+        """What training makes larger, without checks: levels (B, C, H, W) to nats (B,).
+
+        `drawn` is what the method of that name gave for these images; while training, None draws anew.
+        """
 
     @abstractmethod
     def initialise(self, x: Tensor, context: Any = None) -> None:
         """Let the layers that have a start from data take it from these images; once, when fresh."""
 
     def drawn(self, count: int, noise: np.random.Generator) -> Tensor | None:
-        """What a training step draws at random for its images, a row each: `forward`'s context where there is none."""
+        """What a training step draws at random for its images, a row each."""
         return None
 
     def undivided(self) -> str | None:

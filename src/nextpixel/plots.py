@@ -77,7 +77,8 @@ def receptive_field(
         for image in watch(range(images)):  # one at a time: a deep network keeps much of each for its gradient
             drawn = torch.randint(model.spec.levels, (1, *model.spec.shape), generator=generator)
             levels = drawn.to(where, torch.float64).requires_grad_()
-            parameters = exact.backbone(levels, _some_context(model, image, levels))[:, :, row, column]
+            given = exact.reading.told(_some_context(model, image, levels), exact.reading.check(0, 1), like=levels)
+            parameters = exact.backbone(levels, given)[:, :, row, column]
             nats = exact.likelihood.distribution(parameters, levels[:, :, row, column]).log_pmf()[0]
             mix = torch.randn(nats.shape, generator=generator, dtype=torch.float64).to(where)
             for place, which in enumerate(channels):

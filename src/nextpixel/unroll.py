@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nextpixel.copies import Copies
 from nextpixel.distributions import Finite
 from nextpixel.errors import BadInput, plain, whole
 from nextpixel.likelihoods import Likelihood
@@ -28,6 +29,9 @@ class Site(NamedTuple):
 
 Choose = Callable[[Site, Finite], Tensor]
 """Gets a site and the distribution of its sub-pixels, batch shape (B, S); gives their levels, (B, S)."""
+
+Ancestors = Callable[[], Tensor | None]
+"""Says after a sub-step which images go on in the places of all, (B,); None: each in its own."""
 
 
 class Streaming(ABC):
@@ -62,6 +66,7 @@ def unroll(
     images: Tensor,
     context: Tensor | None,
     rows: Sequence[int],
+    ancestors: Ancestors | None = None,
 ) -> Tensor:
     """Visit sub-pixels in raster order and let `choose` say what each is.
 
@@ -72,6 +77,7 @@ def unroll(
         images: levels of the rows that are not visited, int64, (B, C, H, W).
         context: encoded, (B, d, h, w).
         rows: the rows to visit, ascending.
+        ancestors: asked after each sub-step.
 
     Returns:
         The images with the chosen levels, int64, shape (B, C, H, W).
@@ -79,6 +85,11 @@ def unroll(
     images = images.clone()
     batch, channels, _, width = images.shape
     state = network.init_state(batch, context)
+    copies = None
+    if ancestors is not None and batch > 1:
+        other = 3 if batch == 2 else 2
+        twin = network.init_state(other, None if context is None else context[:1].expand(other, -1, -1, -1))
+        copies = Copies(state, twin, batch)
     each = channels // network.substeps
     draws = [slice(first, first + network.together) for first in range(0, each, network.together)]
     visited = set(rows)
@@ -96,21 +107,25 @@ def unroll(
                         site = Site(row, column, slice(before + draw.start, before + draw.stop))
                         levels[:, draw].copy_(choose(site, distribution(levels, draw)))
                     network.observe(column, substep, levels, state)
+                    if copies is not None and ancestors is not None and (taken := ancestors()) is not None:
+                        images.copy_(images[taken])
+                        copies.take(taken)
                     threads.lap()
     return images
 
 
-def noise(spec: ImageSpec, count: int, *, seed: Whole, first: Whole = 0) -> Tensor:
-    """A number in [0, 1) for every sub-pixel of every image, float32, shape (B, C, H, W).
+def noise(spec: ImageSpec, count: int, *, seed: Whole, first: Whole = 0, each: int = 1) -> Tensor:
+    """A number in [0, 1) for every sub-pixel of every image, float32, shape (B · each, C, H, W).
 
-    24 bits a number keep it below 1 in every dtype. The arguments are those of `generators`, which see.
+    24 bits a number keep it below 1 in every dtype. Other arguments are those of `generators`, which see; `each` asks
+    for several images side by side, of which the first is what it is alone.
     """
     channels, height, width = spec.shape
-    each = generators(count, seed=seed, first=first)
-    images = np.zeros((len(each), height, width, channels), dtype=np.float32)  # of which there may be none
-    for image, generator in zip(images, each, strict=True):
+    sources = generators(count, seed=seed, first=first)
+    images = np.zeros((len(sources), each, height, width, channels), dtype=np.float32)  # of which there may be none
+    for image, generator in zip(images, sources, strict=True):
         generator.random(out=image, dtype=np.float32)
-    return torch.from_numpy(images).permute(0, 3, 1, 2)
+    return torch.from_numpy(images).flatten(0, 1).permute(0, 3, 1, 2)
 
 
 def generators(count: int, *, seed: Whole, first: Whole = 0, stream: int = 0) -> list[np.random.Generator]:

@@ -195,19 +195,21 @@ def several(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def pieces(count: int) -> list[slice]:
+def pieces(count: int, batch: int = BATCH) -> list[slice]:
     """Cut `count` images into batches."""
-    return [slice(start, min(count, start + BATCH)) for start in range(0, count, BATCH)]
+    return [slice(start, min(count, start + batch)) for start in range(0, count, batch)]
 
 
-def drawn(options: argparse.Namespace, count: int, doing: str, draw: Callable[..., Tensor]) -> Tensor:
+def drawn(
+    options: argparse.Namespace, count: int, doing: str, draw: Callable[..., Tensor], batch: int = BATCH
+) -> Tensor:
     """So many images, drawn in pieces, each with noise of its own."""
     asked = {"seed": options.seed, "temperature": options.temperature}
 
     def make(piece: slice) -> Tensor:
         return draw(piece, **asked, first=piece.start).cpu()
 
-    return torch.cat(processes.everywhere(pieces(count), make, partial(with_bar, doing=doing)))
+    return torch.cat(processes.everywhere(pieces(count, batch), make, partial(with_bar, doing=doing)))
 
 
 def config_of(model: Path) -> dict[str, Any]:

@@ -12,14 +12,17 @@ from torch import Tensor
 import nextpixel as npx
 from nextpixel import pictures, processes
 from nextpixel.cli.common import (
+    BATCH,
     afford,
     classes_of,
     config_of,
     drawn,
+    exact,
     images_of,
     labels_of,
     load,
     place,
+    require,
     several,
     tell,
     write_images,
@@ -39,14 +42,18 @@ def main(options: Namespace) -> None:
     known = known_pixels(options.known, images, seed=options.seed)
     split = _with_label(model, options.label, split)
     afford(len(images) * options.completions, model.spec, out, lower="-n or --completions")
+    particles = {} if options.particles == 1 else {"particles": options.particles}
+    if particles:
+        exact(model, "--particles")
+        require(64 * options.particles * model.spec.subpixels, f"{options.particles} particles", "--particles")
     every = torch.arange(len(images)).repeat_interleave(options.completions)
     spec = model.spec
 
     def draw(piece: slice, **asked: Any) -> Tensor:
         which = every[piece]
-        return model.complete(images[which], known[which], given(model.context, split, which), **asked)
+        return model.complete(images[which], known[which], given(model.context, split, which), **asked, **particles)
 
-    completed = drawn(options, len(every), "completing", draw)
+    completed = drawn(options, len(every), "completing", draw, max(1, BATCH // options.particles))
     tell(notes)
     print(f"{100 * known.float().mean():.4g} % of the pixels are known.")
     original = options.source is None or not Path(options.known).is_file()  # a mask may hide what was never there

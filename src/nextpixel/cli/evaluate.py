@@ -92,6 +92,7 @@ def _lines(result: Evaluation | Bounds) -> list[str]:
         return [
             f"  {result.nats:10.4f}{_error(result.nats_error)} nats per image",
             f"  {result.bits_per_dim:10.4f}{_error(result.bits_per_dim_error)} bits per dimension",
+            *_by_order(result),
         ]
     rows = {"ELBO": result.elbo, "  reconstruction": result.reconstruction, "  KL": result.kl}
     if result.importance is not None:
@@ -103,6 +104,18 @@ def _lines(result: Evaluation | Bounds) -> list[str]:
         for name, its in rows.items()
     ]
     return ["  upper bounds of the cost −log p(x):", *lines, f"  The KL is {share:.1f} % of the ELBO."]
+
+
+def _by_order(result: Evaluation) -> list[str]:
+    """What the mixture is made of."""
+    if not result.orders:
+        return []
+    number, best = min(enumerate(result.orders), key=lambda order: order[1].nats)
+    nats = ", ".join(f"{each.nats:.4f}" for each in result.orders)
+    return [
+        f"  That is the mixture of {len(result.orders)} reading orders, which alone are {nats} nats per image;",
+        f"  the best single one is order {number}: {best.nats:.4f}{_error(best.nats_error)}.",
+    ]
 
 
 def _error(error: float) -> str:

@@ -214,7 +214,7 @@ _command(
     "nextpixel complete runs/digits --known top-half",
     "nextpixel complete runs/digits --data digits --known left-half -n 12 --completions 4 --out completed.png",
     "nextpixel complete model.safetensors photo.png --known mask.png --out photo-completed.png",
-    "nextpixel complete model.safetensors images/ --known random:30%",
+    "nextpixel complete model.safetensors images/ --known random:30% --particles 64",
     takes=[
         *MODEL,
         _option("source IMAGES", "an image, a folder, an npz or npy file", nargs="?", type=Path),
@@ -227,6 +227,13 @@ _command(
         ),
         _option("-n --images N", "the first N images", type=whole(1), default=8),
         _option("--completions K", "of each image", type=whole(1), default=4),
+        _option(
+            "--particles N",
+            "for each completion, weighed by the known pixels that come after unknown ones: many, such as 64, where "
+            "these matter",
+            type=whole(1),
+            default=1,
+        ),
         _option("--label CLASS", "of all images, its name or number; by default that of each, where it is known"),
         *DRAWING,
         _results("completions.png"),

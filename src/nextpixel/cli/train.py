@@ -172,6 +172,8 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
     add("--model.likelihood", default="categorical", help=f"one of {', '.join(LIKELIHOODS)}")
     about = "label: images are given their class; map: the map beside each; label+map: both"
     add("--model.context", type=Literal["none", "label", "map", "label+map"], default="none", help=about)
+    about = "reading orders, the symmetries of the grid: one network, whose likelihood is the mixture; 8 of squares"
+    add("--model.orders", type=Literal[1, 4, 8], default=1, help=about)
     parser.add_class_arguments(model, "model", skip={"spec", "likelihood", "context"})
     if settings_of(LIKELIHOODS.get(likelihood, Categorical)):
         parser.add_class_arguments(LIKELIHOODS[likelihood], "model", as_group=False, skip={"spec"})
@@ -191,7 +193,7 @@ def _settings(source: Path, arguments: list[str], recipe: dict[str, Any] | None 
     parser = _parser(name, likelihood)
     if (name, likelihood) != (said.get("name"), said.get("likelihood", "categorical")):
         of_both = (*settings_of(kind_of(name)), *settings_of(LIKELIHOODS.get(likelihood, Categorical)))
-        kept = {key: said[key] for key in said if key in ("name", "likelihood", "context", *of_both)}
+        kept = {key: said[key] for key in said if key in ("name", "likelihood", "context", "orders", *of_both)}
         recipe = {**recipe, "model": kept}
         if left := [key for key in said if key not in kept]:
             print(f"Note: {source} sets {', '.join(left)}, which {name} with {likelihood} has not.", file=sys.stderr)

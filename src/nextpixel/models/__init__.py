@@ -13,7 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nextpixel.autoregressive import Autoregressive, Backbone
-from nextpixel.errors import BadInput, closest, plain
+from nextpixel.errors import BadInput, closest, plain, whole
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
 from nextpixel.model import Model
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
@@ -23,6 +23,7 @@ from nextpixel.models.pixelsnail import PixelSNAIL
 from nextpixel.models.pixelvae import PixelVAE
 from nextpixel.nn.context import Context, describe
 from nextpixel.spec import ImageSpec
+from nextpixel.typing import Whole
 
 MODELS: dict[str, type[Backbone | PixelVAE]] = {
     "pixelcnn": PixelCNN,
@@ -53,6 +54,8 @@ def build(
     spec: ImageSpec,
     likelihood: str = "categorical",
     context: Context | None = None,
+    *,
+    orders: Whole = 1,
     **arguments: Any,
 ) -> Model:
     """Make a model with fresh weights: an `Autoregressive`, or a `PixelVAE`.
@@ -62,6 +65,8 @@ def build(
         spec: the images that it is about.
         likelihood: "bernoulli", "categorical" or "logistic_mixture".
         context: what images are conditioned on: `ClassLabel`, `Vector`, `Latent`, `Map`, or `Both` of two.
+        orders: 1; or 4 or, of squares, 8: reading orders, the symmetries of the grid, of whose exact likelihoods the
+            model's is the mixture. One network, which is told the order, has them all (see `Orders`).
         arguments: of the model's constructor, whose defaults are the paper's, and of the likelihood's.
 
     Raises:
@@ -86,20 +91,23 @@ def build(
             raise BadInput(f"{name} has no setting {key!r}; it has {', '.join(own | its)}.")
         _check_kind(key, value, (own | its)[key])
     outputs = meaning(spec, **{key: value for key, value in arguments.items() if key in its})
-    features = 0 if context is None else context.features
+    orders = whole(orders, "orders", least=1)
+    features = (0 if context is None else context.features) + (orders if orders > 1 else 0)
     for size, what in ((outputs.parameters, "numbers for each pixel"), (features, "features of its context")):
         if size > LARGEST:
             raise BadInput(f"{name} would have {size} {what}; {LARGEST} is the limit.")
+    if kind is PixelVAE and orders > 1:
+        raise BadInput(f"{name} has no exact likelihood to mix, so it reads in one order, not in {orders}.")
     made = kind(spec, outputs, features, **{key: value for key, value in arguments.items() if key in own})
     recipe = {
         "name": name if isinstance(name, str) else f"{_module(kind)}:{kind.__qualname__}",
         "spec": asdict(spec),
         "likelihood": likelihood,
         "context": describe(context),
-        "arguments": arguments,
+        "arguments": arguments | ({"orders": orders} if orders > 1 else {}),
     }
     if isinstance(made, Backbone):
-        return Autoregressive(spec, made, outputs, context, recipe=recipe)
+        return Autoregressive(spec, made, outputs, context, recipe=recipe, orders=orders)
     made.recipe = recipe
     return made
 

@@ -132,18 +132,15 @@ class PixelVAE(Model):
         self.batches: Tensor
         self.register_buffer("batches", torch.zeros((), dtype=torch.long))  # that training has seen
 
-    def forward(self, x: Tensor, context: Any = None) -> Tensor:
-        """What training makes larger, (B,) nats: `elbo` without checks; while training, with free bits and warm-up.
-
-        Then `context` may be what `drawn` gave for these images.
-        """
+    def forward(self, x: Tensor, context: Any = None, drawn: Tensor | None = None) -> Tensor:
+        """What training makes larger, (B,) nats: `elbo` without checks; while training, with free bits and warm-up."""
         posterior = self._posterior(x)
         if not self.training:
             return self._elbo(x, posterior, self._numbers(len(x), seed=0)).nats
-        if context is None:
+        if drawn is None:
             self.batches += 1
         weight = torch.clamp(self.batches / (self.warmup + 1), max=1.0)
-        z = posterior.rsample() if context is None else _moved(posterior, context)
+        z = posterior.rsample() if drawn is None else _moved(posterior, drawn)
         each = kl_divergence(posterior.base_dist, Normal(0.0, 1.0)).mean(0)  # of each latent number
         return self.decoder(x, z) - weight * each.clamp(min=self.free_nats).sum()
 

@@ -266,11 +266,12 @@ class _Loop:
                 position.stream = where
             for line in self.batches.news():
                 self.display.say(line)
+            own_drawn = None if drawn is None else drawn[part]
             while self.threads.trying:
-                self.rehearse(images, context)
+                self.rehearse(images, context, own_drawn)
             self.wrapped.train()
             with self.fabric.no_backward_sync(self.wrapped, enabled=part != self.parts[-1][0]):
-                loss = -self.log_prob(images, context if drawn is None else drawn[part]).mean()
+                loss = -self.log_prob(images, context, own_drawn).mean()
                 self.fabric.backward(loss * (share * processes.size()))  # whose mean over processes is taken
             own += loss.detach() * share
         position.threads = self.threads.chosen
@@ -307,10 +308,10 @@ class _Loop:
             raise _Diverged(f"{told}; lower training.learning_rate, or set training.gradient_clip.")
         self.display.say(f"{told}: it is left out.")
 
-    def rehearse(self, images: Tensor, context: Any) -> None:
+    def rehearse(self, images: Tensor, context: Any, drawn: Tensor | None) -> None:
         """Take a step that changes nothing, for the threads' trial."""
         with self.fabric.autocast():
-            loss = evaluating(self.model)(*self.fabric.to_device((images, context))).mean()
+            loss = evaluating(self.model)(*self.fabric.to_device((images, context, drawn))).mean()
         loss.backward()
         self.optimizer.zero_grad()
         self.threads.lap()
@@ -400,8 +401,8 @@ class _Loop:
         self.state.save(self.folder.state)
         self.saved = self.position.minutes
 
-    def log_prob(self, images: Tensor, context: Any) -> Tensor:
-        return self.wrapped(*self.fabric.to_device((images, context)))
+    def log_prob(self, images: Tensor, context: Any, drawn: Tensor | None = None) -> Tensor:
+        return self.wrapped(*self.fabric.to_device((images, context, drawn)))
 
     def show(self, nats: float) -> None:
         self.display.show(
