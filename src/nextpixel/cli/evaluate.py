@@ -63,7 +63,9 @@ def main(options: Namespace) -> int:
     if options.json:
         about = {"model": str(options.model), "data": name, "split": options.split}
         slow = {} if stepwise is None else {"stepwise": stepwise}
-        figures = asdict(result, dict_factory=lambda items: {name: value for name, value in items if name != "each"})
+        figures = asdict(
+            result, dict_factory=lambda items: {name: value for name, value in items if name != "each" and value != ()}
+        )
         said = json.dumps({**about, **figures, "baselines": beside, "seconds": round(seconds, 2), **slow})
         print(json.dumps(json.loads(said, parse_constant=lambda name: None), indent=2))  # JSON has no NaN
     else:
