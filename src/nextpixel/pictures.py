@@ -149,6 +149,15 @@ def titled(picture: Image.Image, title: str) -> Image.Image:
     return sheet
 
 
+def stacked(sheets: Sequence[Image.Image]) -> Image.Image:
+    """Pictures below each other, on paper."""
+    tops = np.cumsum([0, *(sheet.height for sheet in sheets)]).tolist()
+    made = Image.new("RGB", (max(sheet.width for sheet in sheets), tops.pop()), PAPER)
+    for sheet, top in zip(sheets, tops, strict=True):
+        made.paste(sheet, (0, top))
+    return made
+
+
 def write(picture: Image.Image, path: Path) -> None:
     """Write a picture, at once or not at all, as what its name says: .png, .jpg, .webp (without loss), else PNG.
 

@@ -100,18 +100,19 @@ def _summary(sets: tuple[Tensor, ...]) -> dict[str, Any]:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    pairs = [*zip(row["means"], row["errors"], strict=True), *([(row["auroc"], row["auroc_error"])] * ("auroc" in row))]
-    return [f"{mean:.4f}{common.plus_minus(error)}" for mean, error in pairs]
+    areas = [(row["auroc"], row["auroc_error"])] if "auroc" in row else []
+    pairs = [*zip(row["means"], row["errors"], strict=True), *areas]
+    return [f"{figure:.4f}{common.plus_minus(error)}" for figure, error in pairs]
 
 
 def _beside(counts: list[int], splits: list[Split]) -> dict[str, np.ndarray | None]:
-    """What is known of each image: its set, where there are two, its number there, its file, its label."""
+    """What is known of each image: its set, where there are two, its number there, the path of its file, its label."""
     files = [np.full(count, "") if its.files is None else its.files for its, count in zip(splits, counts, strict=True)]
     labels = [its.labels for its in splits if its.labels is not None]
     return {
         "outside": np.arange(2).repeat(counts) if len(splits) == 2 else None,
         "index": np.concatenate([np.arange(count) for count in counts]),
-        "file": np.concatenate(files) if any(map(any, files)) else None,
+        "source": np.concatenate(files) if any(map(any, files)) else None,
         "label": np.concatenate(labels) if len(labels) == len(splits) else None,
     }
 
@@ -119,9 +120,9 @@ def _beside(counts: list[int], splits: list[Split]) -> dict[str, np.ndarray | No
 def _picture(model: npx.Model, names: list[str], images: tuple[Tensor, ...], bits: tuple[Tensor, ...]) -> Image.Image:
     """The costliest images of each set beside their maps, which share a scale."""
     chosen = [its.flatten(1).sum(1).argsort(descending=True)[:COSTLIEST] for its in bits]
-    shown, costs = (torch.cat([its[some] for its, some in zip(sets, chosen, strict=True)]) for sets in (images, bits))
-    pixels = costs.sum(1).numpy()
-    most = max(float(np.quantile(pixels[np.isfinite(pixels)], 0.99)), 0.01)
-    which = " and ".join(f"the {len(some)} costliest of {name}" for name, some in zip(names, chosen, strict=True))
-    sheet = pictures.costs(shown, costs, model.spec.levels, most=most, ordinal=model.spec.ordinal)
-    return pictures.titled(sheet, f"{which}; a pixel costs from 0 bits (black) to {most:.2g} (pale yellow)")
+    pixels = torch.cat([its[some].sum(1).flatten() for its, some in zip(bits, chosen, strict=True)]).numpy()
+    most, sheets = max(float(np.quantile(pixels[np.isfinite(pixels)], 0.99)), 0.01), list[Image.Image]()
+    for name, levels, costs, some in zip(names, images, bits, chosen, strict=True):
+        sheet = pictures.costs(levels[some], costs[some], model.spec.levels, most=most, ordinal=model.spec.ordinal)
+        sheets.append(pictures.titled(sheet, f"{Path(name).name}, costliest: 0 (black) to {most:.2g} bits a pixel"))
+    return pictures.stacked(sheets)
