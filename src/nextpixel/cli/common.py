@@ -110,6 +110,7 @@ def source_of(model: npx.Model, source: Path, options: argparse.Namespace) -> tu
 def first_images(model: npx.Model, split: Split, options: argparse.Namespace) -> tuple[Tensor, Split]:
     """The first -n images of a split, int64, and what stands beside them, with the class that --label says."""
     split = split.take(slice(options.images))
+    require(32 * len(split) * model.spec.subpixels, f"{len(split):,} images {model.spec}", "-n")
     context, label = classes_of(model, options.label), options.label
     if context is not None and label is not None:
         labels = labels_of(context, label)

@@ -32,7 +32,6 @@ def main(options: Namespace) -> None:
     sets = [common.asked_images(model, options), *([_outside(model, options)] if options.outside else [])]
     names, notes = [name for name, *_ in sets], [note for *_, notes in sets for note in notes]
     images, counts = torch.cat([images for _, images, *_ in sets]), [len(images) for _, images, *_ in sets]
-    common.require(32 * images.numel(), f"The maps of {len(images):,} images {model.spec}", "-n")
     typical = _typical(model, options, notes) if options.typical else None
     asked = ["bits_per_dim", "complexity", *["typicality"] * (typical is not None), *["ratio"] * bool(against)]
 
