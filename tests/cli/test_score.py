@@ -28,7 +28,10 @@ def rows(path: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_files_hold_the_scores_of_the_model(call: Callable[..., Any], labelled: Path, data: Path) -> None:
+def test_files_hold_the_scores_of_the_model(
+    call: Callable[..., Any], labelled: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nextpixel.cli.common.BATCH", 2)
     said = call("score", labelled, "--out", "a.csv", "a.npz", "a.png")
     assert said.status == 0, said.err
     test, model = open_data(data).test, npx.load(labelled)
