@@ -140,6 +140,8 @@ def test_codes_are_scored_with_their_maps(call: Callable[..., Any], both: Path, 
     assert said.status == 0, said.err
     assert "complexity is beside zlib." in said.out
     test = open_data(codes).test
+    assert test.labels is not None
+    assert test.maps is not None
     context = (test.labels[:5], torch.from_numpy(test.maps[:5]).long())
     expected = npx.score(npx.load(both), torch.from_numpy(test.images[:5]).long(), context)
     count = len(test.images[:5])
