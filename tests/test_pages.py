@@ -151,6 +151,22 @@ def test_the_page_about_a_network_of_ones_own_runs(
     assert Path("digits.png").exists()
 
 
+@pytest.mark.slow
+def test_the_page_about_scores_is_made_by_its_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With digits in the place of all other images, and a smaller network."""
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "scores.md").read_text()
+    for name, other in (("fashion-mnist", "digits"), ("--outside mnist", "--outside digits"), ("256", "17")):
+        page = page.replace(name, other)
+    shorter = "--training.epochs 1 --training.samples 0 --model.filters 4 --model.blocks 1 --model.context none"
+    made = _script(ROOT / "benchmarks" / "scores.py").measured(page, *shorter.split())
+    (said,) = re.findall(r"```text\n(.*?)```", made, re.DOTALL)
+    assert "inside: digits, test, 360 images\noutside: digits, test, 360 images\n" in said
+    assert {line.split()[0] for line in said.splitlines()} >= {"bits_per_dim", "complexity", "typicality", "ratio"}
+    assert re.sub("```text.*?```", "", made, flags=re.DOTALL) == re.sub("```text.*?```", "", page, flags=re.DOTALL)
+    assert {"scores.png", "scores.csv", "scores.npz", "redrawn.npz"} <= {path.name for path in tmp_path.iterdir()}
+
+
 @pytest.mark.parametrize("page", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.stem)
 def test_what_a_page_shows_and_links_to_is_there(page: Path) -> None:
     links = [link for link in re.findall(r"\]\((\S+?)\)", page.read_text()) if "://" not in link]

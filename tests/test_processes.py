@@ -115,6 +115,7 @@ def test_images_and_figures_are_those_of_one_process_to_the_bit(folder: Path) ->
     for name, words in (
         ("sample", ["-n", 150, "--seed", 3]),
         ("complete", ["--known", "top-half", "-n", 40, "--completions", 2]),
+        ("score", ["--outside", "digits", "-n", 150]),
     ):
         for command, out in ((ONE, "a"), (TWO, "b")):
             call(command, name, "one", *words, "--out", f"{out}.npz", f"{out}.png", cwd=folder)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nextpixel.models.network import Network
     from nextpixel.models.pixelvae import PixelVAE
     from nextpixel.nn.context import Both, ClassLabel, Latent, Map, Vector
+    from nextpixel.scores import auroc, score
     from nextpixel.spec import ImageSpec
     from nextpixel.training import Training, train
 
@@ -39,6 +40,7 @@ __all__ = [
     "PixelVAE",
     "Training",
     "Vector",
+    "auroc",
     "bits_per_dim",
     "build",
     "check",
@@ -46,12 +48,13 @@ __all__ = [
     "load",
     "open_data",
     "save",
+    "score",
     "train",
 ]
 
 _MODULES = (
     "errors spec nn.context model autoregressive models models.pixelvae models.network checkpoint evaluation checks "
-    "data training"
+    "scores data training"
 )
 
 

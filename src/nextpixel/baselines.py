@@ -5,7 +5,7 @@ import math
 import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from nextpixel.data import Split
 from nextpixel.spec import ImageSpec
@@ -40,11 +40,8 @@ def baselines(spec: ImageSpec, train: Split, split: Split, *, images: int | None
             spec, _some(train, len(train), _LEARNT_FROM), _some(split, count, _LEARNT_FROM)
         )
     some = _some(split, count, _COMPRESSED)
-    if spec.ordinal and spec.levels <= 256 and spec.channels in (1, 3):
-        name, content = "PNG", _png(some, spec)
-    else:
-        name, content = "zlib", zlib.compress(some.astype(np.min_scalar_type(spec.levels - 1)).tobytes(), 9)
-    found[name] = 8 * len(content) / some.size
+    form = formats(spec)[0]
+    found[form] = 8 * lossless(some, spec, form) / some.size
     return found
 
 
@@ -52,6 +49,26 @@ def compared(bits: float, found: dict[str, float]) -> str:
     """Bits per dimension beside those of the baselines, in words; with a warning where nothing was learnt."""
     beside = ", ".join(f"{name} {other:.3f}" for name, other in found.items())
     return f"{beside}; WORSE THAN UNIFORM: nothing was learnt" if bits >= found["uniform"] else beside
+
+
+def formats(spec: ImageSpec) -> tuple[str, ...]:
+    """The kinds of file that keep such images without loss: PNG and WebP, or zlib where levels are no brightness."""
+    if not ((spec.ordinal or spec.levels == 2) and spec.levels <= 256 and spec.channels in (1, 3)):
+        return ("zlib",)
+    return ("PNG", "WebP") if features.check("webp") and max(spec.height, spec.width) < 2**14 else ("PNG",)
+
+
+def lossless(images: np.ndarray, spec: ImageSpec, form: str) -> int:
+    """Bytes of images (N, C, H, W), all below each other, as one file of one of the `formats`; its head is counted."""
+    if form == "zlib":
+        return len(zlib.compress(images.astype(np.min_scalar_type(spec.levels - 1)).tobytes(), 9))
+    column = np.moveaxis(images.astype(np.uint8), 1, 3).reshape(-1, spec.width, spec.channels)
+    picture = Image.fromarray(column if spec.channels == 3 else column[..., 0])
+    if spec.levels == 2 and spec.channels == 1:
+        picture = picture.point([0, *[255] * 255], "1")
+    stream = io.BytesIO()
+    picture.save(stream, form, optimize=True, lossless=True)
+    return stream.tell()
 
 
 def _some(split: Split, count: int, most: int) -> np.ndarray:
@@ -68,14 +85,3 @@ def _independent(spec: ImageSpec, train: np.ndarray, images: np.ndarray) -> floa
         counts[places + image.ravel()] += 1
     bits = -np.log2(counts / (len(train) + spec.levels))
     return float(np.mean([bits[places + image.ravel()].mean() for image in images]))
-
-
-def _png(images: np.ndarray, spec: ImageSpec) -> bytes:
-    """All images below each other."""
-    column = np.moveaxis(images.astype(np.uint8), 1, 3).reshape(-1, spec.width, spec.channels)
-    picture = Image.fromarray(column if spec.channels == 3 else column[..., 0])
-    if spec.levels == 2 and spec.channels == 1:
-        picture = picture.point([0, *[255] * 255], "1")
-    stream = io.BytesIO()
-    picture.save(stream, "PNG", optimize=True)
-    return stream.getvalue()

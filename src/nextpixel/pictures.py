@@ -22,6 +22,7 @@ from nextpixel.files import whole_file
 READABLE = 64  # screen pixels that the longer side of an image gets at least, where a whole factor allows
 GAP = np.array([96, 96, 112], dtype=np.uint8)
 UNKNOWN = np.array([104, 120, 150], dtype=np.uint8)
+_HEAT = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]])  # matplotlib's inferno
 PAPER, INK, LINE = "white", "black", 24  # of what is written; dots of a line
 LONGEST = 24  # characters of a class's name
 _STRIDES = 1.2207440846057596 ** -np.arange(1.0, 4.0)  # of hue, brightness and saturation, from name to name
@@ -112,6 +113,32 @@ def completions(
     return _in_blocks(_enlarged(rows.reshape(-1, *first.shape[1:])), blocks=len(first))
 
 
+def costs(
+    images: Levels, bits: Tensor | NDArray[np.floating], levels: int, *, most: float, ordinal: bool = True
+) -> Image.Image:
+    """Each image beside a map of what its pixels cost, from black, nothing, by red to pale yellow, `most` bits or more.
+
+    Args:
+        images: (B, C, H, W), shown as by `grid`.
+        bits: of each sub-pixel, (B, C, H, W). A pixel's are added up, unless its channels are shown side by side.
+        levels, ordinal: as of `grid`.
+
+    Raises:
+        BadInput: as `grid`.
+
+    Example:
+        >>> zeros = np.zeros((2, 1, 8, 8), dtype=int)
+        >>> costs(zeros, zeros + 0.5, 17, most=1.0).size
+        (130, 130)
+    """
+    shown, array = _colours(images, levels, ordinal), _array(bits)
+    beside = shown.shape[2] > array.shape[3]
+    plane = np.concatenate([*array.swapaxes(0, 1)], 2) if beside else array.sum(1)
+    place = np.nan_to_num(plane / most, nan=1.0).clip(0, 1) * (len(_HEAT) - 1)
+    heat = np.stack([np.interp(place, range(len(_HEAT)), part) for part in _HEAT.T], 3).round().astype(np.uint8)
+    return _in_blocks(_enlarged(np.stack([shown, heat], 1).reshape(-1, *shown.shape[1:])), blocks=len(shown))
+
+
 def titled(picture: Image.Image, title: str) -> Image.Image:
     """A picture under a line of text."""
     font, text = ImageFont.load_default(14), " ".join(title.split())
@@ -120,6 +147,15 @@ def titled(picture: Image.Image, title: str) -> Image.Image:
     sheet.paste(picture, (0, LINE))
     ImageDraw.Draw(sheet).text((6, LINE / 2), text, INK, font, anchor="lm")
     return sheet
+
+
+def stacked(sheets: Sequence[Image.Image]) -> Image.Image:
+    """Pictures below each other, on paper."""
+    tops = np.cumsum([0, *(sheet.height for sheet in sheets)]).tolist()
+    made = Image.new("RGB", (max(sheet.width for sheet in sheets), tops.pop()), PAPER)
+    for sheet, top in zip(sheets, tops, strict=True):
+        made.paste(sheet, (0, top))
+    return made
 
 
 def write(picture: Image.Image, path: Path) -> None:

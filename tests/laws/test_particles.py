@@ -73,8 +73,9 @@ def test_the_distance_falls_with_particles() -> None:
     """Of an image whose first pixel is as its last one, mostly, which alone is known; to what counts allow, 0.02."""
     model = npx.build("zoo:Plain", npx.ImageSpec(1, 2, 3, levels=2), "bernoulli").double().eval()
     with torch.no_grad():
-        model.backbone.bias.copy_(torch.tensor([-1.5, 0, 0, 0, 0, -3]))
-        model.backbone.weight[-1, 0] = 3.0  # levels are seen from -1 to 1
+        weights = dict(model.backbone.named_parameters())
+        weights["bias"].copy_(torch.tensor([-1.5, 0, 0, 0, 0, -3]))
+        weights["weight"][-1, 0] = 3.0  # levels are seen from -1 to 1
     far = {count: distance(model, None, count, runs=4000)[0] for count in (1, 2, 4, 16, 64)}
     assert far[1] > 0.2
     assert far[2] < 0.9 * far[1]  # two are never drawn anew, so that it is the last choice that weighs them

@@ -4,11 +4,16 @@ What cannot be used is a `BadInput`, raised before the work.
 """
 
 import argparse
+import csv
+import json
+import math
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +27,7 @@ import nextpixel as npx
 from nextpixel import pictures, processes
 from nextpixel.cli.recipe import check_data, read
 from nextpixel.data import CATALOGUE, DataSet, Split, open_data
+from nextpixel.data.readers import Options, read_path
 from nextpixel.data.readers.hub import is_hub
 from nextpixel.errors import BadInput
 from nextpixel.files import whole_file
@@ -78,6 +84,45 @@ def images_of(model: npx.Model, options: argparse.Namespace) -> tuple[str, Split
     return data.name, split, [*([differs] if differs else []), *notes], fit(model, data, data.train, what=data.name)[0]
 
 
+def asked_images(model: npx.Model, options: argparse.Namespace) -> tuple[str, Tensor, Split, list[str]]:
+    """The name of IMAGES or --data, its first images as the model knows them, what is beside them, what to `tell`."""
+    if options.source is not None and options.data is not None:
+        raise BadInput(f"Give either IMAGES ({options.source}) or --data {options.data}, not both.")
+    if options.source is None:
+        name, split, notes, _ = images_of(model, options)
+        return f"{name}, {options.split}", *first_images(model, split, options), notes
+    split, notes = source_of(model, options.source, options)
+    return str(options.source), *first_images(model, split, options), notes
+
+
+def source_of(model: npx.Model, source: Path, options: argparse.Namespace) -> tuple[Split, list[str]]:
+    """The images of a file or folder, read as those that the model learnt from, and what to `tell`."""
+    if not source.is_file() and not source.is_dir():
+        raise BadInput(f"There is no file or folder {source}.")
+    asked = config_of(options.model)["data"]
+    said = {name: asked[name] for name in ("size", "fit", "channels") if name in asked}
+    meant = {"like": model.spec.levels} if model.spec.ordinal else {"levels": model.spec.levels, "ordinal": False}
+    parts = read_path(source, Options(**meant, **said))
+    split, notes = fit(model, parts, parts.test or parts.train, what=str(source))
+    return split, [*notes, *parts.notes]
+
+
+def first_images(model: npx.Model, split: Split, options: argparse.Namespace) -> tuple[Tensor, Split]:
+    """The first -n images of a split, int64, and what stands beside them, with the class that --label says."""
+    split = split.take(slice(options.images))
+    require(32 * len(split) * model.spec.subpixels, f"{len(split):,} images {model.spec}", "-n")
+    context, label = classes_of(model, options.label), options.label
+    if context is not None and label is not None:
+        labels = labels_of(context, label)
+        if len(labels) > 1:
+            raise BadInput(f"An image has one class; --label {label} is for sample.")
+        split = replace(split, labels=np.full(len(split), labels[0]))
+    elif context is not None and split.labels is None:
+        raise BadInput(f"The model needs the class of the images, one of {context.listed}: give --label.")
+    images, _ = split.batch(range(len(split)), np.random.default_rng(options.seed))
+    return images.long(), split
+
+
 def data_of(model: Path, options: argparse.Namespace, *, like: int) -> DataSet:
     """The data set of --data, or else the one that config.yaml beside the model names; `like` is for `open_data`."""
     recipe = config_of(model).get("data", {})
@@ -102,6 +147,16 @@ def tell(notes: Iterable[str]) -> None:
     """Say what the user should know beside the results: with them, as a refusal is one sentence alone."""
     for note in notes:
         print(f"Note: {note}.", file=sys.stderr)
+
+
+def print_json(figures: dict[str, Any]) -> None:
+    """Print figures as JSON, which has no NaN and no infinity: null."""
+    print(json.dumps(json.loads(json.dumps(figures), parse_constant=lambda name: None), indent=2))
+
+
+def plus_minus(error: float) -> str:
+    """A standard error behind its mean; a single image has none."""
+    return "" if math.isnan(error) else f" ± {error:.4f}"
 
 
 def exact(model: npx.Model, what: str) -> npx.Autoregressive:
@@ -160,9 +215,9 @@ def write_arrays(path: Path, **arrays: Tensor | np.ndarray | Sequence[str] | int
             small[name] = array.astype(np.min_scalar_type(array.max()))
     with whole_file(path) as beside, beside.open("wb") as file:
         if path.suffix.lower() == ".csv":
-            form = ["%.17g" if column.dtype.kind == "f" else "%d" for column in small.values()]
-            rows = np.column_stack([*small.values()])
-            np.savetxt(file, rows, form, ",", header=",".join(small), comments="", encoding="utf-8")
+            rows = csv.writer(text := TextIOWrapper(file, "utf-8", "surrogateescape", newline=""), lineterminator="\n")
+            rows.writerows([[*small], *zip(*(column.tolist() for column in small.values()), strict=True)])
+            text.flush()
         else:
             np.savez_compressed(file, **small)
 

@@ -1,6 +1,5 @@
 """`nextpixel evaluate`: the likelihood of a data set's images."""
 
-import json
 import math
 import time
 from argparse import Namespace
@@ -22,6 +21,8 @@ from nextpixel.cli.common import (
     load,
     pieces,
     place,
+    plus_minus,
+    print_json,
     several,
     tell,
     with_bar,
@@ -66,8 +67,7 @@ def main(options: Namespace) -> int:
         figures = asdict(
             result, dict_factory=lambda items: {name: value for name, value in items if name != "each" and value != ()}
         )
-        said = json.dumps({**about, **figures, "baselines": beside, "seconds": round(seconds, 2), **slow})
-        print(json.dumps(json.loads(said, parse_constant=lambda name: None), indent=2))  # JSON has no NaN
+        print_json({**about, **figures, "baselines": beside, "seconds": round(seconds, 2), **slow})
     else:
         total = result.elbo if isinstance(result, Bounds) else result
         print(f"{name}, {options.split}, {several(total.images, 'image')} in {seconds:.1f} s")
@@ -92,8 +92,8 @@ def _lines(result: Evaluation | Bounds) -> list[str]:
     """What was measured, in words."""
     if isinstance(result, Evaluation):
         return [
-            f"  {result.nats:10.4f}{_error(result.nats_error)} nats per image",
-            f"  {result.bits_per_dim:10.4f}{_error(result.bits_per_dim_error)} bits per dimension",
+            f"  {result.nats:10.4f}{plus_minus(result.nats_error)} nats per image",
+            f"  {result.bits_per_dim:10.4f}{plus_minus(result.bits_per_dim_error)} bits per dimension",
             *_by_order(result),
         ]
     rows = {"ELBO": result.elbo, "  reconstruction": result.reconstruction, "  KL": result.kl}
@@ -101,8 +101,8 @@ def _lines(result: Evaluation | Bounds) -> list[str]:
         rows[f"importance-weighted, k = {result.samples}"] = result.importance
     share = 100 * result.kl.nats / result.elbo.nats
     lines = [
-        f"  {name:<30}{its.nats:10.4f}{_error(its.nats_error)} nats per image,"
-        f"{its.bits_per_dim:8.4f}{_error(its.bits_per_dim_error)} bits per dimension"
+        f"  {name:<30}{its.nats:10.4f}{plus_minus(its.nats_error)} nats per image,"
+        f"{its.bits_per_dim:8.4f}{plus_minus(its.bits_per_dim_error)} bits per dimension"
         for name, its in rows.items()
     ]
     return ["  upper bounds of the cost −log p(x):", *lines, f"  The KL is {share:.1f} % of the ELBO."]
@@ -116,13 +116,8 @@ def _by_order(result: Evaluation) -> list[str]:
     nats = ", ".join(f"{each.nats:.4f}" for each in result.orders)
     return [
         f"  That is the mixture of {len(result.orders)} reading orders, which alone are {nats} nats per image;",
-        f"  the best single one is order {number}: {best.nats:.4f}{_error(best.nats_error)}.",
+        f"  the best single one is order {number}: {best.nats:.4f}{plus_minus(best.nats_error)}.",
     ]
-
-
-def _error(error: float) -> str:
-    """A standard error behind its mean; a single image has none."""
-    return "" if math.isnan(error) else f" ± {error:.4f}"
 
 
 def _stepwise(model: npx.Model, split: Split, images: int, *, seed: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ LATENT_ROWS, LATENT_COLUMNS = 12, 6  # of the figures of a pixelvae
 ACROSS, DRAWN, COMPLETED = 12, 6, 6  # plot figure: columns, rows from scratch, rows of completions
 MOST_CLASSES = 20  # rows of a data set's picture
 SLOW_IMAGES, LATENT_SAMPLES = 16, 16  # of evaluate
+COSTLIEST, TYPICAL = 12, 1000  # images of score: shown of each set, and those that say what is typical
 
 Option = tuple[list[str], dict[str, Any]]  # its names, and what `add_argument` is told of it
 PARSERS: dict[str, "Parser"] = {}  # of each command, by its words
@@ -237,6 +238,38 @@ _command(
         _option("--label CLASS", "of all images, its name or number; by default that of each, where it is known"),
         *DRAWING,
         _results("completions.png"),
+    ],
+)
+
+_command(
+    "score",
+    "Say how unusual images are: what each pixel costs, and scores by which images from elsewhere stand out.\n"
+    "In bits a sub-pixel, larger for the unusual: bits_per_dim, -log2 p; complexity, that less the bits of the\n"
+    "shortest lossless file (Serrà et al. 2020); typicality, how far bits_per_dim is from its mean over validation\n"
+    "images of what MODEL learnt from (Nalisnick et al. 2019); ratio, what MODEL takes more than MODEL2 (Ren et\n"
+    "al. 2019). --outside gives the AUROC of each: how often an image of DATA2 has the larger one; 0.5 is guessing.",
+    "nextpixel score runs/digits",
+    "nextpixel score runs/parts photo.png --out photo-scores.png",
+    "nextpixel score runs/parts --outside broken-parts/ --out scores.png scores.csv scores.npz",
+    "nextpixel score runs/fashion-mnist --outside mnist --against runs/background --json",
+    takes=[
+        *MODEL,
+        _option("source IMAGES", "an image, a folder, an npz or npy file", nargs="?", type=Path),
+        *DATA,
+        _option("--outside DATA2", "images from elsewhere: a path like IMAGES, or a data set's name, of which --split"),
+        _option("--against MODEL2", "for the ratio: a model of the same kind of images, such as a more general one"),
+        _option("-n --images N", "only the first N images, of each set", type=whole(1)),
+        _option("--typical N", "validation images for typicality; 0 leaves it out", type=whole(0), default=TYPICAL),
+        _option("--label CLASS", "of all images, its name or number; by default that of each, where it is known"),
+        _seed("of images that are drawn: the train split's, if binarised"),
+        _option(
+            "--out FILE",
+            f"the {COSTLIEST} costliest images of each set beside maps of what their pixels cost (.png, .jpg, .webp), "
+            "a row an image (.csv), or all scores and maps (.npz)",
+            nargs="+",
+            default=["scores.png", "scores.csv"],
+        ),
+        _option("--json", "print JSON", action="store_true"),
     ],
 )
 

@@ -31,6 +31,7 @@ class Split:
         draw: changes the images of every batch anew, with noise (dynamic binarisation), or None.
         maps: what a `Map` context is given: codes (integers) or numbers (floats), shape (N, d, h, w), or None.
         marks: numbers that stand for the images in `contents`, uint64, shape (N,); None where their levels do.
+        files: the paths of the images' files, strings, shape (N,); None where images are not files, or stay on disk.
         stream: where training images come from of which these are the first ones only; see `data.stream`.
     """
 
@@ -39,6 +40,7 @@ class Split:
     draw: Draw | None = None
     maps: Images | None = None
     marks: np.ndarray | None = None
+    files: np.ndarray | None = None
     stream: Any = None
 
     def __len__(self) -> int:
@@ -71,7 +73,7 @@ class Split:
 
     def take(self, indices: np.ndarray | slice) -> "Split":
         """Keep only these images, in this order; those that are not in memory stay where they are."""
-        parts = {name: getattr(self, name) for name in ("images", "labels", "maps", "marks")}
+        parts = {name: getattr(self, name) for name in ("images", "labels", "maps", "marks", "files")}
         return replace(self, **{name: choose(part, indices) for name, part in parts.items() if part is not None})
 
     def contents(self) -> np.ndarray:

@@ -51,7 +51,9 @@ def read_picture(path: Path, options: Options = UNSAID) -> Parts:
     meant = understood([images], path, options)
     levels = (images >> meant.shift).astype(np.min_scalar_type(meant.count - 1))
     spec = ImageSpec(*images.shape[1:], levels=meant.count, ordinal=options.ordinal)
-    return Parts(spec, None, Split(levels), notes=(meant.note,) if meant.note else ())
+    return Parts(
+        spec, None, Split(levels, files=np.full(len(levels), str(path))), notes=(meant.note,) if meant.note else ()
+    )
 
 
 def _source(folder: Path, names: Sequence[str]) -> Source:
