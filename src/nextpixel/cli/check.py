@@ -31,8 +31,8 @@ def main(options: Namespace) -> int:
     began, watch = time.monotonic(), partial(with_bar, doing="checking")
     findings = checks.check(tested, context, images=images, seed=options.seed, watch=watch)
     seconds, failed = time.monotonic() - began, [finding for finding in findings if finding.fails]
+    pixel = model.spec.height // 2, model.spec.width // 2
     if out is not None:
-        pixel = model.spec.height // 2, model.spec.width // 2
         field = plots.receptive_field(tested, *pixel, seed=options.seed)
         pictures.write(plots.draw_receptive_field(tested, field, *pixel), out)
     tell(notes)
