@@ -14,7 +14,7 @@ from nextpixel.nn.context import Vector
 
 GRIDS = ((2, 3), (2, 2), (1, 2), (1, 1))  # rows and columns, of which the first is taken that has few images
 MOST = 5000  # images that are asked about
-DRAWN, LEAST = 4000, 5  # samples, and how many are expected of what is counted as one
+DRAWN, LEAST = 2000, 5  # samples, and how many are expected of what is counted as one
 
 
 def twin_of(model: Autoregressive) -> Autoregressive:

@@ -96,7 +96,7 @@ def _command(words: str, about: str, *examples: str, takes: Sequence[Option], us
         shown = (
             f" (default: {' '.join(default) if isinstance(default, list) else default})" if default is not None else ""
         )
-        parser.add_argument(*names, **settings | ({"help": f"{settings['help']}{shown}".strip()} if shown else {}))
+        parser.add_argument(*names, **{**settings, "help": f"{settings['help']}{shown}" if shown else settings["help"]})
 
 
 def _option(names: str, about: str = "", **settings: Any) -> Option:
