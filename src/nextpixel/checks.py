@@ -28,7 +28,7 @@ PLACES = 16  # sub-pixels whose future is changed
 PIXELS = 6  # whose gradients are taken; fewer where channels are more
 SITES = 256  # about so many are stepped through, where rows can be left out
 TOLERANCE = 1e-9  # nats a sub-pixel, in float64; a leak is far larger
-ROUNDED, SUM, RARE = 1e-3, 1e-6, 1e-4  # nats a sub-pixel, in float32; probability; and a p-value
+ROUNDED, SUM, RARE = 1e-3, 1e-6, 1e-4  # of the nats of a sub-pixel, in float32; of 1; a p-value
 LEAK = "a sub-pixel sees itself or what follows: its likelihood means nothing"
 BLIND = "predictions do not know of them: a blind spot, or too few layers; the likelihood is exact all the same"
 OTHER = "samples do not follow what is measured"
@@ -195,8 +195,8 @@ class _Trial(NamedTuple):
         later, unseen, pairs = torch.zeros(()), torch.zeros(()), 0
         for (row, column), field in zip(pixels, fields, strict=bool(fields)):
             before = torch.stack([earlier(self.model, row, column, channel) for channel in range(channels)])
-            later = torch.maximum(later, field.masked_fill(before, 0.0).max())
-            unseen = unseen + ((field == 0) & before).sum() + 0 * field.sum()  # or not a number
+            later = torch.maximum(later, field.masked_fill(before, 0.0).max() + 0 * field.sum())  # or not a number
+            unseen = unseen + ((field == 0) & before).sum() + 0 * field.sum()
             pairs += int(before.sum())
         blind = "everything earlier is seen" + f", of {pairs:,} pairs of sub-pixels" * bool(fields)
         figures = (None, None) if untested else (later, unseen)
@@ -244,7 +244,7 @@ class _Trial(NamedTuple):
         rounded = self._replace(model=copy.deepcopy(self.model).float()).predict(self.x, self.context)
         exact = self.predict(self.x, self.context)
         nats, every = exact.log_prob(self.x), exact.log_pmf()
-        off = difference(nats, rounded.log_prob(self.x)).max()
+        off = (difference(nats, rounded.log_prob(self.x)) / nats.abs().clamp(min=1)).max()
         own = difference(nats, every.gather(-1, self.x.unsqueeze(-1)).squeeze(-1)).max()
         total = torch.maximum((every.exp().sum(-1) - 1).abs().max(), own)
         wrong = "what the likelihood gives are no probabilities"
