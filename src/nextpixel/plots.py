@@ -229,7 +229,7 @@ def draw_samples(pictures: Sequence[tuple[int, Image.Image]]) -> Image.Image:
     return sheet
 
 
-def _moved(named: Named, given: tuple[Tensor, ...], made: Tensor) -> Tensor:
+def _moved(named: Named, given: tuple[Any, ...], made: Tensor) -> Tensor:
     """Vectors of names with a gradient with respect to levels: as if all features moved with the level."""
     return made + (given[0] - given[0].detach()).repeat_interleave(named.features, 1)
 
