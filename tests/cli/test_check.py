@@ -59,9 +59,7 @@ def test_a_model_that_is_right_has_a_table_and_status_0(call: Callable[..., Any]
     blind = sum(row.startswith("  note") for row in table)  # one small block sees less than 4x5
     words = [row for row in rows if not row.startswith("  ")]
     assert len(words) == blind
-    assert all(
-        re.fullmatch("Note: everything earlier is seen, of .*: predictions do not know .*", row) for row in words
-    )
+    assert all(re.fullmatch("Note: everything earlier is seen, .*: predictions do not know .*", row) for row in words)
     assert last == f"{9 - blind} of 9 laws hold, none fail."
     assert not list(Path().iterdir())
 
