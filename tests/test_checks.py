@@ -80,15 +80,15 @@ class SeesItself(Above):
 
     def forward(self, levels, context):
         own = nn.functional.one_hot(levels.long(), self.spec.levels).movedim(-1, 2).flatten(1, 2)
-        return super().forward(levels, context) + own.to(self.last.bias.dtype)
+        return super().forward(levels, context) + own.to(self.last.weight.dtype)
 
 
 class SeesFaintly(Above):
     """By so little that only a gradient shows it."""
 
     def forward(self, levels, context):
-        own = levels.to(self.last.bias.dtype).repeat_interleave(self.spec.levels, 1)
-        return super().forward(levels, context) + 1e-13 * own * self.last.bias.view(-1, 1, 1)
+        own = levels.to(self.last.weight.dtype).repeat_interleave(self.spec.levels, 1)
+        return super().forward(levels, context) + 1e-13 * own * self.get_parameter("last.bias").view(-1, 1, 1)
 
 
 class SeesGreen(Above):
@@ -104,8 +104,8 @@ class SeesOthers(Above):
     """Each image is moved by the first sub-pixel of the one behind it in the batch."""
 
     def forward(self, levels, context):
-        others = torch.zeros_like(levels[:, :1, :1, :1]).to(self.last.bias.dtype)
-        others[:-1] = levels[1:, :1, :1, :1].to(self.last.bias.dtype)
+        others = torch.zeros_like(levels[:, :1, :1, :1]).to(self.last.weight.dtype)
+        others[:-1] = levels[1:, :1, :1, :1].to(self.last.weight.dtype)
         tilt = torch.arange(self.outputs).view(-1, 1, 1)
         return super().forward(levels, context) + others * tilt
 
@@ -206,7 +206,7 @@ class OneSize(Above):
 
 class Constant(Above):
     def forward(self, levels, context):
-        return 0 * super().forward(levels.detach().round(), context) + self.last.bias.view(1, -1, 1, 1)
+        return 0 * super().forward(levels.detach().round(), context) + self.get_parameter("last.bias").view(1, -1, 1, 1)
 
 
 @pytest.mark.parametrize(
