@@ -151,5 +151,5 @@ def test_what_cannot_be_scored() -> None:
         npx.score(build(), x, against=build(context=npx.ClassLabel(2)))
     with pytest.raises(npx.BadInput, match=r"must have shape \(B, 1, 4, 5\)"):
         npx.score(build(), x[:, :, 1:])
-    with pytest.raises(npx.BadInput, match="pixelvae predicts pixels given z only"):
+    with pytest.raises(npx.BadInput, match="exact likelihood, but a pixelvae has only bounds"):
         npx.score(npx.build("pixelvae", npx.ImageSpec(1, 8, 8)), torch.zeros(1, 1, 8, 8, dtype=torch.long))

@@ -314,7 +314,7 @@ class Autoregressive(Model):
         context = self._check_context(context, count)
         network = evaluating(self)
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
-            encoded, shape = network._encode(context, order), (count, *self.spec.shape)
+            encoded, shape = network.given(context, order), (count, *self.spec.shape)
             images = torch.zeros(shape, dtype=torch.long, device=self.device) if given is None else given.long()
             made = unroll(
                 network.backbone,
@@ -386,10 +386,10 @@ class Autoregressive(Model):
 
     def _turned(self, x: Tensor, context: Any, order: Tensor | None) -> Finite:
         """The distribution of the sub-pixels of images that are turned as their order reads them."""
-        return self.likelihood.distribution(self.backbone(x, self._encode(context, order)), x)
+        return self.likelihood.distribution(self.backbone(x, self.given(context, order)), x)
 
     def _distribution(self, x: Tensor, context: Any, order: Tensor | None) -> Finite:
-        parameters = self.backbone(self.reading.turn(x, order), self._encode(context, order))
+        parameters = self.backbone(self.reading.turn(x, order), self.given(context, order))
         return self.likelihood.distribution(self.reading.turn_back(parameters, order), x)
 
     def _mask(self, x: Tensor, known: Tensor) -> Tensor:
@@ -420,7 +420,8 @@ class Autoregressive(Model):
             raise BadInput(f"This model is not conditioned on anything, but was given {_brief(context)}.")
         return None
 
-    def _encode(self, context: Any, order: Tensor | None) -> Tensor | None:
+    def given(self, context: Any, order: Tensor | None) -> Tensor | None:
+        """What the network is given: the encoded context and the order, (B, d, 1 or H, 1 or W)."""
         encoded = None if self.encoder is None or context is None else self.encoder(context)
         return self.reading.told(encoded, order, like=next(self.backbone.parameters()))
 

@@ -1,25 +1,54 @@
 """The slow reference that the fast path must agree with; and the laws, for the user's own models."""
 
 import copy
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
+from nextpixel import twins
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.distributions import Finite
 from nextpixel.errors import BadInput
-from nextpixel.nn.context import ClassLabel
+from nextpixel.model import Model
+from nextpixel.nn.context import Both, ClassLabel, Context, Map, Vector
+from nextpixel.plots import earlier, receptive_field
+from nextpixel.spec import ImageSpec
+from nextpixel.typing import Whole
 from nextpixel.unroll import Site
 
+Verdict = Literal["holds", "fails", "note", "not applicable"]
+Law = Callable[[], list["Finding"]]
 
-def stepwise_log_prob(model: Autoregressive, x: Tensor, context: object = None) -> Tensor:
+IMAGES = 3  # at once
+PLACES = 16  # sub-pixels whose future is changed
+PIXELS = 6  # whose gradients are taken; fewer where channels are more
+SITES = 256  # about so many are stepped through, where rows can be left out
+TOLERANCE = 1e-9  # nats a sub-pixel, in float64; a leak is far larger
+ROUNDED, SUM, RARE = 1e-3, 1e-6, 1e-4  # of the nats of a sub-pixel, in float32; of 1; a p-value
+LEAK = "a sub-pixel sees itself or what follows: its likelihood means nothing"
+BLIND = "predictions do not know of them: a blind spot, or too few layers; the likelihood is exact all the same"
+OTHER = "samples do not follow what is measured"
+
+
+def stepwise_log_prob(
+    model: Autoregressive,
+    x: Tensor,
+    context: object = None,
+    *,
+    rows: Sequence[int] | None = None,
+    order: Whole | None = None,
+) -> Tensor:
     """`model.predict(x).log_prob(x)`, but every sub-pixel is predicted before the next is shown to the network.
 
-    A network that sees what it predicts scores better in one parallel pass than here. Nats, shape (B, C, H, W).
+    A network that sees what it predicts scores better in one parallel pass than here. Nats, shape (B, C, H, W), as the
+    `order` reads the images; of `rows` alone where they are given, 0 elsewhere.
     """
-    x = model.spec.check(x).to(model.device)
+    chosen = model.reading.check(order, len(x))
+    x = model.reading.turn(model.spec.check(x).to(model.device), chosen)
     dtype = torch.promote_types(next(model.parameters()).dtype, torch.float32)  # of the likelihoods
     nats = torch.zeros(x.shape, dtype=dtype, device=model.device)
 
@@ -28,7 +57,7 @@ def stepwise_log_prob(model: Autoregressive, x: Tensor, context: object = None) 
         nats[here] = distribution.log_prob(x[here])
         return x[here]
 
-    model.unroll(choose, len(x), context)
+    model.unroll(choose, len(x), context, given=x, rows=rows, order=chosen)
     return nats
 
 
@@ -38,77 +67,94 @@ class Finding:
 
     Attributes:
         law: in words.
-        figure: the largest difference, in nats a sub-pixel or in images.
-        tolerance: how large it may be.
-        failure: what it means where it is larger.
+        figure: by how much it is broken, or a p-value; not a number where it was not tested.
+        tolerance: how large the figure may be, or how small the p-value.
+        failure: what it means where it is not so.
+        untested: why it was not tested; empty where it was.
+        least: whether the figure must be at least the tolerance.
+        harmless: whether models that are right may break it: a note, no failure.
     """
 
     law: str
     figure: float
     tolerance: float
     failure: str
+    untested: str = ""
+    least: bool = False
+    harmless: bool = False
 
     @property
     def holds(self) -> bool:
-        """Whether it is not larger; what is not a number does not hold."""
-        return self.figure <= self.tolerance
+        """Whether it was tested and holds; what is not a number does not."""
+        kept = self.figure >= self.tolerance if self.least else self.figure <= self.tolerance
+        return kept and not self.untested
+
+    @property
+    def fails(self) -> bool:
+        """Whether something is wrong with the model."""
+        return self.verdict == "fails"
+
+    @property
+    def verdict(self) -> Verdict:
+        """What there is to say, in a word or two."""
+        if self.untested:
+            return "not applicable"
+        return "holds" if self.holds else "note" if self.harmless and self.figure > self.tolerance else "fails"
 
 
-PLACES = 48  # sub-pixels whose future is changed
-TOLERANCE = 1e-9  # nats a sub-pixel, in float64; a leak is far larger
-
-
-def check(model: Autoregressive, context: object = None, *, seed: int = 0) -> list[Finding]:
-    """What the laws of this library's tests say of a model, on random images, in float64.
+def check(
+    model: Model,
+    context: object = None,
+    *,
+    images: Tensor | None = None,
+    seed: int = 0,
+    watch: Callable[[Sequence[Law]], Iterable[Law]] = iter,
+) -> list[Finding]:
+    """What the laws of this library's tests say of a model, in float64, at places that the seed draws.
 
     Args:
         model: any exact model, fresh or trained; it is left as it was. Weights that are all zero, as those of a last
             layer may be at first, are tried with random ones, which hide nothing.
-        context: for three images; a `ClassLabel` model gets its first classes when None.
-        seed: of the images.
+        context: of the images; None for the first classes, or random ones.
+        images: levels (B, C, H, W), at least two; None for three random ones.
+        seed: of all that is drawn.
+        watch: goes through the laws, for a progress bar.
 
     Returns:
-        A finding a law: nothing later is seen; steps agree with one pass; float32 is near float64; an image does not
-        depend on its batch.
+        A finding a law: nothing later is seen, by gradient and by change; everything earlier is; steps agree with one
+        pass; an image does not depend on its batch; float32 is near float64; the probabilities of levels sum to 1, and
+        those of all images of a network of the same weights for a few pixels, whose samples follow them.
 
     Raises:
-        BadInput: a model that needs a context which is not given.
+        BadInput: a model without an exact likelihood, a single image, or what the model is not about.
 
     Example:
-        >>> model = npx.build("gated_pixelcnn", npx.ImageSpec(1, 4, 4, levels=3), filters=4, blocks=1)
-        >>> [finding.holds for finding in npx.check(model)]
-        [True, True, True, True]
+        >>> model = npx.build("gated_pixelcnn", npx.ImageSpec(1, 4, 4, levels=3), filters=8, blocks=2)
+        >>> {finding.verdict for finding in npx.check(model)}
+        {'holds'}
     """
     if not isinstance(model, Autoregressive):
-        raise BadInput(f"The laws are for models with an exact likelihood, not a {type(model).__name__}.")
-    spec, exact = model.spec, copy.deepcopy(model).double().eval()
-    generator = torch.Generator().manual_seed(seed)
+        name = type(model).__name__
+        way = "; a decoder has one, given z: check(model.decoder, z)" if hasattr(model, "decoder") else ""
+        raise BadInput(f"The laws are for models with an exact likelihood, not a {name}{way}.")
+    spec, generator = model.spec, torch.Generator().manual_seed(seed)
+    exact = copy.deepcopy(model).to("cpu" if model.device.type == "mps" else model.device)  # mps has no float64
+    exact.double().eval()
     with torch.no_grad():
         for weight in exact.parameters():
             if weight.requires_grad and not weight.any():  # as a last layer may begin; it would hide all before it
                 weight.copy_(torch.randn(weight.shape, generator=generator) / max(1, weight[0].numel()) ** 0.5)
-    x, other = torch.randint(spec.levels, (2, 3, *spec.shape), generator=generator).to(model.device)
-    if context is None and isinstance(model.context, ClassLabel):
-        context = torch.arange(3) % model.context.classes
-    with torch.no_grad():
-        before = exact.predict(x, context)
-        nats = before.log_prob(x)
-        order = torch.arange(spec.subpixels, device=x.device).view(*spec.shape[1:], spec.channels).permute(2, 0, 1)
-        later = nats.new_zeros(())
-        for place in torch.randperm(spec.subpixels, generator=generator)[:PLACES].tolist():
-            after = exact.predict(torch.where(order >= place, other, x), context).log_pmf()
-            later = torch.maximum(later, difference(before.log_pmf(), after)[:, order <= place].max())
-        steps = difference(nats, stepwise_log_prob(exact, x, context)).max()
-        single = difference(nats, exact.float().predict(x, context).log_prob(x)).max()
-        together, alone = exact.sample(3, context, seed=seed), exact.sample(1, _last(context), seed=seed, first=2)
-        others = (together[2:] != alone).sum()
-    leak = "a sub-pixel sees itself or what follows: its likelihood means nothing"
-    return [
-        Finding("nothing later is seen", float(later), TOLERANCE, leak),
-        Finding("steps agree with one pass", float(steps), TOLERANCE, "samples do not follow what is measured"),
-        Finding("float32 is near float64", float(single), 1e-3, "figures in float32 are rounding noise"),
-        Finding("an image does not depend on its batch", float(others), 0.0, "the images of a batch see each other"),
-    ]
+    x = torch.randint(spec.levels, (IMAGES, *spec.shape), generator=generator) if images is None else images
+    x = spec.check(x).long().to(exact.device)
+    if len(x) < 2:
+        raise BadInput(f"The laws need at least two images, as one may depend on another, not {len(x)}.")
+    if model.context is not None:
+        context = _some(model.context, spec, len(x), generator) if context is None else context
+        context = model.context.check(context, len(x), spec)
+    trials = [_Trial(exact, x, context, seed, order) for order in range(exact.orders)]
+    laws = [law for its in trials for law in (its.sees, its.changes, its.steps, its.numbers, its.tiny)]
+    with torch.random.fork_rng([]):
+        return _worst([finding for law in watch(laws) for finding in law()])
 
 
 def difference(some: Tensor, others: Tensor) -> Tensor:
@@ -116,8 +162,174 @@ def difference(some: Tensor, others: Tensor) -> Tensor:
     return (some - others).masked_fill(some == others, 0.0).abs()
 
 
-def _last(context: Any) -> Any:
-    """The context of the last of three images."""
+def _worst(findings: list[Finding]) -> list[Finding]:
+    """Of each law the worst finding of all reading orders."""
+
+    def how_bad(finding: Finding) -> tuple[int, float]:
+        kind = ("fails", "note", "not applicable", "holds").index(finding.verdict)
+        return kind, finding.figure if finding.least else -finding.figure
+
+    return [
+        min((its for its in findings if its.law == law), key=how_bad) for law in dict.fromkeys(f.law for f in findings)
+    ]
+
+
+class _Trial(NamedTuple):
+    """A model in float64, images, their contexts and a reading order; each method has findings of some laws."""
+
+    model: Autoregressive
+    x: Tensor
+    context: Any
+    seed: int
+    order: int
+
+    @property
+    def rank(self) -> Tensor:
+        """Of two sub-pixels that of the lower rank comes first, (C, H, W); those of one rank are drawn at once."""
+        channels, height, width = self.model.spec.shape
+        place = torch.arange(self.model.spec.subpixels, device=self.x.device).view(height, width, channels)
+        ranks = (place.permute(2, 0, 1) // self.model.backbone.together)[None]
+        return self.model.reading.turn_back(ranks, self.model.reading.check(self.order, 1))[0]
+
+    def predict(self, x: Tensor, context: Any) -> Finite:
+        with torch.no_grad():
+            return self.model.predict(x, context, order=self.order)
+
+    def sees(self) -> list[Finding]:
+        """Gradients are exactly 0 where nothing leads from a level to a prediction."""
+        channels, height, width = self.model.spec.shape
+        some = torch.randperm(height * width, generator=torch.Generator().manual_seed(self.seed))
+        some = {
+            height // 2 * width + width // 2,
+            height * width - 1,
+            *some[: max(2, PIXELS // channels) // self.model.orders].tolist(),
+        }
+        pixels = [divmod(pixel, width) for pixel in sorted(some)]
+        try:
+            fields = [
+                receptive_field(self.model, row, column, images=2, seed=self.seed, order=self.order)
+                for row, column in pixels
+            ]
+            untested = "" if any(bool((field != 0).any()) for field in fields) else "no level has a gradient"
+        except Exception as error:  # noqa: BLE001 (a user's network may want integers, and say so in any way)
+            fields, untested = [], f"levels can have no gradient: {_sentence(error)}"
+        later, unseen, pairs = torch.zeros(()), torch.zeros(()), 0
+        for (row, column), field in zip(pixels, fields, strict=bool(fields)):
+            before = torch.stack([earlier(self.model, row, column, channel) for channel in range(channels)])
+            later = torch.maximum(later, field.masked_fill(before, 0.0).max() + 0 * field.sum())  # or not a number
+            unseen = unseen + ((field == 0) & before).sum() + 0 * field.sum()
+            pairs += int(before.sum())
+        blind = "everything earlier is seen" + f", of {pairs:,} pairs of sub-pixels" * bool(fields)
+        figures = (None, None) if untested else (later, unseen)
+        return [
+            _finding("nothing later is seen, by gradient", figures[0], 0.0, LEAK, untested),
+            _finding(blind, figures[1], 0.0, BLIND, untested, harmless=True),
+        ]
+
+    def changes(self) -> list[Finding]:
+        """No change of a sub-pixel and of all that follow moves a prediction of it, or of what came before."""
+        generator, levels = torch.Generator().manual_seed(self.seed), self.model.spec.levels
+        other = (self.x + torch.randint(1, levels, self.x.shape, generator=generator).to(self.x)) % levels
+
+        def nats(x: Tensor) -> Tensor:  # of two levels: those of all of a mixture take long
+            made = self.predict(x, self.context)
+            return torch.stack([made.log_prob(self.x), made.log_prob(other)])
+
+        before, rank = nats(self.x), self.rank
+        moved, ranks = before.new_zeros(()), int(rank.max()) + 1
+        places = torch.randperm(ranks, generator=generator)[: PLACES // self.model.orders].tolist()
+        for place in {0, ranks - 1, *places}:
+            after = nats(torch.where(rank >= place, other, self.x))
+            moved = torch.maximum(moved, difference(before, after)[..., rank <= place].max())
+        return [_finding("nothing later is seen, by change", moved, TOLERANCE, LEAK)]
+
+    def steps(self) -> list[Finding]:
+        """In one pass and step by step, together and alone."""
+        _, height, width = self.model.spec.shape
+        sites = SITES // self.model.orders
+        count, generator = max(1, sites // (width * self.model.backbone.substeps)), torch.Generator()
+        rows = torch.randperm(height, generator=generator.manual_seed(self.seed))[:count].sort().values.tolist()
+        singles = [(self.x[i : i + 1], _part(self.context, i)) for i in range(len(self.x))]
+        nats = self.predict(self.x, self.context).log_prob(self.x)
+        alone = torch.cat([self.predict(x, context).log_prob(x) for x, context in singles])
+        settings = {"rows": rows, "order": self.order}
+        stepped = stepwise_log_prob(self.model, self.x, self.context, **settings)
+        last = difference(stepped[-1:], stepwise_log_prob(self.model, *singles[-1], **settings)).max()
+        read = self.model.reading.turn(nats, self.model.reading.check(self.order, len(nats)))
+        off = difference(read, stepped)[:, :, rows].max()
+        others = torch.maximum(difference(nats, alone).max(), last)
+        seen = "the images of a batch see each other"
+        return [
+            _finding("steps agree with one pass", off, TOLERANCE, OTHER),
+            _finding("an image does not depend on its batch", others, TOLERANCE, seen),
+        ]
+
+    def numbers(self) -> list[Finding]:
+        """What rounding changes, and what probabilities add up to."""
+        rounded = self._replace(model=copy.deepcopy(self.model).float()).predict(self.x, self.context)
+        exact = self.predict(self.x, self.context)
+        nats, every = exact.log_prob(self.x), exact.log_pmf()
+        off = (difference(nats, rounded.log_prob(self.x)) / nats.abs().clamp(min=1)).max()
+        own = difference(nats, every.gather(-1, self.x.unsqueeze(-1)).squeeze(-1)).max()
+        total = torch.maximum((every.exp().sum(-1) - 1).abs().max(), own)
+        wrong = "what the likelihood gives are no probabilities"
+        return [
+            _finding("float32 is near float64", off, ROUNDED, "figures in float32 are rounding noise"),
+            _finding("probabilities of a sub-pixel's levels sum to 1", total, SUM, wrong),
+        ]
+
+    def tiny(self) -> list[Finding]:
+        """What is asked about all images, of a network of the same weights for a few pixels."""
+        total, chance, untested = None, None, ""
+        try:
+            twin = twins.twin_of(self.model)
+            with torch.no_grad():
+                given = self.model.given(self.context, self.model.reading.check(self.order, len(self.x)))
+                given = None if given is None else given[:1, :, 0, 0]
+                every = twins.probabilities(twin, given)
+                chance = twins.chance(twin, given, every, seed=self.seed)
+            total, where = None if every is None else abs(float(every.sum()) - 1), f", of {twin.spec}"
+        except Exception as error:  # noqa: BLE001 (a user's network may refuse other sizes in any way)
+            where, untested = "", f"there is no such network for fewer pixels: {_sentence(error)}"
+        sure = untested or "one image has nearly all the probability"
+        many = untested or "there are too many"
+        return [
+            _finding(f"probabilities of all images sum to 1{where}", total, SUM, LEAK, many),
+            _finding(f"samples have their probabilities{where}", chance, RARE, OTHER, sure, least=True),
+        ]
+
+
+def _some(context: Context, spec: ImageSpec, count: int, generator: torch.Generator) -> Any:
+    """Contexts for so many images: the first classes, or random ones."""
+    match context:
+        case Both(first, second):
+            return _some(first, spec, count, generator), _some(second, spec, count, generator)
+        case ClassLabel(classes):
+            return torch.arange(count) % classes
+        case Map(size, levels):
+            shape = (count, size, spec.height, spec.width)
+            drawn = torch.randn(shape, generator=generator)
+            return drawn if levels is None else torch.randint(levels, shape, generator=generator)
+        case Vector(size):
+            return torch.randn(count, size, generator=generator)
+        case _:
+            return context.check(None, count, spec)  # which says what it needs
+
+
+def _part(context: Any, image: int) -> Any:
+    """The context of one image."""
     if isinstance(context, tuple):
-        return tuple(_last(part) for part in context)
-    return context[2:] if isinstance(context, list | Tensor) and len(context) == 3 else context
+        return tuple(_part(part, image) for part in context)
+    return None if context is None else context[image : image + 1]
+
+
+def _sentence(error: Exception) -> str:
+    return f"{error}".partition("\n")[0].rstrip(".") or type(error).__name__
+
+
+def _finding(
+    law: str, figure: Tensor | float | None, tolerance: float, failure: str, untested: str = "", **more: bool
+) -> Finding:
+    """What a figure says; where there is none, why."""
+    missing = figure is None
+    return Finding(law, math.nan if missing else float(figure), tolerance, failure, untested * missing, **more)

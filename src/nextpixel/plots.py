@@ -34,6 +34,7 @@ def receptive_field(
     *,
     images: int = 4,
     seed: int = 0,
+    order: int = 0,
     watch: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> Tensor:
     """What a pixel's sub-pixels see, by the gradient of their log-probabilities with respect to levels.
@@ -48,6 +49,7 @@ def receptive_field(
         channel: only the parameters of this one; None for all.
         images: how many; a rectifier may be shut on one image, and hardly on all.
         seed: of their levels and of the mix.
+        order: in which a model of several reads; places are those of the turned image.
         watch: goes through the images, for a progress bar.
 
     Returns:
@@ -77,7 +79,7 @@ def receptive_field(
         for image in watch(range(images)):  # one at a time: a deep network keeps much of each for its gradient
             drawn = torch.randint(model.spec.levels, (1, *model.spec.shape), generator=generator)
             levels = drawn.to(where, torch.float64).requires_grad_()
-            given = exact.reading.told(_some_context(model, image, levels), exact.reading.check(0, 1), like=levels)
+            given = exact.reading.told(_some_context(model, image, levels), exact.reading.check(order, 1), like=levels)
             parameters = exact.backbone(levels, given)[:, :, row, column]
             nats = exact.likelihood.distribution(parameters, levels[:, :, row, column]).log_pmf()[0]
             mix = torch.randn(nats.shape, generator=generator, dtype=torch.float64).to(where)
@@ -230,7 +232,7 @@ def draw_samples(pictures: Sequence[tuple[int, Image.Image]]) -> Image.Image:
     return sheet
 
 
-def _moved(named: Named, given: tuple[Tensor, ...], made: Tensor) -> Tensor:
+def _moved(named: Named, given: tuple[Any, ...], made: Tensor) -> Tensor:
     """Vectors of names with a gradient with respect to levels: as if all features moved with the level."""
     return made + (given[0] - given[0].detach()).repeat_interleave(named.features, 1)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.baselines import formats, lossless
 from nextpixel.errors import BadInput
+from nextpixel.model import Model
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,7 @@ class Scores:
 
 
 def score(
-    model: Autoregressive,
-    x: Tensor,
-    context: object = None,
-    *,
-    typical: float | None = None,
-    against: Autoregressive | None = None,
+    model: Model, x: Tensor, context: object = None, *, typical: float | None = None, against: Model | None = None
 ) -> Scores:
     """Say how unusual images are to an exact model.
 
@@ -110,8 +106,10 @@ def auroc(inside: Tensor, outside: Tensor) -> tuple[float, float]:
     return float(above.mean()), math.sqrt(sum(errors))
 
 
-def _bits(model: Autoregressive, x: Tensor, context: object) -> tuple[Tensor, Tensor]:
+def _bits(model: Model, x: Tensor, context: object) -> tuple[Tensor, Tensor]:
     """Bits of images, (B,), and of their sub-pixels, (B, C, H, W)."""
+    if not isinstance(model, Autoregressive):
+        raise BadInput(f"A score needs an exact likelihood, but a {model.recipe['name']} has only bounds.")
     predicted = [model.predict(x, context, order=order) for order in range(model.orders)]
     found = [its.log_prob(x.to(model.device)).double().cpu() for its in predicted]
     maps = torch.stack(found)  # (orders, B, C, H, W), nats

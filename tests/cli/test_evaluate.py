@@ -10,10 +10,7 @@ import pytest
 import torch
 
 import nextpixel as npx
-from nextpixel.autoregressive import Backbone
 from nextpixel.data import open_data
-from nextpixel.likelihoods import Likelihood
-from nextpixel.models import MODELS
 
 
 def test_the_figures_are_those_of_the_model(call: Callable[..., Any], labelled: Path, data: Path) -> None:
@@ -93,85 +90,19 @@ def test_options_out_of_range(refused: Callable[..., Any], plain: Path) -> None:
     assert "no device 'tpu'" in refused("evaluate", plain, "--device", "tpu")
 
 
-class Leaking(Backbone):
-    """A network that sees what it predicts, in one parallel pass; step by step it cannot."""
-
-    def __init__(self, spec: npx.ImageSpec, likelihood: Likelihood, context: int = 0) -> None:
-        super().__init__(spec, likelihood, colours="dependent", carries=False)
-        self.gain = torch.nn.Parameter(torch.tensor(0.5))
-
-    def forward(self, levels, context):
-        seen = torch.nn.functional.one_hot(levels[:, 0].long(), self.spec.levels).movedim(-1, 1)
-        return self.gain * seen.to(self.gain.dtype)
-
-    def init_state(self, batch, context):
-        return torch.zeros(batch, self.spec.levels)
-
-    def begin_row(self, row, above, state): ...
-
-    def step(self, column, substep, state):
-        return self.gain * state
-
-    def observe(self, column, substep, levels, state): ...
-
-
-@pytest.fixture
-def leaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(MODELS, "leaking", Leaking)
-    npx.save(npx.build("leaking", npx.ImageSpec(1, 4, 5, 3)), tmp_path / "leaking.safetensors")
-    return tmp_path / "leaking.safetensors"
-
-
-def test_a_model_is_compared_with_itself_sub_pixel_by_sub_pixel(call: Callable[..., Any], labelled: Path) -> None:
-    said = call("evaluate", labelled, "--slow", "--split", "train")
-    assert said.status == 0, said.err
-    verdict = said.out.splitlines()[-1]
-    assert verdict.startswith("Sub-pixel by sub-pixel, 16 images: the log-likelihood of a sub-pixel differs by up to ")
-    assert verdict.endswith("nats, within the tolerance of 0.001, as where no sub-pixel sees itself or what follows.")
-    figures = json.loads(call("evaluate", labelled, "--slow", "--images", 3, "--json").out)
-    assert figures["stepwise"]["images"] == figures["images"] == 3
-    assert figures["stepwise"]["tolerance"] == 0.001
-    assert 0 <= figures["stepwise"]["difference"] < 1e-4
-    assert figures["stepwise"]["agrees"] is True
-    assert "stepwise" not in json.loads(call("evaluate", labelled, "--json").out)
-
-
-def test_a_leak_is_caught(call: Callable[..., Any], leaking: Path, data: Path) -> None:
-    said = call("evaluate", leaking, "--data", data, "--slow")
-    assert said.status == 1
-    assert (
-        said.err == f"Note: {len(open_data(data).test)} of its 48 images are for test; --split all takes all of them.\n"
-    )
-    assert "above the tolerance of 0.001: this model sees what it predicts" in said.out
-    said = call("evaluate", leaking, "--data", data, "--slow", "--json")
-    assert said.status == 1
-    stepwise = json.loads(said.out)["stepwise"]
-    # Seen, a level has a logit of 0.5 beside two of 0; unseen, all three have 0.
-    assert stepwise["difference"] == pytest.approx(0.5 - math.log(math.exp(0.5) + 2) + math.log(3), rel=1e-5)
-    assert stepwise["agrees"] is False
-    assert call("evaluate", leaking, "--data", data).status == 0
-
-
-def test_likelihoods_that_are_not_numbers_are_no_agreement(
-    call: Callable[..., Any], plain: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(model: npx.Autoregressive, x: torch.Tensor, context: object) -> torch.Tensor:
-        return torch.full(x.shape, math.nan)
-
-    monkeypatch.setattr("nextpixel.cli.evaluate.stepwise_log_prob", broken)
-    assert call("evaluate", plain, "--slow").status == 1
+def test_slow_names_the_verb_that_it_has_become(refused: Callable[..., Any], plain: Path) -> None:
+    said = refused("evaluate", plain, "--slow")
+    assert f"evaluate has no --slow any more: nextpixel check {plain} tests that" in said
 
 
 def test_images_are_measured_with_their_maps(call: Callable[..., Any], both: Path, codes: Path) -> None:
-    said = call("evaluate", both, "--slow", "--json")
+    said = call("evaluate", both, "--json")
     assert said.status == 0, said.err
     figures, test = json.loads(said.out), open_data(codes).test
     with torch.no_grad():
         context = (test.labels, torch.from_numpy(test.maps).long())
         nats = -npx.load(both).log_prob(torch.from_numpy(test.images), context)
     assert figures["nats"] == pytest.approx(nats.mean().item())
-    assert figures["stepwise"]["agrees"] is True
-    assert figures["stepwise"]["difference"] < 1e-4
 
 
 @pytest.mark.parametrize("name", ["each.csv", "each.npz"])

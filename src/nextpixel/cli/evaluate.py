@@ -5,21 +5,16 @@ import time
 from argparse import Namespace
 from dataclasses import asdict
 from functools import partial
-from typing import Any
 
 import numpy as np
-import torch
 
 import nextpixel as npx
 from nextpixel import processes
 from nextpixel.baselines import baselines, compared
-from nextpixel.checks import difference, stepwise_log_prob
 from nextpixel.cli.common import (
     BATCH,
-    exact,
     images_of,
     load,
-    pieces,
     place,
     plus_minus,
     print_json,
@@ -28,20 +23,15 @@ from nextpixel.cli.common import (
     with_bar,
     write_arrays,
 )
-from nextpixel.cli.parsers import LATENT_SAMPLES, SLOW_IMAGES
+from nextpixel.cli.parsers import LATENT_SAMPLES
 from nextpixel.data import Split
 from nextpixel.evaluation import Bounds, Evaluation, evaluate, evaluate_bounds
-from nextpixel.pairing import given
-
-TOLERANCE = 1e-3  # nats a sub-pixel: float32 sums in another order differ by less, a leak by far more
 
 
-def main(options: Namespace) -> int:
-    """Print the mean of −log p(x), in nats per image and bits per dimension, with its standard error.
-
-    Returns:
-        The exit status: 1 if the model fails the check that --slow asks for.
-    """
+def main(options: Namespace) -> None:
+    """Print the mean of −log p(x), in nats per image and bits per dimension, with its standard error."""
+    if options.slow:
+        raise npx.BadInput(f"evaluate has no --slow any more: nextpixel check {options.model} tests that, and more.")
     table = None if options.per_image is None else place(options.per_image, ".csv", ".npz")
     model = load(options)
     name, split, notes, train = images_of(model, options)
@@ -56,26 +46,21 @@ def main(options: Namespace) -> int:
     else:
         result = evaluate(model, split, **settings)
     seconds = time.monotonic() - began
-    stepwise = _stepwise(model, split, options.images or SLOW_IMAGES, seed=options.seed) if options.slow else None
     tell(notes)
     beside = baselines(model.spec, train, split, images=options.images)
     if table is not None and processes.rank() == 0:
         write_arrays(table, **_columns(result, split, model.spec))
     if options.json:
         about = {"model": str(options.model), "data": name, "split": options.split}
-        slow = {} if stepwise is None else {"stepwise": stepwise}
         figures = asdict(
             result, dict_factory=lambda items: {name: value for name, value in items if name != "each" and value != ()}
         )
-        print_json({**about, **figures, "baselines": beside, "seconds": round(seconds, 2), **slow})
+        print_json({**about, **figures, "baselines": beside, "seconds": round(seconds, 2)})
     else:
         total = result.elbo if isinstance(result, Bounds) else result
         print(f"{name}, {options.split}, {several(total.images, 'image')} in {seconds:.1f} s")
         print("\n".join(_lines(result)))
         print(f"  beside it, bits per dimension: {compared(total.bits_per_dim, beside)}")
-        if stepwise is not None:
-            print(_verdict(**stepwise))
-    return 0 if stepwise is None or stepwise["agrees"] else 1
 
 
 def _columns(result: Evaluation | Bounds, split: Split, spec: npx.ImageSpec) -> dict[str, np.ndarray | None]:
@@ -118,35 +103,3 @@ def _by_order(result: Evaluation) -> list[str]:
         f"  That is the mixture of {len(result.orders)} reading orders, which alone are {nats} nats per image;",
         f"  the best single one is order {number}: {best.nats:.4f}{plus_minus(best.nats_error)}.",
     ]
-
-
-def _stepwise(model: npx.Model, split: Split, images: int, *, seed: int) -> dict[str, Any]:
-    """Compare the likelihood of a split's first images with that of sub-pixels predicted one after the other.
-
-    Of a pixelvae, its decoder's, given z. The difference is the largest absolute one, in nats a sub-pixel.
-    """
-    indices = np.arange(min(images, len(split)))
-    x, _ = split.batch(indices, np.random.default_rng(seed))
-    bounded = model if isinstance(model, npx.PixelVAE) else None
-    stepped = exact(model, "--slow") if bounded is None else bounded.decoder
-    differences = []
-    with torch.no_grad():
-        for piece in with_bar(pieces(len(x)), "sub-pixel by sub-pixel"):
-            beside = given(model.context, split, indices[piece])
-            context = beside if bounded is None else bounded.posterior(x[piece]).mean
-            whole_image = stepped.predict(x[piece], context).log_prob(x[piece].to(model.device))
-            one_by_one = stepwise_log_prob(stepped, x[piece], context)
-            differences.append(difference(whole_image, one_by_one).max())
-    largest = float(torch.stack(differences).max())
-    agrees = largest <= TOLERANCE
-    return {"images": len(x), "difference": largest, "tolerance": TOLERANCE, "agrees": agrees}
-
-
-def _verdict(images: int, difference: float, tolerance: float, agrees: bool) -> str:
-    meaning = ": this model sees what it predicts, or its step is not its forward; its likelihood means nothing."
-    if agrees:
-        meaning = ", as where no sub-pixel sees itself or what follows."
-    return (
-        f"Sub-pixel by sub-pixel, {several(images, 'image')}: the log-likelihood of a sub-pixel differs by up to "
-        f"{difference:.2g} nats, {'within' if agrees else 'above'} the tolerance of {tolerance:g}{meaning}"
-    )
