@@ -6,7 +6,6 @@ levels there are, and whether they are in order, stands in the metadata of each 
 
 import json
 import shutil
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -67,26 +66,20 @@ def pack(data: DataSet, out: Path) -> list[Path]:
 
 
 def _write(split: Split, name: str, folder: Path, schema: Any) -> None:
-    """Write the files of a split; how many there are is known, and in their names, at the end."""
+    """Write the files of a split, each of as many images."""
     from pyarrow import RecordBatch
-    from pyarrow.dataset import write_dataset
+    from pyarrow.parquet import ParquetWriter
 
-    def rows() -> Iterator[RecordBatch]:
-        for indices in np.split(np.arange(len(split)), range(_AT_ONCE, len(split), _AT_ONCE)):
-            images, labels = split.batch(indices, np.random.default_rng(0))
-            columns: dict[str, Any] = {"image": [{"bytes": _png(image), "path": None} for image in images.numpy()]}
-            if "label" in schema.names:
-                columns["label"] = np.full(len(indices), -1) if labels is None else labels.numpy()
-            yield RecordBatch.from_pydict(columns, schema)
-
-    most = max(1, _SHARD // split.images[:1].nbytes)
-    sizes: dict[str, Any] = {"max_rows_per_file": most, "max_rows_per_group": min(most, _AT_ONCE)}
-    options: dict[str, Any] = {"use_threads": False, "existing_data_behavior": "overwrite_or_ignore"}  # in their order
-    template = f"{name}-{{i}}.parquet"
-    write_dataset(rows(), folder, schema=schema, format="parquet", basename_template=template, **sizes, **options)
-    files = [*folder.glob(f"{name}-*")]
-    for number in range(len(files)):
-        (folder / template.format(i=number)).rename(folder / f"{name}-{number:05}-of-{len(files):05}.parquet")
+    every, most = np.arange(len(split)), max(1, _SHARD // split.images[:1].nbytes)
+    files = np.split(every, range(most, len(split), most))
+    for number, own in enumerate(files):
+        with ParquetWriter(folder / f"{name}-{number:05}-of-{len(files):05}.parquet", schema) as file:
+            for indices in np.split(own, range(_AT_ONCE, len(own), _AT_ONCE)):
+                images, labels = split.batch(indices, np.random.default_rng(0))
+                columns: dict[str, Any] = {"image": [{"bytes": _png(image), "path": None} for image in images.numpy()]}
+                if "label" in schema.names:
+                    columns["label"] = np.full(len(indices), -1) if labels is None else labels.numpy()
+                file.write_batch(RecordBatch.from_pydict(columns, schema))
 
 
 def _png(image: np.ndarray) -> bytes:

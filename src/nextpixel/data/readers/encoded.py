@@ -81,7 +81,7 @@ def decode(
             choose(pictures, own) if stay else np.stack(kept[own]),
             numbers[split][files] if split in numbers else None,
             marks=None if marks is None else marks[own],
-            files=None if stay else np.array([str(sources[split].name(file)) for file in files]),
+            files=None if stay else np.array([str(sources[split].name(int(file))) for file in files]),
         )
     spec = ImageSpec(*pictures.example.shape, levels=meant.count, ordinal=options.ordinal)
     if lost := pictures.damaged:
