@@ -128,7 +128,7 @@ def test_images_and_figures_are_those_of_one_process_to_the_bit(folder: Path) ->
 
 def test_what_is_wrong_is_said_once(folder: Path) -> None:
     for words, sentence in (
-        (["sample", "nowhere"], "There is no model at nowhere."),
+        (["sample", "nowhere"], "There is no model at nowhere; those"),
         (["sample", "one", "--nothing"], "Unrecognized arguments: --nothing"),
         (["train", "recipe.yaml", "--out", "one"], "one is not empty"),  # which only the first process finds out
         (["train", "recipe.yaml", "--out", "new", "--training.batch", "1"], "cannot be divided among 2 processes"),

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nextpixel import sealed
+from nextpixel import sealed, shipped
 from nextpixel.errors import BadInput
 from nextpixel.model import Model
 from nextpixel.models import build, loaded, outline
@@ -43,17 +43,22 @@ def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") ->
     A file may come from anywhere: nothing is made that is not as large as what the file holds.
 
     Args:
-        path: a `.safetensors` file, or a run folder, whose `model.safetensors` is taken.
+        path: a `.safetensors` file, or a run folder, whose `model.safetensors` is taken; or the name of a model that
+            comes with the package (`nextpixel models`).
         device: where to put the weights.
 
     Raises:
         BadInput: there is no such file, or it is not a whole nextpixel model.
     """
-    path = _path(path)
+    asked = _path(path)
+    path = shipped.located(asked)
     if path.is_dir():
-        path = path / "model.safetensors"
+        path = path / shipped.FILE
     if not path.is_file():
-        raise BadInput(f"There is no model at {path}.")
+        names = ", ".join(shipped.names())
+        raise BadInput(
+            f"There is no model at {path}{f'; those that come with nextpixel are {names}' if names else ''}."
+        )
     file = sealed.Sealed(path, key=KEY)
     try:
         model = _rebuild(file)

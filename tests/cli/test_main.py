@@ -15,6 +15,7 @@ from nextpixel.cli import VERBS, main
 from nextpixel.cli.parsers import PARSERS
 from nextpixel.likelihoods import LIKELIHOODS
 from nextpixel.models import MODELS, settings_of
+from nextpixel.shipped import names
 
 COMMAND = [sys.executable, "-W", "error", "-m", "nextpixel.cli"]
 
@@ -111,9 +112,12 @@ def test_options_of_another_verb_are_refused(refused: Callable[..., Any]) -> Non
     assert "Unrecognized arguments: --known" in refused("models", "--known")
 
 
+NOWHERE = f"nextpixel: There is no model at nowhere; those that come with nextpixel are {', '.join(names())}.\n"
+
+
 def test_the_process_says_one_sentence_and_exits_with_2() -> None:
     done = subprocess.run([*COMMAND, "sample", "nowhere"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "nextpixel: There is no model at nowhere.\n")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", NOWHERE)
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
@@ -260,4 +264,4 @@ def test_an_interruption_while_modules_are_imported_is_silent(module: str) -> No
 def test_an_interruption_that_is_ignored_stays_so() -> None:
     ignoring = HOOK.format(module="torch", handler="SIG_IGN")
     done = subprocess.run([sys.executable, "-c", ignoring], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (2, "nextpixel: There is no model at nowhere.\n")
+    assert (done.returncode, done.stderr) == (2, NOWHERE)

@@ -24,7 +24,7 @@ from rich.progress import track
 from torch import Tensor
 
 import nextpixel as npx
-from nextpixel import pictures, processes
+from nextpixel import pictures, processes, shipped
 from nextpixel.cli.recipe import check_data, read
 from nextpixel.data import CATALOGUE, DataSet, Split, open_data
 from nextpixel.data.readers import Options, read_path
@@ -269,6 +269,7 @@ def drawn(
 
 def config_of(model: Path) -> dict[str, Any]:
     """What config.yaml beside a model says, in its three sections."""
+    model = shipped.located(model)
     path = (model if model.is_dir() else model.parent) / "config.yaml"
     if not path.is_file():
         return {"data": {}}

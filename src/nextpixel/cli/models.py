@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 
 import nextpixel as npx
+from nextpixel import shipped
 from nextpixel.autoregressive import Backbone
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
 from nextpixel.models import named, settings_of
@@ -19,6 +20,12 @@ def main(options: Namespace) -> None:
     if name is not None:
         _tell(name, named(name, {**npx.MODELS, **LIKELIHOODS}, "model"))
     else:
+        if shipped.names():
+            print("trained models that come with the package")
+            for name, found in ((name, shipped.about(name)) for name in shipped.names()):
+                size = (shipped.FOLDER / name / shipped.FILE).stat().st_size / 1e6
+                figures = f"{found['figures']['bits_per_dim']:.3f} bits per dimension"
+                print(f"  {name}\n    {found['recipe']['name']} of {found['data']}, {size:.1f} MB, {figures}")
         print("models")
         _list(npx.MODELS)
         print("likelihoods")

@@ -122,7 +122,7 @@ def _results(default: str) -> Option:
 DEVICE = _option("--device NAME", "auto, cpu, cuda or mps", default="auto")
 DATA_ROOT = _option("--data-root DIR", "where data sets are, in torchvision's layout")
 MODEL = (
-    _option("model MODEL", "a .safetensors file, or a run folder", type=Path),
+    _option("model MODEL", "a .safetensors file, a run folder, or a name (nextpixel models)", type=Path),
     _option("--import MODULE", "the module of your own network, where MODEL is one", type=imported),
     DEVICE,
 )
@@ -203,12 +203,14 @@ _command(
 _command(
     "sample",
     "Draw new images.",
+    "nextpixel sample    (from a model that comes with the package)",
     "nextpixel sample runs/digits -n 64",
     "nextpixel sample runs/digits -n 100 --label 0-4,7 --out some-classes.png",
     "nextpixel sample model.safetensors -n 1000 --label 3 --temperature 0.9 --out threes.npz threes.png",
     "nextpixel sample runs/bottom --maps top-samples.npz --out bottom-samples.npz    (one for each map)",
     takes=[
-        *MODEL,
+        _option("model MODEL", f"{MODEL[0][1]['help']}", nargs="?", type=Path, default=Path("mnist")),
+        *MODEL[1:],
         _option("-n --images N", "how many (default: 64, or one for each of the maps)", type=whole(1)),
         _option(
             "--label CLASSES",
@@ -282,6 +284,25 @@ _command(
             default=["scores.png", "scores.csv"],
         ),
         _option("--json", "print JSON", action="store_true"),
+    ],
+)
+
+_command(
+    "export",
+    "Write a trained model with a card of its figures, training and data: a folder in the layout of the Hugging Face\n"
+    "Hub, which every command takes as MODEL.",
+    "nextpixel export runs/digits digits-model",
+    "nextpixel export runs/own my-model --licence 'My photographs, CC BY 4.0' --command 'nextpixel train own.yaml'",
+    takes=[
+        *MODEL,
+        _option("folder DIR", "a new folder"),
+        *DATA,
+        _option("--name NAME", "what the model is called (default: as DIR)"),
+        _option("--images N", "evaluate the first N images only", type=whole(1)),
+        _option("--figures FILE", "what evaluate --json printed, instead of evaluating again"),
+        _option("--licence TEXT", "of the images that it learnt from (default: that of a named set)"),
+        _option("--command TEXT", "that trained it"),
+        _option("--machine TEXT", "that trained it (default: this one)"),
     ],
 )
 
