@@ -44,7 +44,7 @@ def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") ->
 
     Args:
         path: a `.safetensors` file, or a run folder, whose `model.safetensors` is taken; or the name of a model that
-            comes with the package (`nextpixel models`).
+            comes with the package (`nextpixel models`), or `hf:USER/NAME` for one on the Hugging Face Hub.
         device: where to put the weights.
 
     Raises:

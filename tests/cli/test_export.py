@@ -1,11 +1,14 @@
 """A model with its card; and those that come with the package, which anyone can use at once."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +121,63 @@ def test_a_completion_by_a_shipped_model(call: Callable[..., Any]) -> None:
     said = call("complete", "mnist", "digits.npz", "--known", "bottom-half", "-n", "2", "--completions", "1")
     assert said.status == 0, said.err
     assert Path("completions.png").is_file()
+
+
+class Hub(BaseHTTPRequestHandler):
+    """As much of the Hugging Face Hub as it takes to fetch a model: what there is, and its files."""
+
+    folder: Path
+    commit = "0" * 40
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        ours, file = path.startswith("/somebody/digits/resolve/"), self.folder / path.rpartition("/")[2]
+        if not ours or not file.is_file():
+            self.send_response(404)
+            self.send_header("X-Error-Code", "EntryNotFound" if ours else "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        body = file.read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", hashlib.sha256(body).hexdigest())
+        self.send_header("X-Repo-Commit", self.commit)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None: ...
+
+
+def test_a_model_on_the_hub(tmp_path: Path) -> None:
+    """In a process of its own: huggingface-hub reads where the Hub is when it is imported."""
+    handler = type("_Hub", (Hub,), {"folder": shipped.FOLDER / "mnist"})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    where = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "cache")}
+    settings = {**os.environ, **where, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
+
+    def run(*words: str, **changed: str) -> subprocess.CompletedProcess[str]:
+        command, env = [sys.executable, "-m", "nextpixel.cli", *words], settings | changed
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+
+    try:
+        done = run("sample", "hf:somebody/digits", "-n", "4", "--out", "hub.npz")
+        assert (done.returncode, done.stdout) == (0, "4 images: hub.npz\n"), done.stderr
+        again = run("sample", "hf:somebody/digits", "-n", "4", "--out", "cached.npz", HF_HUB_OFFLINE="1")
+        assert again.returncode == 0, again.stderr
+        missing = run("sample", "hf:somebody/else")
+    finally:
+        server.shutdown()
+        server.server_close()
+    expected = npx.load("mnist").sample(4).numpy()
+    for name in ("hub.npz", "cached.npz"):
+        assert (np.load(tmp_path / name)["images"] == expected).all()
+    for refused, words in ((missing, "hf:somebody/else cannot be had"), (run("sample", "hf:a/b/c"), "hf:a/b/c cannot")):
+        assert refused.returncode == 2
+        assert refused.stderr.count("\n") == 1
+        assert words in refused.stderr

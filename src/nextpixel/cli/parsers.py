@@ -122,7 +122,7 @@ def _results(default: str) -> Option:
 DEVICE = _option("--device NAME", "auto, cpu, cuda or mps", default="auto")
 DATA_ROOT = _option("--data-root DIR", "where data sets are, in torchvision's layout")
 MODEL = (
-    _option("model MODEL", "a .safetensors file, a run folder, or a name (nextpixel models)", type=Path),
+    _option("model MODEL", "a .safetensors file, a run folder, a name (nextpixel models), or hf:USER/NAME", type=Path),
     _option("--import MODULE", "the module of your own network, where MODEL is one", type=imported),
     DEVICE,
 )
