@@ -112,8 +112,7 @@ def completions(one: Path, eight: Path) -> dict[str, Any]:
             print(rows[-1], flush=True)
         columns = torch.stack(made, 1).flatten(0, 1)
         sheets.append(pictures.completions(x[:SHOWN], known[:SHOWN], columns, 2, ordinal=True, original=True))
-    title = "given | one order, raster | 8 orders, the best | 8 orders, 256 particles | the original"
-    pictures.write(pictures.titled(pictures.stacked(sheets), title), PAGE.with_name("orders-completed.png"))
+    pictures.write(pictures.stacked(sheets), PAGE.with_name("orders-completed.png"))
     return {"images": IMAGES, "accuracy": accuracy, "rows": rows, "machine": machine()}
 
 

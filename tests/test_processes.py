@@ -376,6 +376,19 @@ def test_latent_draws_and_warm_up_are_those_of_one_process(folder: Path) -> None
     assert states == [39, 39, 39]
 
 
+def test_reading_orders_and_particles_are_those_of_one_process(folder: Path) -> None:
+    words = ["train", "recipe.yaml", "--model.orders", 8, "--training.epochs", 1, "--training.samples", 0]
+    runs = {"ordered": ONE, "ordered-two": TWO}
+    for name, command in runs.items():
+        call(command, *words, "--out", name, cwd=folder)
+        known = ["--known", "random:40%", "--particles", 5, "-n", 3, "--out", f"{name}.npz"]
+        call(command, "complete", "ordered", *known, cwd=folder)
+    one, two = (rows(folder / name) for name in runs)
+    assert [row["train_nats"] for row in two] == pytest.approx([row["train_nats"] for row in one], rel=1e-4)
+    made = [np.load(folder / f"{name}.npz")["images"] for name in runs]
+    assert (made[0] == made[1]).all()
+
+
 def test_of_several_processes_the_first_one_turns_the_dial(folder: Path) -> None:
     said = call(TWO, "train", "digits", "--minutes", 0.05, "--out", "dialled", "--data.limit", 300, cwd=folder)
     assert said.stderr.count("0.05 minutes for digits") == 1

@@ -245,11 +245,11 @@ class Autoregressive(Model):
     ) -> Tensor:
         """Draw the unknown sub-pixels; the known ones stay.
 
-        Each image is read in the order in which fewest known sub-pixels come after unknown ones. Where none does, all
-        are drawn given all that is known: exactly from the model's distribution in that order. So it is for the upper
-        part of an image with 1 order, for the upper and lower one with 4, for any half or strip at a side with 8. The
-        order is drawn from its posterior given the known pixels where there are several such. Elsewhere a sub-pixel is
-        drawn given the *earlier* ones only, and `particles` mend that.
+        Each image is read in the order with the fewest pairs of a known sub-pixel after an unknown one. Where there is
+        no such pair, all are drawn given all that is known: exactly from the model's distribution in that order. So it
+        is for the upper part of an image with 1 order, for the upper and lower one with 4, for any half or strip at a
+        side with 8. The order is drawn from its posterior given the known pixels where there are several such.
+        Elsewhere a sub-pixel is drawn given the *earlier* ones only, and `particles` mend that.
 
         Args:
             x: levels, shape (B, C, H, W).
@@ -257,7 +257,8 @@ class Autoregressive(Model):
             context: what the model is conditioned on.
             seed, temperature, first: as in `sample`.
             particles: images in the making for each image (N), weighed by the known sub-pixels that they meet and drawn
-                anew by these weights; with N growing, completions follow the distribution given all that is known.
+                anew by these weights; with N growing, completions at temperature 1 follow the distribution given all
+                that is known, in the order in which the image is read.
 
         Returns:
             Levels, int64, shape (B, C, H, W).
@@ -364,20 +365,21 @@ class Autoregressive(Model):
             return Completion(kept, chosen.evidence)
         with torch.no_grad():  # of rows that nothing unknown comes before
             nats = evaluating(self)._turned(given, context, order).log_prob(given)[:, :, :above]
-        return Completion(kept, chosen.evidence + nats.double().flatten(1).sum(1))
+        return Completion(kept, chosen.evidence + nats.to(chosen.evidence.device).double().flatten(1).sum(1))
 
     def _order(self, given: Tensor, known: Tensor, context: Any, *, seed: Whole, first: Whole) -> Tensor | None:
         """The order in which to complete each image, (B,): of those in which fewest known sub-pixels come late."""
         if self.orders == 1:
             return None
-        met = self.reading.met(known)
-        odds = met.new_zeros(met.shape, dtype=torch.float64)
+        met = self.reading.met(known).cpu()
+        odds = torch.zeros(met.shape, dtype=torch.float64)
         if bool((exact := met == 0).any()):
             network, every = evaluating(self), self.reading.every(len(given))
             with torch.no_grad():
                 nats = [network._distribution(given, context, order).log_prob(given) for order in every]
-            odds = torch.stack([each.double().masked_fill(~known, 0.0).flatten(1).sum(1) for each in nats], 1)
-            odds = odds.masked_fill(~exact, 0.0)
+            odds = torch.stack([each.masked_fill(~known, 0.0).cpu().double().flatten(1).sum(1) for each in nats], 1)
+            impossible = (odds.masked_fill(~exact, -math.inf) == -math.inf).all(1, keepdim=True)  # whatever the order
+            odds = odds.masked_fill(~exact | impossible, 0.0)
         return self.reading.drawn(odds.masked_fill(met > met.amin(1, keepdim=True), -math.inf), seed=seed, first=first)
 
     def _nats(self, x: Tensor, context: Any, order: Tensor | None) -> Tensor:

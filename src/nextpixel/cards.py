@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import math
 import re
 import textwrap
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from nextpixel.errors import BadInput
 from nextpixel.files import whole_file
 from nextpixel.model import Model
 from nextpixel.models import kind_of
+from nextpixel.nn.context import ClassLabel
 from nextpixel.shipped import ABOUT, CARD, FILE, SAMPLES
 
 PAPERS = {  # of each model, for those who cite it
@@ -57,14 +57,15 @@ def export(model: Model, folder: Path, card: Card) -> None:
     Raises:
         BadInput: the folder cannot be written.
     """
+    weights = sum(weight.numel() for weight in model.parameters())
+    about = {"library_name": "nextpixel", "weights": weights, **vars(card), "recipe": model.recipe}
+    texts = {ABOUT: json.dumps(about, indent=1, default=dict, allow_nan=False) + "\n", CARD: text_of(model, card)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"{folder} cannot be made: {error.strerror or error}.") from error
     save(model, folder / FILE)
-    weights = sum(weight.numel() for weight in model.parameters())
-    about = {"library_name": "nextpixel", "weights": weights, **vars(card), "recipe": model.recipe}
-    for name, text in ((ABOUT, json.dumps(about, indent=1, default=dict) + "\n"), (CARD, text_of(model, card))):
+    for name, text in texts.items():
         with whole_file(folder / name) as beside:
             beside.write_text(text, "utf-8")
 
@@ -80,7 +81,7 @@ def text_of(model: Model, card: Card) -> str:
     beside = ", ".join(f"{codec} {value:.3f}" for codec, value in found.get("baselines", {}).items())
     head = {
         "library_name": "nextpixel",
-        "pipeline_tag": "unconditional-image-generation",
+        **({"pipeline_tag": "unconditional-image-generation"} if model.context is None else {}),
         "tags": ["image-generation", "autoregressive", kind],
         "datasets": [card.data],
         "model-index": [{"name": name, "results": [_result(card)]}],
@@ -92,7 +93,7 @@ def text_of(model: Model, card: Card) -> str:
     )
     given = f", given {model.context}" if model.context is not None else ""
     read = f" It reads in {orders} orders; its likelihood is their mixture." if orders > 1 else ""
-    label = ", context=0" if model.context is not None else ""
+    label = ", context=0" if isinstance(model.context, ClassLabel) else ", context=…" if model.context else ""
     return "\n".join(
         [
             "---",
@@ -107,7 +108,7 @@ def text_of(model: Model, card: Card) -> str:
             "```python",
             "import nextpixel as npx",
             "",
-            f'model = npx.load("{name}")  # or this folder',
+            f'model = npx.load("{name}")  # this folder, or a model that came with nextpixel',
             f"images = model.sample(16{label}, seed=0)  # (16, {', '.join(map(str, model.spec.shape))}) integers",
             "```",
             "",
@@ -145,8 +146,8 @@ def _result(card: Card) -> dict[str, Any]:
     return {"task": {"type": "unconditional-image-generation"}, "dataset": data, "metrics": [figure]}
 
 
-def _error(error: float) -> str:
-    return "" if math.isnan(error) else f" ± {error:.4f}"
+def _error(error: float | None) -> str:
+    return "" if error is None else f" ± {error:.4f}"
 
 
 def safe(name: str) -> str:

@@ -57,7 +57,7 @@ def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") ->
     if not path.is_file():
         names = ", ".join(shipped.names())
         raise BadInput(
-            f"There is no model at {path}{f'; those that come with nextpixel are {names}' if names else ''}."
+            f"There is no model at {asked}{f'; those that come with nextpixel are {names}' if names else ''}."
         )
     file = sealed.Sealed(path, key=KEY)
     try:

@@ -155,7 +155,7 @@ def _measured(costs: Costs, split: Split, images: int | None, batch: int, seed: 
 
     def measure(start: int) -> Tensor:
         indices, noise = np.arange(start, min(count, start + batch)), np.random.default_rng([seed, start])
-        return torch.stack([cost.double().cpu() for cost in costs(split.batch(indices, noise)[0], indices)])
+        return torch.stack([cost.cpu().double() for cost in costs(split.batch(indices, noise)[0], indices)])
 
     with torch.no_grad():
         found = processes.everywhere(range(0, count, batch), measure, watch)

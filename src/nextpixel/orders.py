@@ -31,8 +31,7 @@ class Orders(nn.Module):
         [1, 0, 3, 2]
     """
 
-    there: Tensor
-    back: Tensor
+    _unit: Tensor
 
     def __init__(self, spec: ImageSpec, count: int) -> None:
         super().__init__()
@@ -41,20 +40,18 @@ class Orders(nn.Module):
         if count == 8 and spec.height != spec.width:
             raise BadInput(f"8 orders transpose images, which must be square, not {spec.height}x{spec.width}; take 4.")
         self.count, self.spec = count, spec
-        places = torch.arange(spec.height * spec.width).view(spec.height, spec.width)
-        four = [places, places.flip(1), places.flip(0), places.flip(0, 1)]
-        every = [*four, *(turned.t() for turned in four)] if count == 8 else four[:count]
-        there = torch.stack([turned.flatten() for turned in every])  # (orders, H·W): which place is read when
-        self.register_buffer("there", there, persistent=False)
-        self.register_buffer("back", there.argsort(1), persistent=False)
+        self.register_buffer("_unit", torch.zeros(0), persistent=False)  # is where the model is
+        self._tables: dict[
+            torch.device, tuple[Tensor, Tensor]
+        ] = {}  # made when first asked for: a file may not cost memory
 
     def turn(self, x: Tensor, order: Tensor | None) -> Tensor:
         """Features of places, (B, D, H, W), as each image's order, (B,), reads them; what has no places stays."""
-        return x if order is None else self._moved(x, self.there, order)
+        return x if order is None else self._moved(x, 0, order)
 
     def turn_back(self, x: Tensor, order: Tensor | None) -> Tensor:
         """The other way round."""
-        return x if order is None else self._moved(x, self.back, order)
+        return x if order is None else self._moved(x, 1, order)
 
     def told(self, encoded: Tensor | None, order: Tensor | None, like: Tensor) -> Tensor | None:
         """What a network is given, (B, d, 1 or H, 1 or W): the encoded context as the order reads it, and the order."""
@@ -70,7 +67,7 @@ class Orders(nn.Module):
         """Each order, for all of so many images."""
         if self.count == 1:
             return [None]
-        return [torch.full((count,), order, device=self.there.device) for order in range(self.count)]
+        return [torch.full((count,), order, device=self._unit.device) for order in range(self.count)]
 
     def check(self, order: Whole | Tensor | None, batch: int) -> Tensor | None:
         """The order that a user asks for, one or one an image, as (B,); None where there is only one.
@@ -78,10 +75,13 @@ class Orders(nn.Module):
         Raises:
             BadInput: there is no such order.
         """
-        asked = torch.as_tensor(0 if order is None else plain(order))
+        try:
+            asked = torch.as_tensor(0 if order is None else plain(order))
+        except (TypeError, ValueError, RuntimeError):
+            asked = torch.zeros(0, 0)
         if asked.dtype == torch.bool or asked.is_floating_point() or asked.shape not in ((), (batch,)):
             raise BadInput(f"An order is a whole number below {self.count}, or one for each image, not {order!r}.")
-        asked = within(asked, self.count, "Orders must be").long().expand(batch).to(self.there.device)
+        asked = within(asked, self.count, "Orders must be").long().expand(batch).to(self._unit.device)
         return None if self.count == 1 else asked
 
     def drawn(self, odds: Tensor, *, seed: Whole, first: Whole) -> Tensor | None:
@@ -90,13 +90,13 @@ class Orders(nn.Module):
             return None
         each = generators(len(odds), seed=seed, first=first, stream=_STREAM)
         numbers = torch.tensor([generator.random() for generator in each], dtype=torch.float64)
-        reached = odds.double().softmax(1).cumsum(1).cpu()
+        reached = odds.cpu().double().softmax(1).cumsum(1)
         found = torch.searchsorted(reached, numbers[:, None], right=True).squeeze(1)
         likeliest = odds.argmax(1).cpu()  # for sums that end below 1
-        return torch.where(numbers < reached[:, -1], found.clamp(max=self.count - 1), likeliest).to(self.there.device)
+        return torch.where(numbers < reached[:, -1], found.clamp(max=self.count - 1), likeliest).to(self._unit.device)
 
     def met(self, known: Tensor) -> Tensor:
-        """How often a known sub-pixel comes after an unknown one, (B, orders); 0 where all known come first.
+        """How many pairs there are of an unknown sub-pixel and a known one after it, (B, orders).
 
         Args:
             known: bool, shape (B, C, H, W).
@@ -107,9 +107,19 @@ class Orders(nn.Module):
             counts.append(((~read).cumsum(1) * read).sum(1))
         return torch.stack(counts, 1)
 
-    def _moved(self, x: Tensor, places: Tensor, order: Tensor) -> Tensor:
+    def _table(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Which place is read when, and the other way round, (orders, H·W) each."""
+        if device not in self._tables:
+            places = torch.arange(self.spec.height * self.spec.width, device=device).view(self.spec.shape[1:])
+            four = [places, places.flip(1), places.flip(0), places.flip(0, 1)]
+            every = [*four, *(turned.t() for turned in four)] if self.count == 8 else four[: self.count]
+            there = torch.stack([turned.flatten() for turned in every])
+            self._tables[device] = there, there.argsort(1)
+        return self._tables[device]
+
+    def _moved(self, x: Tensor, way: int, order: Tensor) -> Tensor:
         if x.shape[2:] == (1, 1):
             return x
-        grid = self.spec.shape[1:]
+        grid, places = self.spec.shape[1:], self._table(x.device)[way]
         whole = x.expand(-1, -1, *grid).flatten(2)
         return whole.gather(2, places[order][:, None].expand_as(whole)).unflatten(2, grid)

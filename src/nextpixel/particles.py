@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,11 +15,12 @@ _STREAM = 2**32 + 1  # of the noise that resamples
 
 
 class Completion(NamedTuple):
-    """Images, and how likely their known parts were.
+    """Images, and how likely their known parts were, in the order in which each was read.
 
     Attributes:
         images: levels, int64, (B, C, H, W).
-        evidence: estimate of log p(known sub-pixels | order), in nats, (B,): its exponential is unbiased.
+        evidence: estimate of log p(known sub-pixels | order), in nats, (B,): its exponential is unbiased where the
+            temperature is 1.
     """
 
     images: Tensor
@@ -46,10 +48,13 @@ class Particles:
         self.drawn, self.given, self.known, self.count = drawn, given, known, count
         images = len(given) // count
         each = generators(images, seed=seed, first=first, stream=_STREAM)
-        sites = given[0].numel() + 1  # each has its own number, whatever other images do, and so has the last choice
-        numbers = torch.stack([torch.from_numpy(generator.random(sites)) for generator in each], 1)
-        self._numbers = numbers.to(given.device).unsqueeze(2)
-        self.weights = torch.zeros(images, count, dtype=torch.float64, device=given.device)  # logarithms
+        sites = (
+            given.shape[1:].numel() + 1
+        )  # each has its own number, whatever other images do, and so has the last choice
+        numbers = np.array([generator.random(sites) for generator in each]).reshape(-1, sites).T.copy()
+        where = torch.device("cpu") if given.device.type == "mps" else given.device  # mps has no float64
+        self._numbers = torch.from_numpy(numbers).to(where).unsqueeze(2)
+        self.weights = torch.zeros(images, count, dtype=torch.float64, device=where)  # logarithms
         self.evidence = self.weights.new_zeros(images)
         self._met = known.flatten(1).any(0).view(known.shape[1:]).tolist()  # no look at the device for each sub-pixel
         self._weighed: int | None = None  # the sub-pixel at which particles were weighed last, until they are drawn
@@ -63,7 +68,7 @@ class Particles:
         known = self.known[here]
         levels = torch.where(known, self.given[here], levels)
         likely = distribution.log_prob(levels).masked_fill(~known, 0.0)
-        self.weights += likely.double().sum(1).view_as(self.weights)
+        self.weights += likely.to(self.weights.device).double().sum(1).view_as(self.weights)
         _, channels, _, width = self.known.shape
         self._weighed = (site.row * width + site.column) * channels + range(channels)[site.channels][0]
         return levels

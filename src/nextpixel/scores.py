@@ -111,12 +111,15 @@ def _bits(model: Model, x: Tensor, context: object) -> tuple[Tensor, Tensor]:
     if not isinstance(model, Autoregressive):
         raise BadInput(f"A score needs an exact likelihood, but a {model.recipe['name']} has only bounds.")
     predicted = [model.predict(x, context, order=order) for order in range(model.orders)]
-    found = [its.log_prob(x.to(model.device)).double().cpu() for its in predicted]
+    found = [its.log_prob(x.to(model.device)).cpu().double() for its in predicted]
     maps = torch.stack(found)  # (orders, B, C, H, W), nats
     each = maps.flatten(2).sum(2)
     weights = each.softmax(0)  # p(order | x), as all are as probable beforehand
     total = each.logsumexp(0) - math.log(model.orders)
-    return -total / math.log(2), -(weights[..., None, None, None] * maps).sum(0) / math.log(2)
+    weights = weights[
+        ..., None, None, None
+    ]  # of an order in which the image is impossible 0, which times −∞ is nothing
+    return -total / math.log(2), -(weights * maps).masked_fill(weights == 0, 0.0).sum(0) / math.log(2)
 
 
 def _share_below(some: np.ndarray, others: np.ndarray) -> np.ndarray:

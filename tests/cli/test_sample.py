@@ -147,10 +147,6 @@ def test_an_output_that_cannot_be_written(refused: Callable[..., Any], plain: Pa
     assert "no folder" in refused("sample", plain, "--out", tmp_path / "file" / "a.png")
 
 
-def test_a_model_must_be_named(refused: Callable[..., Any]) -> None:
-    assert "required: MODEL" in refused("sample")
-
-
 @pytest.fixture
 def top(tmp_path: Path) -> Path:
     """Four maps, as a model of coarser codes would sample them."""

@@ -153,6 +153,68 @@ def test_one_particle_is_what_there_was_and_no_batch_matters(case: Case) -> None
         torch.testing.assert_close(alone.evidence, together.evidence[[image]], rtol=1e-9, atol=1e-9)
 
 
+class Copying(npx.Backbone):
+    """Each pixel is as the first one, mostly; of how it remembers that there are several kinds."""
+
+    def __init__(self, spec, likelihood, context=0, *, kind: str = "first") -> None:
+        super().__init__(spec, likelihood, colours="independent")
+        self.kind, self.gain = kind, torch.nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, levels, context):
+        return self.gain * torch.ones_like(levels, dtype=self.gain.dtype) * (2 * levels[:, :, :1, :1] - 1)
+
+    def init_state(self, batch, context):
+        room = torch.zeros(batch)
+        kept = Slots(room) if self.kind == "slots" else room if self.kind == "first" else room[None]
+        return {"room": kept, "place": [0]}
+
+    def begin_row(self, row, above, state): ...
+
+    def step(self, column, substep, state):
+        room = state["room"].room if self.kind == "slots" else state["room"].flatten()
+        return (self.gain * (2 * room - 1) * (state["place"][0] > 0)).to(self.gain)[:, None]
+
+    def observe(self, column, substep, levels, state):
+        room = state["room"].room if self.kind == "slots" else state["room"].view(-1)
+        if state["place"][0] == 0:
+            room.copy_(levels[:, 0])
+        state["place"][0] += 1
+
+
+class Slots:
+    """Something that has no `__dict__`."""
+
+    __slots__ = ("room",)
+
+    def __init__(self, room: torch.Tensor) -> None:
+        self.room = room
+
+
+@pytest.mark.parametrize("kind", ["first", "slots"])
+def test_a_state_of_ones_own_is_moved(kind: str) -> None:
+    model = npx.build(Copying, npx.ImageSpec(1, 1, 3, levels=2), "bernoulli", kind=kind)
+    x, known = torch.ones(400, 1, 1, 3, dtype=torch.long), torch.zeros(400, 1, 1, 3, dtype=torch.bool)
+    known[..., 1:] = True
+    made = model.complete(x, known, particles=64)[:, 0, 0, 0].float().mean()
+    assert made > 0.95  # (1 + e^-4)^-1 = 0.982 for each of two; unmoved, or not weighed, it is nearer a half
+
+
+def test_a_state_that_cannot_be_moved_is_a_sentence() -> None:
+    model = npx.build(Copying, npx.ImageSpec(1, 1, 3, levels=2), "bernoulli", kind="later axis")
+    x, known = torch.ones(4, 1, 1, 3, dtype=torch.long), torch.zeros(4, 1, 1, 3, dtype=torch.bool)
+    with pytest.raises(npx.BadInput, match=r"first axis is not that of the images; take particles=1"):
+        model.complete(x, known, particles=8)
+    assert model.complete(x, known).shape == x.shape
+
+
+def test_no_images_are_completed_to_none() -> None:
+    case = CASES[0]
+    model = case.build(case.spec(2, 2))
+    x, known = images(model.spec, 0), torch.zeros(0, 1, 2, 2, dtype=torch.bool)
+    assert model.complete(x, known).shape == (0, 1, 2, 2)
+    assert model.completion(x, known, particles=1).evidence.shape == (0,)
+
+
 def test_particles_that_are_none_are_a_sentence() -> None:
     case = CASES[0]
     model = case.build(case.spec(2, 2))

@@ -207,7 +207,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     folder = train(model, data, out=tmp_path / "a", settings=SETTINGS)
     before = contents(folder)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    monkeypatch.setattr(_Loop, "log_prob", lambda run, images, labels: torch.full((8,), math.nan, requires_grad=True))
+    monkeypatch.setattr(
+        _Loop, "log_prob", lambda run, images, labels, drawn=None: torch.full((8,), math.nan, requires_grad=True)
+    )
     with pytest.raises(npx.BadInput, match=r"loss is nan at step 16, with a learning rate of 0\.0"):
         train(model, data, out=folder, settings=replace(SETTINGS, epochs=5), resume=True)
     after = contents(folder)
@@ -222,7 +224,7 @@ def test_a_step_that_is_not_finite_is_left_out_where_that_is_asked_for(
 ) -> None:  # fmt: skip
     usual = _Loop.log_prob
 
-    def spoilt(run: _Loop, images: torch.Tensor, context: Any) -> torch.Tensor:
+    def spoilt(run: _Loop, images: torch.Tensor, context: Any, drawn: Any = None) -> torch.Tensor:
         nats = usual(run, images, context)
         if run.position.step != 6 or not nats.requires_grad:
             return nats
@@ -251,7 +253,7 @@ def test_a_run_of_nothing_finite_ends(
     model: npx.Autoregressive, data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = _Loop.log_prob
-    monkeypatch.setattr(_Loop, "log_prob", lambda run, images, context: usual(run, images, context) * math.nan)
+    monkeypatch.setattr(_Loop, "log_prob", lambda run, *given: usual(run, *given) * math.nan)
     with pytest.raises(npx.BadInput, match="loss is nan at step 100"):
         train(model, data, out=tmp_path / "a", settings=replace(SETTINGS, epochs=99, non_finite="skip"))
 

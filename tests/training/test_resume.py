@@ -37,6 +37,11 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     **{name: (name, SMALL[name], {}) for name in MODELS},
     "dropout": ("gated_pixelcnn", {"filters": 4, "blocks": 1, "head": 8, "dropout": 0.5}, {}),
     "labels": ("gated_pixelcnn", {"filters": 4, "blocks": 1, "head": 8, "context": npx.ClassLabel(10)}, {}),
+    "reading orders": (
+        "gated_pixelcnn",
+        {"filters": 4, "blocks": 1, "head": 8, "context": npx.ClassLabel(10), "orders": 8},
+        {},
+    ),
     "dynamic binarisation": ("pixelcnn", {"filters": 4, "layers": 1, "likelihood": "bernoulli"}, {}),
     "batch norm": ("pixelcnn", {"filters": 4, "layers": 2, "norm": "batch"}, {}),
     "warm-up": ("pixelvae", {**VAE, "warmup": 6, "free_bits": 0.1}, {}),

@@ -109,7 +109,10 @@ def _run(arguments: list[str]) -> int:
                 asked = rest if verb == "train" else parse(arguments)
                 command = importlib.import_module(f"nextpixel.cli.{module}")
             if verb not in SHARED:
-                return (command.main(asked) or 0) if processes.rank() == 0 else 0
+                if processes.rank() > 0:
+                    return 0
+                os.environ.pop("RANK", None)  # the first one works alone
+                return command.main(asked) or 0
             with processes.joined(), open(os.devnull, "w") as nowhere:  # noqa: PTH123
                 out, err = (sys.stdout, sys.stderr) if processes.rank() == 0 else (nowhere, nowhere)
                 with redirect_stdout(out), redirect_stderr(err):  # what goes wrong is told outside of this

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import platform
 import re
 import shutil
@@ -19,7 +20,7 @@ from nextpixel import pictures
 from nextpixel.baselines import baselines
 from nextpixel.cards import Card, export, safe
 from nextpixel.cli.common import BATCH, config_of, images_of, load, with_bar
-from nextpixel.data import Split
+from nextpixel.data import CATALOGUE, Split
 from nextpixel.evaluation import evaluate, evaluate_bounds
 from nextpixel.pairing import given, part_of
 from nextpixel.shipped import CONFIG, SAMPLES, located
@@ -43,10 +44,12 @@ def main(options: Namespace) -> None:
     name = safe(options.name or folder.resolve().name)
     model, source = load(options), located(options.model)
     data, split, _, train = images_of(model, options)
-    figures = _figures(model, split, train, options)
+    figures = _figures(model, data, split, train, options)
     sheet = _samples(model, split)
-    licence = options.licence or next((its for key, its in LICENCES.items() if data.startswith(key)), None)
-    card = Card(name, Path(data).stem, licence, options.command, _training(source, options.machine), figures)
+    known = next((its for key, its in LICENCES.items() if data.startswith(key)), None) if data in CATALOGUE else None
+    card = Card(
+        name, Path(data).name, options.licence or known, options.command, _training(source, options.machine), figures
+    )
     export(model, folder, card)
     pictures.write(sheet, folder / SAMPLES)
     config = (source if source.is_dir() else source.parent) / CONFIG
@@ -55,15 +58,22 @@ def main(options: Namespace) -> None:
     print(f"{folder}: {name}, {figures['bits_per_dim']:.4f} bits per dimension ({figures['images']:,} images).")
 
 
-def _figures(model: npx.Model, split: Split, train: Split, options: Namespace) -> dict[str, Any]:
+def _figures(model: npx.Model, name: str, split: Split, train: Split, options: Namespace) -> dict[str, Any]:
     """What the model's likelihood is, measured now or before."""
     if options.figures is not None:
         try:
             said = json.loads(Path(options.figures).read_text("utf-8"))
             said = {**said, **(said.get("importance") or said.get("elbo") or {})}
-            return {key: said[key] for key in (*FIGURES, "split", "baselines")}
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            for figure in (said["nats"], said["bits_per_dim"], int(said["images"]), *said["baselines"].values()):
+                if not math.isfinite(figure):
+                    raise ValueError(figure)
+            found = {key: said[key] for key in (*FIGURES, "split", "baselines")}
+            about = said["data"]
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise npx.BadInput(f"{options.figures} is not what nextpixel evaluate --json prints.") from error
+        if about != name:
+            raise npx.BadInput(f"{options.figures} has figures of {about}, but the model's data is {name}.")
+        return found
     settings: dict[str, Any] = {
         "images": options.images,
         "batch": BATCH,
@@ -75,7 +85,9 @@ def _figures(model: npx.Model, split: Split, train: Split, options: Namespace) -
     else:
         found = evaluate(model, split, **settings)
     beside = baselines(model.spec, train, split, images=options.images)
-    return {**{key: getattr(found, key) for key in FIGURES}, "split": options.split, "baselines": beside}
+    figures = {key: getattr(found, key) for key in FIGURES}
+    figures = {key: None if math.isnan(figure) else figure for key, figure in figures.items()}  # JSON has no NaN
+    return {**figures, "split": options.split, "baselines": beside}
 
 
 def _samples(model: npx.Model, split: Split) -> Image.Image:
@@ -100,11 +112,10 @@ def _processor() -> str:
 
 def _training(source: Path, machine: str | None) -> str:
     """How it was trained, in words, as far as the run tells."""
-    path = source / "metrics.csv"
-    if not path.is_file():
+    path = (source if source.is_dir() else source.parent) / "metrics.csv"
+    rows = list(csv.DictReader(path.read_text("utf-8").splitlines())) if path.is_file() else []
+    if not rows:
         return "Nothing beside the weights says how they were trained."
-    with path.open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
     last = rows[-1]
     return (
         f"{int(last['step']):,} steps, {float(last['epoch']):.2f} epochs, {float(last['minutes']):.0f} minutes on "

@@ -17,7 +17,9 @@ Part = type[Backbone | npx.PixelVAE | Likelihood]
 def main(options: Namespace) -> None:
     """Print each model and each likelihood with a line about it and its settings, or all that there is about one."""
     name = options.name
-    if name is not None:
+    if name in shipped.names():
+        print((shipped.FOLDER / name / shipped.CARD).read_text("utf-8").partition("---\n# ")[2])
+    elif name is not None:
         _tell(name, named(name, {**npx.MODELS, **LIKELIHOODS}, "model"))
     else:
         if shipped.names():

@@ -433,7 +433,7 @@ _command(
     "List the models, the likelihoods, and the settings of each; or say what one is and its settings mean.",
     "nextpixel models",
     "nextpixel models gated_pixelcnn",
-    takes=[_option("name NAME", "of a model or a likelihood", nargs="?")],
+    takes=[_option("name NAME", "of a model, trained or not, or a likelihood", nargs="?")],
 )
 
 READING = [

@@ -26,7 +26,7 @@ def located(path: Path) -> Path:
     """
     if str(path).startswith(HUB):
         return _fetched(str(path))
-    here = path.is_file() or (path / FILE).is_file()
+    here = path.is_file() or (path / FILE).is_file() or (path / CONFIG).is_file()  # a run, if without a model yet
     return FOLDER / path if not here and str(path) in names() else path
 
 

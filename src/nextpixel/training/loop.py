@@ -364,7 +364,7 @@ class _Loop:
         def measure(start: int) -> Tensor:
             indices = np.arange(start, min(self.watched, start + self.settings.batch))
             images, _ = split.batch(indices, np.random.default_rng(self.settings.seed))
-            return -self.log_prob(images, given(self.model.context, split, indices)).sum().double().cpu()
+            return -self.log_prob(images, given(self.model.context, split, indices)).sum().cpu().double()
 
         with torch.no_grad():
             sums = processes.everywhere(range(0, self.watched, self.settings.batch), measure)
