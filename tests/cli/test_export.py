@@ -61,6 +61,50 @@ def test_what_cannot_be_exported(refused: Callable[..., str], labelled: Path, tm
             safe(wrong)
 
 
+def test_figures_that_were_measured_before(
+    call: Callable[..., Any], refused: Callable[..., str], labelled: Path
+) -> None:
+    Path("../one.json").write_text(
+        call("evaluate", labelled, "--images", 1, "--json").out
+    )  # no error of a single image
+    wrong = {
+        "text": "[",
+        "list": "[" * 100_000,
+        "other": json.dumps({**json.loads(Path("../one.json").read_text()), "data": "another"}),
+        "word": json.dumps({**json.loads(Path("../one.json").read_text()), "bits_per_dim": "x"}),
+        "none": json.dumps({**json.loads(Path("../one.json").read_text()), "baselines": {"PNG": None}}),
+    }
+    for name, text in wrong.items():
+        Path(f"../{name}.json").write_text(text)
+        said = refused("export", labelled, "new", "--figures", f"../{name}.json")
+        assert ("figures of another" if name == "other" else "is not what nextpixel evaluate --json prints") in said
+    assert call("export", labelled, "new", "--figures", "../one.json").status == 0
+    assert json.loads(Path("new/config.json").read_text())["figures"]["nats_error"] is None
+    assert "1 test images" in Path("new/README.md").read_text()
+    card = Path("new/README.md").read_text()
+    assert "Nobody said under which licence" in card, "one's own data has none that we know"
+
+
+def test_of_several_processes_one_exports(labelled: Path, tmp_path: Path) -> None:
+    several = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "nextpixel.cli"]
+    command = [sys.executable, *several, "export", str(labelled), "out", "--images", "3"]
+    settings = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("bits per dimension") == 1
+    assert (tmp_path / "out" / "README.md").is_file()
+
+
+def test_a_run_without_a_model_yet_does_not_give_way(
+    call: Callable[..., Any], labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("mnist").mkdir()
+    Path("mnist/config.yaml").write_bytes((labelled / "config.yaml").read_bytes())
+    said = call("sample", "mnist")
+    assert said.status == 2
+    assert "There is no model at mnist" in said.err
+
+
 def test_something_of_that_name_that_is_here_comes_first(
     labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
