@@ -138,7 +138,7 @@ def test_what_is_wrong_is_said_once(folder: Path) -> None:
         assert len(sentences(done.stderr)) == 1
         assert sentence in done.stderr
         assert "nextpixel/cli/__init__" not in done.stderr  # no traceback of ours
-    assert call(TWO, "models", cwd=folder).stdout.count("gated_pixelcnn") == 1
+    assert call(TWO, "models", cwd=folder).stdout.count("\n  gated_pixelcnn\n") == 1
 
 
 def test_a_damaged_image_of_one_process_ends_all_and_the_run_is_kept(folder: Path) -> None:
