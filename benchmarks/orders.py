@@ -4,7 +4,7 @@
     python benchmarks/orders.py completions RUN_OF_1 RUN_OF_8                  (binary MNIST; NEXTPIXEL_DATA)
     python benchmarks/orders.py cost
 
-Each part keeps what it measured in benchmarks/orders.json, and writes the tables of docs/orders.md anew from that.
+Each part keeps what it measured in benchmarks/orders/measured.json and makes the tables of docs/orders.md of that.
 """
 
 import argparse
@@ -28,7 +28,8 @@ from nextpixel import pictures
 from nextpixel.cli import main as command
 from nextpixel.cli.known import known_pixels
 
-HERE, PAGE = Path(__file__).parent, Path(__file__).parent.parent / "docs" / "orders.md"
+KEPT = Path(__file__).parent / "orders" / "measured.json"
+PAGE = Path(__file__).parent.parent / "docs" / "orders.md"
 PARTS = {
     "bottom-half": "the bottom half",
     "right-half": "the right half",
@@ -44,7 +45,7 @@ def main() -> None:
     parser.add_argument("part", choices=("runs", "completions", "cost", "page"))
     parser.add_argument("given", nargs="*")
     options = parser.parse_args()
-    kept = json.loads((HERE / "orders.json").read_text()) if (HERE / "orders.json").exists() else {}
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     if options.part == "runs":
         for about, one, eight in zip(*[iter(options.given)] * 3, strict=True):
             kept.setdefault("runs", {})[about] = {"1": run(Path(one)), "8": run(Path(eight))}
@@ -52,7 +53,7 @@ def main() -> None:
         kept["completions"] = completions(*map(Path, options.given))
     elif options.part == "cost":
         kept["cost"] = cost()
-    (HERE / "orders.json").write_text(json.dumps(kept, indent=1) + "\n")
+    KEPT.write_text(json.dumps(kept, indent=1) + "\n")
     write_page(kept)
 
 
