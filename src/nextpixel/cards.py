@@ -134,7 +134,7 @@ def text_of(model: Model, card: Card) -> str:
             "## Cite",
             "",
             *(f"- {paper}" for paper in papers),
-            "- nextpixel, https://pypi.org/project/nextpixel (this implementation)",
+            "- nextpixel (this implementation)",
             "",
         ]
     )
