@@ -447,13 +447,12 @@ READING = [
 
 _command(
     "data",
-    "List the data sets that have names, and whether they are on this machine; or show, pack or convert one.\n"
+    "List the data sets that have names, and whether they are on this machine; or show or pack one.\n"
     "Any folder of images, npz or npy file is one too, and hf:NAME_OR_PATH. `nextpixel data show` draws one,\n"
-    "`nextpixel data pack` writes one as parquet files, `nextpixel data convert` takes arrays out of a pickle.",
+    "`nextpixel data pack` writes one as parquet files.",
     "nextpixel data",
     "nextpixel data --data-root datasets/",
     "nextpixel data show shapes",
-    "nextpixel data convert shapes.pkl -o shapes.npz",
     takes=[DATA_ROOT],
 )
 
@@ -479,20 +478,6 @@ _command(
     "nextpixel data pack folder-of-images/ -o packed",
     "nextpixel data show hf:packed",
     takes=[*READING, _option("-o --out DIR", "a new folder", type=Path, required=True)],
-)
-
-_command(
-    "data convert",
-    "Write the arrays of a pickle into an npz file, which every command takes as --data. The pickle is not run:\n"
-    "those of its instructions that make numpy arrays of numbers are understood, and one that asks for anything\n"
-    "else is refused. A dictionary with train, test and, if there are any, train_labels and test_labels becomes a\n"
-    "data set with these splits; lists of numbers or words become arrays, and what else is left out is named.",
-    "nextpixel data convert shapes.pkl -o shapes.npz",
-    "nextpixel data show shapes.npz",
-    takes=[
-        _option("file FILE", "a pickle of arrays", type=Path),
-        _option("-o --out FILE", "the npz file", required=True),
-    ],
 )
 
 
