@@ -22,9 +22,6 @@ class Orders(nn.Module):
         spec: the images.
         count: of the orders: 1, 4, or 8 of squares.
 
-    Raises:
-        BadInput: another count.
-
     Example:
         >>> orders = Orders(ImageSpec(1, 2, 2, levels=4), 8)
         >>> orders.turn(torch.arange(4).view(1, 1, 2, 2), torch.tensor([1])).flatten().tolist()
@@ -70,11 +67,7 @@ class Orders(nn.Module):
         return [torch.full((count,), order, device=self._unit.device) for order in range(self.count)]
 
     def check(self, order: Whole | Tensor | None, batch: int) -> Tensor | None:
-        """The order that a user asks for, one or one an image, as (B,); None where there is only one.
-
-        Raises:
-            BadInput: there is no such order.
-        """
+        """The order that a user asks for, one or one an image, as (B,); None where there is only one."""
         try:
             asked = torch.as_tensor(0 if order is None else plain(order))
         except (TypeError, ValueError, RuntimeError):

@@ -27,9 +27,6 @@ def context_of(kind: str, data: DataSet) -> Context | None:
 
     Args:
         kind: "none", "label", "map" or "label+map".
-
-    Raises:
-        BadInput: the data set does not have it.
     """
     if kind == "none":
         return None
@@ -65,9 +62,6 @@ def fit(model: Model, data: DataSet | Parts, split: Split, *, what: str) -> tupl
 
     Returns:
         The split, and sentences without a full stop about what was done.
-
-    Raises:
-        BadInput: images that the model is not about, or classes that it does not know.
     """
     spec, wanted, notes = data.spec, model.spec, []
     if spec.ordinal and wanted.ordinal and wanted.levels < spec.levels and wanted.levels.bit_count() == 1:
@@ -130,9 +124,6 @@ def given(context: Context | None, split: Split, indices: Sequence[int] | np.nda
     Returns:
         Labels, int64, shape (B,); maps, int64 (codes) or float32 (numbers), shape (B, d, h, w); a pair for `Both`; None
         for a model without context.
-
-    Raises:
-        BadInput: the split does not have what the model needs.
     """
     chosen = np.asarray(indices, dtype=np.int64)
     match context:

@@ -62,9 +62,6 @@ def by_class(images: Levels, names: Sequence[str], levels: int, *, ordinal: bool
         names: of the B classes.
         levels, ordinal: as of `grid`.
 
-    Raises:
-        BadInput: as `grid`, or numbers of images that do not fit.
-
     Example:
         >>> by_class(np.zeros((12, 1, 8, 8), dtype=int), ["cats", "dogs", "eels"], 17).height
         196
@@ -93,9 +90,6 @@ def completions(
         levels, ordinal: as of `grid`.
         original: whether `given` is shown whole as the last of each row.
 
-    Raises:
-        BadInput: as `grid`, or numbers of images that do not fit.
-
     Example:
         >>> zeros = np.zeros((2, 1, 8, 8), dtype=int)
         >>> completions(zeros, zeros > 0, np.zeros((6, 1, 8, 8), dtype=int), 17).size
@@ -122,9 +116,6 @@ def costs(
         images: (B, C, H, W), shown as by `grid`.
         bits: of each sub-pixel, (B, C, H, W). A pixel's are added up, unless its channels are shown side by side.
         levels, ordinal: as of `grid`.
-
-    Raises:
-        BadInput: as `grid`.
 
     Example:
         >>> zeros = np.zeros((2, 1, 8, 8), dtype=int)
@@ -159,11 +150,7 @@ def stacked(sheets: Sequence[Image.Image]) -> Image.Image:
 
 
 def write(picture: Image.Image, path: Path) -> None:
-    """Write a picture, at once or not at all, as what its name says: .png, .jpg, .webp (without loss), else PNG.
-
-    Raises:
-        BadInput: the file cannot be written.
-    """
+    """Write a picture, at once or not at all, as what its name says: .png, .jpg, .webp (without loss), else PNG."""
     form = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower(), "PNG")
     with whole_file(path) as beside:
         picture.save(beside, format=form, lossless=True, quality=95, subsampling=0)

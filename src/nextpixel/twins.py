@@ -18,11 +18,7 @@ DRAWN, LEAST = 2000, 5  # samples, and how many are expected of what is counted 
 
 
 def twin_of(model: Autoregressive) -> Autoregressive:
-    """The twin in float64, of fewer levels where its weights allow it; its context is what `model`'s network is given.
-
-    Raises:
-        BadInput: the weights fit no other size.
-    """
+    """The twin in float64, of fewer levels where its weights allow it; its context is what the network is given."""
     spec, recipe, state = model.spec, model.recipe, model.backbone.state_dict()
     features = (0 if model.context is None else model.context.features) + (model.orders if model.orders > 1 else 0)
     if "arguments" not in recipe:

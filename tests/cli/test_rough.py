@@ -59,8 +59,6 @@ LINES: list[tuple[str, str]] = [
     ("train digits --data.name ~nobody-here", "There is no file or folder ~nobody-here"),
     ("train mnist-binary --data.root ~nobody-here", "The data root ~nobody-here is not a folder"),
     ("evaluate RUN --data ~nobody-here", "There is no file or folder ~nobody-here"),
-    (f"plot samples RUN -n {GREAT}", "is not a whole number"),
-    ("plot interpolations RUN --steps 1000000000000", "is not a whole number"),
     (f"data show digits -n {GREAT}", "is not a whole number"),
     (
         f"import pixelcnnpp FIFO -o m.safetensors --height {GREAT}",

@@ -347,18 +347,6 @@ _command(
 )
 
 _command(
-    "plot samples",
-    "Draw side by side what a run drew while it was trained.",
-    "nextpixel plot samples runs/digits",
-    "nextpixel plot samples runs/digits -n 4 --out over-time.png",
-    takes=[
-        _option("run RUN", "a run folder", type=Path),
-        _option("-n --pictures N", "at most, evenly over the run", type=whole(1), default=12),
-        _picture("samples-over-time.png"),
-    ],
-)
-
-_command(
     "plot figure",
     f"Draw {ACROSS}x{DRAWN + COMPLETED} images: {DRAWN} rows from scratch, then {COMPLETED} rows that complete the top "
     f"halves of {ACROSS} images, one a column. With classes or maps, a column has those of its image.",
@@ -369,35 +357,16 @@ _command(
 
 _command(
     "plot latents",
-    f"Draw {LATENT_ROWS} latent vectors of a pixelvae from the prior, and a row of {LATENT_COLUMNS} images given each.",
+    "Draw what latent vectors of a pixelvae mean. A row is images given one of the prior; with --of reconstructions\n"
+    "an image, and images given vectors of its posterior; with --of interpolations the way from one to another.",
     "nextpixel plot latents runs/mnist-binary-pixelvae --out latents.png",
-    takes=[*MODEL, *DRAWING, _picture("latents.png")],
-)
-
-_command(
-    "plot reconstructions",
-    "Each row: an image, then images drawn given latent vectors of its posterior. For a pixelvae.",
-    "nextpixel plot reconstructions runs/mnist-binary-pixelvae --out reconstructions.png",
+    "nextpixel plot latents runs/mnist-binary-pixelvae --of interpolations",
     takes=[
         *MODEL,
-        *DRAWING,
-        _picture("reconstructions.png"),
         *DATA,
-        _option("-n --images N", "the first N", type=whole(1), default=12),
-    ],
-)
-
-_command(
-    "plot interpolations",
-    "Each row: an image, images on the way to another, and that one. For a pixelvae.",
-    "nextpixel plot interpolations runs/mnist-binary-pixelvae --out interpolations.png",
-    takes=[
-        *MODEL,
+        _option("--of", "which", choices=("prior", "reconstructions", "interpolations"), default="prior"),
         *DRAWING,
-        _picture("interpolations.png"),
-        *DATA,
-        _option("-n --pairs N", "of images", type=whole(1), default=8),
-        _option("--steps K", "images drawn on a way", type=whole(2), default=8),
+        _picture("latents.png"),
     ],
 )
 
@@ -408,7 +377,6 @@ _command(
     "Draw what a model sees, how a run went, or a figure of samples.",
     "nextpixel plot receptive-field runs/digits --pixel 4,4",
     "nextpixel plot curves runs/digits runs/mnist-binary --over minutes",
-    "nextpixel plot samples runs/digits",
     "nextpixel plot figure runs/digits --out figure.png",
     "nextpixel plot latents runs/mnist-binary-pixelvae",
     takes=[_option("kind KIND", f"{', '.join(PLOTS)}; nextpixel plot KIND --help says more")],
@@ -482,11 +450,7 @@ _command(
 
 
 def parse(words: Sequence[str]) -> Namespace:
-    """The options of a command line that begins with a verb of `PARSERS`.
-
-    Raises:
-        BadInput: they are not what the command takes.
-    """
+    """The options of a command line that begins with a verb of `PARSERS`."""
     verb, *rest = words
     if rest and (command := f"{verb} {rest[0]}") in PARSERS:
         return PARSERS[command].parse_args(rest[1:])

@@ -111,7 +111,7 @@ def _dial(arguments: list[str]) -> dict[str, Any]:
     where = device(said.device).type
     # Of several processes the first one chooses: each would measure another speed.
     choice = processes.said(
-        "dial", lambda: json.dumps(choose(open_data(**options), said.minutes, seed=said.seed or 0, device=where))
+        lambda: json.dumps(choose(open_data(**options), said.minutes, seed=said.seed or 0, device=where))
     )
     recipe, lines = json.loads(choice)
     print("\n  ".join([f"{said.minutes:g} minutes for {arguments[0]}", *lines]), file=sys.stderr)

@@ -186,11 +186,7 @@ class DataSet:
         return replace(self, **{name: change(split) for name, split in self.splits.items()}, **others)
 
     def split(self, name: str) -> Split:
-        """One of the splits, or with "all" the three of them as one.
-
-        Raises:
-            BadInput: all of a set whose training images are drawn anew for every batch.
-        """
+        """One of the splits, or with "all" the three of them as one."""
         if name != "all":
             return self.splits[name]
         if self.train.draw is not None:

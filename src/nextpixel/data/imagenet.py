@@ -30,9 +30,6 @@ def load_imagenet(size: int, root: str | Path | None) -> Parts:
     Args:
         size: 32 or 64 (H and W).
         root: of the user's data sets.
-
-    Raises:
-        BadInput: nothing there, a file missing or damaged, or images of another size.
     """
     folder = _folder(size, root)
     pictures = None if folder is None else _pictures(size, folder)

@@ -28,9 +28,6 @@ def pack(data: DataSet, out: Path) -> list[Path]:
 
     Returns:
         The files, `SPLIT-00000-of-00001.parquet` and so on.
-
-    Raises:
-        BadInput: images that no PNG can hold, that are drawn anew for each batch or have maps; a folder in use or full.
     """
     with needs("datasets", "datasets", "Packing data"):
         from datasets import ClassLabel, Features

@@ -172,7 +172,7 @@ class Streamed(Batches):
         if window == self._kept:
             return None
         self._kept = window
-        return {"window": window, "states": processes.told(f"stream/{window}", self.stream.window(window)[1])}
+        return {"window": window, "states": processes.told(self.stream.window(window)[1])}
 
     def close(self) -> None:
         self.stream.close()

@@ -72,9 +72,6 @@ def choose(
         seed: of the run.
         device: where steps are timed.
         speed: tells the seconds of a model's step on images and what is given; the same ones make the same choice.
-
-    Raises:
-        BadInput: minutes that are not above 0, or no training images.
     """
     spec, count, classes = data.spec, len(data.train), data.classes or 1
     if not 0 < minutes < math.inf:

@@ -116,11 +116,7 @@ class RunFolder:
             self._write(self._metrics, header + "".join(kept[number] for number in sorted(kept)))
 
     def record(self, metrics: Metrics) -> None:
-        """Add a row to metrics.csv and to TensorBoard.
-
-        Raises:
-            BadInput: they cannot be written.
-        """
+        """Add a row to metrics.csv and to TensorBoard."""
         row = asdict(metrics)
         new = not self._metrics.exists() or self._metrics.stat().st_size == 0
         with self._writing(), self._metrics.open("a", encoding="utf-8") as file:
@@ -128,11 +124,7 @@ class RunFolder:
         self.log(row.pop("step"), row)
 
     def log(self, step: int, values: Mapping[str, float], picture: Image.Image | None = None) -> None:
-        """Let TensorBoard show numbers, and the samples; without that extra, what is in the other files is all.
-
-        Raises:
-            BadInput: its file cannot be written.
-        """
+        """Let TensorBoard show numbers, and the samples; without that extra, what is in the other files is all."""
         if find_spec("tensorboard") is None:
             return
         hook = threading.excepthook

@@ -32,9 +32,6 @@ class Position:
         threads: that were chosen last, see `nextpixel.threads`.
         processes: that trained last; 0 where that was not kept.
         stream: where a stream of images stands, see `Streamed`.
-
-    Raises:
-        TypeError: what a file says is something else.
     """
 
     step: int

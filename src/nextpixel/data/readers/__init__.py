@@ -34,11 +34,7 @@ _OTHERS = {
 
 
 def read_path(path: Path, options: Options = UNSAID) -> Parts:
-    """Read a folder or a file by the reader of its kind.
-
-    Raises:
-        BadInput: no reader knows such a file, or what its reader refuses.
-    """
+    """Read a folder or a file by the reader of its kind."""
     options.refuse(f"{path}, which `datasets` does not open", "columns", "streaming")
     with told(path):
         files = sorted(path.iterdir()) if path.is_dir() else []

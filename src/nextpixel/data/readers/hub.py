@@ -44,9 +44,6 @@ def read_hub(name: str, options: Options) -> Parts:
     Args:
         name: with its prefix.
         options: `columns` names those of the images and of the labels; `splits` names splits.
-
-    Raises:
-        BadInput: no network, no such data set, or columns that could mean several things.
     """
     found = _splits(name, options)
     packed = _packed(home(name.removeprefix(_PREFIX)))
