@@ -107,12 +107,9 @@ def told(own: Any) -> list[Any]:
 def everywhere(
     pieces: Sequence[Work], work: Callable[[Work], Any], watch: Callable[[Sequence[Any]], Iterable[Any]] = iter
 ) -> list[Any]:
-    """What some work makes of each piece, on all processes; each has done its share.
+    """What some work makes of each piece, on all processes; each has done its share, and `watch` goes through that.
 
-    Args:
-        pieces: of work; a piece is never divided, so that it makes the same numbers as in one process.
-        work: of one piece.
-        watch: goes through the pieces of this process, for a progress bar.
+    A piece is never divided, so that it makes the same numbers as in one process.
     """
     own = {number: work(pieces[number]) for number in watch(range(rank(), len(pieces), size()))}
     every = told(own)

@@ -44,7 +44,6 @@ LINES: list[tuple[str, str]] = [
     ("evaluate RUN --per-image nowhere/a.csv", "There is no folder nowhere"),
     ("evaluate RUN --data FIFO", "There is no file or folder"),
     ("data show FIFO", "There is no file or folder"),
-    ("data convert FIFO -o a.npz", "is not a file."),
     ("evaluate RUN --data ~nouser", "There is no file or folder ~nouser."),
     ("evaluate RUN --data mnist --data-root ~nouser", "~nouser"),
     (f"evaluate RUN --data {LONG}", "cannot be used: File name too long."),

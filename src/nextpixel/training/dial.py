@@ -64,10 +64,9 @@ class Choice(NamedTuple):
 def choose(
     data: DataSet, minutes: int | float, *, seed: int = 0, device: str = "cpu", speed: Timer = seconds_of_a_step
 ) -> Choice:
-    """Choose a recipe that makes the most of some minutes, by timing some steps of each size that might do.
+    """Choose a recipe that makes the most of some minutes with the data, by timing steps of each size that might do.
 
     Args:
-        data: what will be learnt.
         minutes: of the run, validations and samples included.
         seed: of the run.
         device: where steps are timed.
