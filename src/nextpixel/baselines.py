@@ -15,17 +15,11 @@ _MOST_COUNTS = 2**26  # of a table of levels at places
 
 
 def baselines(spec: ImageSpec, train: Split, split: Split, *, images: int | None = None) -> dict[str, float]:
-    """Bits per dimension of a split's images, by the way that they are coded.
+    """Bits per dimension of a split's images, all or the first so many, by the way that they are coded.
 
     "uniform": all levels alike. "independent pixels": how often each level stands at each place of the training images,
     each count plus one (left out where that table would be too large). "PNG", or "zlib" where there is no such PNG: all
     images below each other in one file.
-
-    Args:
-        spec: of the images.
-        train: where the counts are from.
-        split: what is coded.
-        images: only the first so many; None for all.
 
     Example:
         >>> from nextpixel.data import open_data
@@ -36,11 +30,9 @@ def baselines(spec: ImageSpec, train: Split, split: Split, *, images: int | None
     count = len(split) if images is None else min(images, len(split))
     found = {"uniform": math.log2(spec.levels)}
     if spec.levels * spec.subpixels <= _MOST_COUNTS:
-        found["independent pixels"] = _independent(
-            spec, _some(train, len(train), _LEARNT_FROM), _some(split, count, _LEARNT_FROM)
-        )
-    some = _some(split, count, _COMPRESSED)
-    form = formats(spec)[0]
+        learnt, coded = _some(train, len(train), _LEARNT_FROM), _some(split, count, _LEARNT_FROM)
+        found["independent pixels"] = _independent(spec, learnt, coded)
+    some, form = _some(split, count, _COMPRESSED), formats(spec)[0]
     found[form] = 8 * lossless(some, spec, form) / some.size
     return found
 

@@ -63,25 +63,15 @@ def stepwise_log_prob(
 
 @dataclass(frozen=True)
 class Finding:
-    """What a law found.
+    """What a law found."""
 
-    Attributes:
-        law: in words.
-        figure: by how much it is broken, or a p-value; not a number where it was not tested.
-        tolerance: how large the figure may be, or how small the p-value.
-        failure: what it means where it is not so.
-        untested: why it was not tested; empty where it was.
-        least: whether the figure must be at least the tolerance.
-        harmless: whether models that are right may break it: a note, no failure.
-    """
-
-    law: str
-    figure: float
-    tolerance: float
-    failure: str
-    untested: str = ""
-    least: bool = False
-    harmless: bool = False
+    law: str  # in words
+    figure: float  # by how much it is broken, or a p-value; not a number where it was not tested
+    tolerance: float  # how large the figure may be, or how small the p-value
+    failure: str  # what it means where it is not so
+    untested: str = ""  # why it was not tested; empty where it was
+    least: bool = False  # whether the figure must be at least the tolerance
+    harmless: bool = False  # whether models that are right may break it: a note, no failure
 
     @property
     def holds(self) -> bool:
@@ -280,21 +270,19 @@ class _Trial(NamedTuple):
 
     def tiny(self) -> list[Finding]:
         """What is asked about all images, of a network of the same weights for a few pixels."""
-        total, chance, untested = None, None, ""
+        total, chance, where, untested = None, None, "", ""
         try:
             twin = twins.twin_of(self.model)
             with torch.no_grad():
                 given = self.model.given(self.context, self.model.reading.check(self.order, len(self.x)))
                 given = None if given is None else given[:1, :, 0, 0]
-                every = twins.probabilities(twin, given)
-                chance = twins.chance(twin, given, every, seed=self.seed)
-            total, where = None if every is None else abs(float(every.sum()) - 1), f", of {twin.spec}"
+                total, chance = twins.chances(twin, given, seed=self.seed)
+            total, where = abs(total - 1), f", of {twin.spec}"
         except Exception as error:  # noqa: BLE001 (a user's network may refuse other sizes in any way)
-            where, untested = "", f"there is no such network for fewer pixels: {_sentence(error)}"
+            untested = f"there is no such network for fewer pixels: {_sentence(error)}"
         sure = untested or "one image has nearly all the probability"
-        many = untested or "there are too many"
         return [
-            _finding(f"probabilities of all images sum to 1{where}", total, SUM, LEAK, many),
+            _finding(f"probabilities of all images sum to 1{where}", total, SUM, LEAK, untested),
             _finding(f"samples have their probabilities{where}", chance, RARE, OTHER, sure, least=True),
         ]
 

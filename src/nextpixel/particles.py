@@ -48,9 +48,7 @@ class Particles:
         self.drawn, self.given, self.known, self.count = drawn, given, known, count
         images = len(given) // count
         each = generators(images, seed=seed, first=first, stream=_STREAM)
-        sites = (
-            given.shape[1:].numel() + 1
-        )  # each has its own number, whatever other images do, and so has the last choice
+        sites = given.shape[1:].numel() + 1  # each has its own number, whatever other images do; so has the last choice
         numbers = np.array([generator.random(sites) for generator in each]).reshape(-1, sites).T.copy()
         where = torch.device("cpu") if given.device.type == "mps" else given.device  # mps has no float64
         self._numbers = torch.from_numpy(numbers).to(where).unsqueeze(2)
@@ -86,9 +84,8 @@ class Particles:
         points = (places + self._numbers[at]) / self.count
         chosen = torch.searchsorted(share.exp().cumsum(1), points).clamp(max=self.count - 1)
         self._settle(few)
-        return (
-            torch.where(few[:, None], chosen, places) + self.count * torch.arange(len(few), device=few.device)[:, None]
-        ).flatten()
+        firsts = self.count * torch.arange(len(few), device=few.device)
+        return (torch.where(few[:, None], chosen, places) + firsts[:, None]).flatten()
 
     def last(self) -> Tensor:
         """One of each image's particles, by their weights: its place among the B·N, (B,)."""

@@ -40,10 +40,9 @@ def import_pixelcnnpp(path: str | os.PathLike[str], *, height: int = 32, width: 
     try:
         filters, inputs = tensors["u_init.conv.weight_v"].shape[:2]
         outputs = len(tensors["nin_out.lin_a.weight_v"])
-    except KeyError as error:
-        raise BadInput(f"{path} is not a PixelCNN++ of the common port: it has no {error.args[0]}.") from None
-    except (TypeError, ValueError):
-        raise BadInput(f"{path} is not a PixelCNN++ of the common port: u_init.conv.weight_v is no kernel.") from None
+    except (KeyError, TypeError, ValueError) as error:
+        why = f"it has no {error.args[0]}" if isinstance(error, KeyError) else "u_init.conv.weight_v is no kernel"
+        raise BadInput(f"{path} is not a PixelCNN++ of the common port: {why}.") from None
     channels = inputs - 1
     each = {1: 3, 3: 10}.get(channels)
     if each is None or outputs % each:

@@ -114,11 +114,9 @@ def _bits(model: Model, x: Tensor, context: object) -> tuple[Tensor, Tensor]:
     found = [its.log_prob(x.to(model.device)).cpu().double() for its in predicted]
     maps = torch.stack(found)  # (orders, B, C, H, W), nats
     each = maps.flatten(2).sum(2)
-    weights = each.softmax(0)  # p(order | x), as all are as probable beforehand
     total = each.logsumexp(0) - math.log(model.orders)
-    weights = weights[
-        ..., None, None, None
-    ]  # of an order in which the image is impossible 0, which times −∞ is nothing
+    # p(order | x), as all are as probable beforehand; 0 where the image is impossible, which times −∞ is nothing.
+    weights = each.softmax(0)[..., None, None, None]
     return -total / math.log(2), -(weights * maps).masked_fill(weights == 0, 0.0).sum(0) / math.log(2)
 
 

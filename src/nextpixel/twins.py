@@ -18,11 +18,7 @@ DRAWN, LEAST = 2000, 5  # samples, and how many are expected of what is counted 
 
 
 def twin_of(model: Autoregressive) -> Autoregressive:
-    """The twin in float64, of fewer levels where its weights allow it; its context is what `model`'s network is given.
-
-    Raises:
-        BadInput: the weights fit no other size.
-    """
+    """The twin in float64, of fewer levels where its weights allow it; its context is what the network is given."""
     spec, recipe, state = model.spec, model.recipe, model.backbone.state_dict()
     features = (0 if model.context is None else model.context.features) + (model.orders if model.orders > 1 else 0)
     if "arguments" not in recipe:
@@ -40,37 +36,24 @@ def twin_of(model: Autoregressive) -> Autoregressive:
     raise BadInput(f"its weights have other shapes, {min(name for name, _ in unfit)} for one.")
 
 
-def probabilities(twin: Autoregressive, given: Tensor | None) -> Tensor | None:
-    """Those of all images that there are, in the order of their levels, (N,); None where they are too many."""
+def chances(twin: Autoregressive, given: Tensor | None, *, seed: int) -> tuple[float, float | None]:
+    """The sum of the probabilities of all images, and the p-value of samples of the twin, see `chi_square`.
+
+    Raises:
+        BadInput: there are too many images.
+    """
     spec = twin.spec
     if spec.levels**spec.subpixels > MOST:
-        return None
+        raise BadInput(f"it still has {spec.levels**spec.subpixels:,} images")
+
+    def repeated(count: int) -> Tensor | None:
+        return None if given is None else given.expand(count, -1)
+
     every = torch.cartesian_prod(*[torch.arange(spec.levels)] * spec.subpixels).view(-1, *spec.shape)
-    return torch.cat([twin.log_prob(x, _repeated(given, len(x))) for x in every.split(512)]).exp().cpu()
-
-
-def chance(twin: Autoregressive, given: Tensor | None, every: Tensor | None, *, seed: int) -> float | None:
-    """The p-value of samples: of images, or where those are too many of each sub-pixel given the others before it.
-
-    Args:
-        every: the probabilities of all images, or None.
-        seed: of the samples.
-
-    Returns:
-        None where a single image or level has nearly all the probability.
-    """
-    spec, context = twin.spec, _repeated(given, DRAWN)
-    if every is not None:
-        drawn = twin.sample(DRAWN, context, seed=seed).cpu().flatten(1)
-        return chi_square(every, (drawn * spec.levels ** torch.arange(spec.subpixels - 1, -1, -1)).sum(1))
-    x = torch.randint(spec.levels, (1, *spec.shape), generator=torch.Generator().manual_seed(seed))
-    pmf, found = twin.predict(x, given).pmf()[0, :, 0, 0].cpu(), []
-    for channel in range(spec.channels):
-        known = (torch.arange(spec.channels) != channel).view(1, -1, 1, 1).expand(DRAWN, -1, 1, 1)
-        drawn = twin.complete(x.expand(DRAWN, -1, -1, -1), known, context, seed=seed, first=channel * DRAWN)
-        found += [chi_square(pmf[channel], drawn[:, channel].flatten().cpu())]
-    several = [each for each in found if each is not None]
-    return float((len(several) * torch.tensor(several).min()).clamp(max=1)) if several else None  # by Bonferroni
+    odds = torch.cat([twin.log_prob(x, repeated(len(x))) for x in every.split(512)]).exp().cpu()
+    drawn = twin.sample(DRAWN, repeated(DRAWN), seed=seed).cpu().flatten(1)
+    numbers = (drawn * spec.levels ** torch.arange(spec.subpixels - 1, -1, -1)).sum(1)
+    return float(odds.sum()), chi_square(odds, numbers)
 
 
 def chi_square(probabilities: Tensor, drawn: Tensor) -> float | None:
@@ -89,10 +72,6 @@ def chi_square(probabilities: Tensor, drawn: Tensor) -> float | None:
     squares = sum((there - wanted) ** 2 / wanted for wanted, there in bins)
     half = torch.tensor([(len(bins) - 1) / 2, squares / 2], dtype=torch.float64)
     return float(torch.special.gammaincc(half[0], half[1]))
-
-
-def _repeated(given: Tensor | None, count: int) -> Tensor | None:
-    return None if given is None else given.expand(count, -1)
 
 
 def _shapes(state: dict[str, Tensor]) -> set[tuple[str, torch.Size]]:

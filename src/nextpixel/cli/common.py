@@ -1,7 +1,4 @@
-"""What the commands share: how they find models, images and places to write.
-
-What cannot be used is a `BadInput`, raised before the work.
-"""
+"""What the commands share: how they find models, images and places to write; what is wrong is said before the work."""
 
 import argparse
 import csv

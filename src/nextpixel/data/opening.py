@@ -118,11 +118,7 @@ def _path(name: str | Path) -> Path:
 
 
 def with_bits(data: DataSet, bits: int) -> DataSet:
-    """The same images with 2**bits levels.
-
-    Raises:
-        BadInput: bits out of range, or levels that are names.
-    """
+    """The same images with 2**bits levels."""
     if not data.spec.ordinal:
         raise BadInput(f"bits={bits} needs levels that are in order; those of {data.name} are names (ordinal=False).")
     if data.train.stream is not None:

@@ -64,17 +64,13 @@ class Choice(NamedTuple):
 def choose(
     data: DataSet, minutes: int | float, *, seed: int = 0, device: str = "cpu", speed: Timer = seconds_of_a_step
 ) -> Choice:
-    """Choose a recipe that makes the most of some minutes, by timing some steps of each size that might do.
+    """Choose a recipe that makes the most of some minutes with the data, by timing steps of each size that might do.
 
     Args:
-        data: what will be learnt.
         minutes: of the run, validations and samples included.
         seed: of the run.
         device: where steps are timed.
         speed: tells the seconds of a model's step on images and what is given; the same ones make the same choice.
-
-    Raises:
-        BadInput: minutes that are not above 0, or no training images.
     """
     spec, count, classes = data.spec, len(data.train), data.classes or 1
     if not 0 < minutes < math.inf:

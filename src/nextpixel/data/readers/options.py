@@ -17,11 +17,7 @@ MOST_IN_MEMORY = 2**30  # bytes of an array, or of the levels of a folder; more 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How files are to be understood; `open_data` explains each.
-
-    Raises:
-        BadInput: a value that is none of the choices.
-    """
+    """How files are to be understood; `open_data` explains each."""
 
     levels: int | None = None
     ordinal: bool = True
@@ -38,7 +34,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.layout is not None:
-            one_of(self.layout, "layout", ("NHWC", "NCHW", "HWCN"))
+            one_of(self.layout, "layout", ("NHWC", "NCHW"))
         one_of(self.damaged, "damaged", ("refuse", "skip"))
         if self.first_label is not None and type(self.first_label) is not int:
             raise BadInput(f"first_label must be a whole number, not {self.first_label!r}.")
