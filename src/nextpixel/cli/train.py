@@ -24,7 +24,7 @@ from nextpixel.cli.parsers import PARSERS, TRAIN, imported
 from nextpixel.cli.recipe import SECTIONS, Parser, override, parse, read
 from nextpixel.cli.recipes import find
 from nextpixel.data import DataSet, open_data
-from nextpixel.data.opening import from_anywhere
+from nextpixel.data.opening import from_anywhere, own_path
 from nextpixel.data.readers.hub import is_hub
 from nextpixel.errors import BadInput
 from nextpixel.files import home
@@ -51,7 +51,8 @@ def main(arguments: list[str]) -> None:
         raise BadInput(f"To resume, {how}, not {arguments[0]}.")
     if source.is_dir() and not settings.resume and not dialled:
         raise BadInput(f"{source} is a run folder; give a recipe, or add --resume to go on with the run.")
-    if not is_hub(settings.data.name) and (own := home(settings.data.name)).suffix and not own.exists():
+    own = own_path(settings.data.name, settings.data.root)
+    if not is_hub(settings.data.name) and own.suffix and not own.exists():
         raise BadInput(f"There is no file or folder {own}; say where your own data is with --data.name PATH.")
     out = source if settings.resume else home(settings.out or Path("runs") / source.stem.removeprefix("hf:"))
 
