@@ -294,6 +294,18 @@ _command(
 )
 
 _command(
+    "push",
+    "Put a model with its card on the Hugging Face Hub, where others take it as hf:USER/NAME.\n"
+    "Needs huggingface-hub, and a token to write there: hf auth login, or the variable HF_TOKEN.",
+    "nextpixel push digits-model hf:me/digits    (a folder that nextpixel export wrote)",
+    takes=[
+        _option("folder DIR", "with model.safetensors, config.json and README.md", type=Path),
+        _option("name hf:USER/NAME", "a repository; made, if it is not there"),
+        _option("--private", "if it is made, others may not see it", action="store_true"),
+    ],
+)
+
+_command(
     "import",
     "Make a model from weights that another program trained.",
     "nextpixel import pixelcnnpp pcnn_lr_0.00040_nr_resnet5_nr_filters160_889.pth -o model.safetensors",
