@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS, MACHINES = ROOT / "results", ROOT / "benchmarks" / "machines"
 CHOSEN = (  # the runs of README.md's table, in this order
     "mnist-binary",
-    "mnist-binary-label",
+    "mnist-class",
     "mnist-binary-pixelvae",
     "fashion-mnist",
     "photos32-pixelcnnpp",

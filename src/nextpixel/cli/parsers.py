@@ -197,7 +197,7 @@ _command(
     "nextpixel sample model.safetensors -n 1000 --label 3 --temperature 0.9 --out threes.npz threes.png",
     "nextpixel sample runs/bottom --maps top-samples.npz --out bottom-samples.npz    (one for each map)",
     takes=[
-        _option("model MODEL", f"{MODEL[0][1]['help']}", nargs="?", type=Path, default=Path("mnist")),
+        _option("model MODEL", f"{MODEL[0][1]['help']}", nargs="?", type=Path, default=Path("mnist-class")),
         *MODEL[1:],
         _option("-n --images N", "how many (default: 64, or one for each of the maps)", type=whole(1)),
         _option(

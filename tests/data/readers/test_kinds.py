@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.io
 from PIL import Image
 
 from nextpixel.data import Split
@@ -82,17 +83,19 @@ def test_usual_names_of_arrays(tmp_path: Path, images: tuple[str, str, str], lab
 LAYOUTS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Options]] = {
     "NHWC": (lambda images: images, Options()),
     "NCHW": (lambda images: np.moveaxis(images, 3, 1), Options()),
+    "HWCN": (lambda images: np.moveaxis(images, 0, 3), Options(layout="HWCN")),
     "rows by colour": (lambda images: np.moveaxis(images, 3, 1).reshape(len(images), -1), Options(layout="NCHW")),
     "rows by pixel": (lambda images: images.reshape(len(images), -1), Options(layout="NHWC")),
     "grey NHW": (lambda images: images, Options()),
     "grey NHW1": (lambda images: images[..., None], Options()),
     "grey N1HW": (lambda images: images[:, None], Options()),
+    "grey HWN": (lambda images: np.moveaxis(images, 0, 2), Options(layout="HWCN")),
     "grey rows": (lambda images: images.reshape(len(images), -1), Options()),
 }
 
 
 @pytest.mark.parametrize("kind", ["u1", "i2", "<u2", ">i4", "i8", "u8"])
-@pytest.mark.parametrize("suffix", ["stored.npz", "compressed.npz", "npy", "by columns.npy"])
+@pytest.mark.parametrize("suffix", ["stored.npz", "compressed.npz", "mat", "npy", "by columns.npy"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("most", [2**30, 0], ids=["in memory", "on disk"])
 def test_every_layout_type_and_file(
@@ -104,6 +107,8 @@ def test_every_layout_type_and_file(
     path, stored = tmp_path / f"own.{suffix}", change(images).astype(kind)
     if suffix.endswith("npz"):
         (np.savez if "stored" in suffix else np.savez_compressed)(path, images=stored, labels=LABELS)
+    elif suffix == "mat":
+        scipy.io.savemat(path, {"images": stored.astype(stored.dtype.newbyteorder("=")), "labels": LABELS})
     else:
         np.save(path, np.asfortranarray(stored) if "columns" in suffix else stored)
     parts = read_path(path, options)
@@ -111,7 +116,7 @@ def test_every_layout_type_and_file(
     found = parts.train.images[:]
     assert found.dtype == np.uint8
     assert (found == (images[:, None] if images.ndim == 3 else np.moveaxis(images, 3, 1))).all()
-    assert isinstance(parts.train.images, Lazy) == (most == 0)
+    assert isinstance(parts.train.images, Lazy) == (most == 0 and suffix != "mat")
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -131,6 +136,46 @@ def test_idx_files_of_one_s_own(tmp_path: Path, zipped: bool, ending: str) -> No
     assert (parts.train.images[:, 0] == GREY[TEST]).all()
     assert parts.train.labels is not None
     assert parts.train.labels.tolist() == LABELS[TEST].tolist()
+
+
+@pytest.mark.parametrize("number", ["%d", "%.1f", "%.6e"])
+def test_binarised_mnist_s_text(tmp_path: Path, number: str) -> None:
+    bits = (GREY.reshape(9, 36) > 127).astype(int)
+    for name, piece in (("train", TRAIN), ("valid", VALID), ("test", TEST)):
+        np.savetxt(tmp_path / f"binarized_mnist_{name}.amat", bits[piece], fmt=number)
+    parts = read_path(tmp_path, Options())
+    assert (parts.spec.shape, parts.spec.levels) == ((1, 6, 6), 2)
+    for split, piece in ((parts.train, TRAIN), (parts.validation, VALID), (parts.test, TEST)):
+        assert split is not None
+        assert (split.images.reshape(-1, 36) == bits[piece]).all()
+    alone = read_path(tmp_path / "binarized_mnist_valid.amat", Options())
+    assert (alone.train.images.reshape(-1, 36) == bits[VALID]).all()
+
+
+def test_svhn_s_files(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(16) % 10 + 1
+    for name, piece in (("train", slice(10)), ("test", slice(10, 16))):
+        stored = {"X": np.moveaxis(images[piece], 0, 3), "y": labels[piece, None].astype(np.uint8)}
+        scipy.io.savemat(tmp_path / f"{name}_32x32.mat", stored, do_compression=True)
+    for path, pieces in ((tmp_path, (slice(10), slice(10, 16))), (tmp_path / "train_32x32.mat", (slice(10),))):
+        parts = read_path(path, Options())
+        for split, piece in zip((parts.train, parts.test), pieces, strict=False):
+            assert split is not None
+            assert split.labels is not None
+            assert (split.images == np.moveaxis(images[piece], 3, 1)).all()
+            assert split.labels.tolist() == (labels[piece] % 10).tolist()
+
+
+@pytest.mark.parametrize("kind", [float, np.float32, bool, np.uint8])
+def test_a_mat_file_of_floats_bits_or_bytes(tmp_path: Path, kind: type) -> None:
+    bits = (GREY > 127).reshape(9, 36)
+    scipy.io.savemat(
+        tmp_path / "own.mat", {"data": bits.astype(kind), "info": "words", "cells": np.array([1, "a"], "O")}
+    )
+    parts = read_path(tmp_path / "own.mat", Options())
+    assert parts.spec.levels == 2
+    assert (parts.train.images.reshape(9, 36) == bits).all()
 
 
 @pytest.mark.parametrize("together", ["{}", "{}.npy"])
@@ -572,14 +617,13 @@ def test_what_is_no_plain_file(tmp_path: Path) -> None:
     [
         ("a.pkl", r"load it where you trust it, and store numpy.savez\(FILE, train_images="),
         ("a.PICKLE", "load it where you trust it"),
-        ("a.mat", "scipy.io.loadmat reads it; store"),
         ("a.pt", r"store numpy.savez\(FILE, images=tensor.numpy\(\)\)"),
         ("a.zip", "unpack it and give the folder"),
         ("a.tar.gz", "unpack it and give the folder"),
         ("a.h5", "read it by its own library"),
         ("a.parquet", "hf:FILE opens it"),
         ("a.tar", "unpack it and give the folder; a webdataset opens as hf:FILE"),
-        ("a.xyz", r"nor a file of arrays \(.npz, .npy, IDX\)\.$"),
+        ("a.xyz", r"nor a file of arrays \(.npz, .npy, .mat, .amat, IDX\)\.$"),
         ("a", r"nor a file of arrays"),
     ],
 )
@@ -587,3 +631,21 @@ def test_a_file_of_another_kind_is_told_the_way_out(tmp_path: Path, name: str, s
     (tmp_path / name).write_bytes(b"content")
     with pytest.raises(BadInput, match=rf"{name} is neither a folder of images .*{sentence}"):
         read_path(tmp_path / name, Options())
+
+
+@pytest.mark.parametrize("kept", [0, 3, 100, 127, 130, 200, -10])
+def test_mat_and_text_that_are_cut_off(tmp_path: Path, kept: int) -> None:
+    scipy.io.savemat(tmp_path / "own.mat", {"images": GREY})
+    (tmp_path / "own.mat").write_bytes((tmp_path / "own.mat").read_bytes()[:kept])
+    (tmp_path / "own.amat").write_bytes(b"1 0 1 1\n1 0 a 1" if kept else b" \n")
+    for name in ("own.mat", "own.amat"):
+        with pytest.raises(BadInput, match=name):
+            read_path(tmp_path / name, Options())
+
+
+def test_matlab_s_version_7_3(tmp_path: Path) -> None:
+    (tmp_path / "own.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(512))
+    with pytest.raises(
+        BadInput, match=r"own\.mat is of MATLAB's version 7.3 \(HDF5\); save it there with the option -v7"
+    ):
+        read_path(tmp_path / "own.mat", Options())

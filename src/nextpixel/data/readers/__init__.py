@@ -15,17 +15,17 @@ from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.folder import IMAGE_SUFFIXES, read_folder, read_picture
 from nextpixel.data.readers.idx import IDX, load_idx
 from nextpixel.data.readers.mapped import load_arrays
+from nextpixel.data.readers.matlab import load_matlab
 from nextpixel.data.readers.options import UNSAID, Options
+from nextpixel.data.readers.text import load_text
 from nextpixel.errors import BadInput
 
-_LOADERS = {".npz": load_arrays, ".npy": load_arrays}
+_LOADERS = {".npz": load_arrays, ".npy": load_arrays, ".mat": load_matlab, ".amat": load_text}
 _OTHERS = {
     ".pkl .pickle .p": "load it where you trust it, and store numpy.savez(FILE, train_images=…, train_labels=…)",
     ".pt .pth .ckpt": "load it where it comes from, and store numpy.savez(FILE, images=tensor.numpy())",
     ".zip .tar .gz .tgz .bz2 .xz .7z .rar": "unpack it and give the folder; a webdataset opens as hf:FILE",
     ".parquet .arrow": "hf:FILE opens it by Hugging Face `datasets`",
-    ".mat": "scipy.io.loadmat reads it; store numpy.savez(FILE, images=…, labels=…)",
-    ".amat": "numpy.loadtxt reads it; store numpy.save(FILE, rows.astype('uint8'))",
     ".h5 .hdf5 .tfrecord .lmdb .csv .txt .json .safetensors": (
         "read it by its own library, and store numpy.savez(FILE, images=…, labels=…)"
     ),

@@ -43,8 +43,8 @@ def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNS
     """Make splits of arrays.
 
     Args:
-        arrays: by their names; images of shape (N, H, W), (N, H, W, C), (N, C, H, W) or rows (N, D), of booleans or
-            integers.
+        arrays: by their names; images of shape (N, H, W), (N, H, W, C), (N, C, H, W), (H, W, C, N) as MATLAB has them,
+            or rows (N, D); booleans or integers.
         options: as `open_data` has them. Without a layout the axis of 1 to 4 is the colours; maps of which that is true
             of both or neither follow the images. Labels and maps of `splits` have the words of their images beside.
     """
@@ -193,9 +193,11 @@ def _laid_out(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray
         raise BadInput(f"{what} must have shape (N, H, W), (N, H, W, C) or (N, C, H, W), not {array.shape}.")
     if array.ndim == 2:
         return _from_rows(array, what=what, layout=layout)
+    seen = _layout(array, layout)
+    if seen == "HWCN":
+        array, seen = np.moveaxis(array, -1, 0), "NHWC"
     if array.ndim == 3:
         return array[:, None]
-    seen = _layout(array, layout)
     if seen is None:
         both = array.shape[1] <= _MOST_CHANNELS
         which = "both the second and the last" if both else "neither the second nor the last"
@@ -224,8 +226,10 @@ def _layout(array: np.ndarray, asked: str | None) -> str | None:
     """What was asked for, else what the axis of 1 to 4 says; None where that is not clear."""
     if asked is not None or array.ndim != 4:
         return asked
-    first, last = (array.shape[axis] <= _MOST_CHANNELS for axis in (1, 3))
-    return None if first == last else "NCHW" if first else "NHWC"
+    first, third, last = (array.shape[axis] <= _MOST_CHANNELS for axis in (1, 2, 3))
+    if first == last:
+        return "HWCN" if third and not first else None
+    return "NCHW" if first else "NHWC"
 
 
 def _understood_maps(
