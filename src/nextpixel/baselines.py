@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, features
 
 from nextpixel.data import Split
+from nextpixel.data.dataset import evenly
 from nextpixel.spec import ImageSpec
 
 _LEARNT_FROM, _COMPRESSED = 10_000, 1_000  # images at the most, evenly spaced
@@ -66,8 +67,7 @@ def lossless(images: np.ndarray, spec: ImageSpec, form: str) -> int:
 def _some(split: Split, count: int, most: int) -> np.ndarray:
     """Images of the first `count`, evenly spaced, (N, C, H, W)."""
     most = most if isinstance(split.images, np.ndarray) else min(most, _COMPRESSED)  # on disk
-    chosen = np.linspace(0, count - 1, min(count, most)).astype(np.int64)
-    return split.batch(chosen, np.random.default_rng(0))[0].numpy()
+    return split.batch(evenly(count, most), np.random.default_rng(0))[0].numpy()
 
 
 def _independent(spec: ImageSpec, train: np.ndarray, images: np.ndarray) -> float:

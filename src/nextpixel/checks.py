@@ -270,19 +270,21 @@ class _Trial(NamedTuple):
 
     def tiny(self) -> list[Finding]:
         """What is asked about all images, of a network of the same weights for a few pixels."""
-        total, chance, where, untested = None, None, "", ""
+        total, chance, untested = None, None, ""
         try:
             twin = twins.twin_of(self.model)
             with torch.no_grad():
                 given = self.model.given(self.context, self.model.reading.check(self.order, len(self.x)))
                 given = None if given is None else given[:1, :, 0, 0]
-                total, chance = twins.chances(twin, given, seed=self.seed)
-            total, where = abs(total - 1), f", of {twin.spec}"
+                every = twins.probabilities(twin, given)
+                chance = twins.chance(twin, given, every, seed=self.seed)
+            total, where = None if every is None else abs(float(every.sum()) - 1), f", of {twin.spec}"
         except Exception as error:  # noqa: BLE001 (a user's network may refuse other sizes in any way)
-            untested = f"there is no such network for fewer pixels: {_sentence(error)}"
+            where, untested = "", f"there is no such network for fewer pixels: {_sentence(error)}"
         sure = untested or "one image has nearly all the probability"
+        many = untested or "there are too many"
         return [
-            _finding(f"probabilities of all images sum to 1{where}", total, SUM, LEAK, untested),
+            _finding(f"probabilities of all images sum to 1{where}", total, SUM, LEAK, many),
             _finding(f"samples have their probabilities{where}", chance, RARE, OTHER, sure, least=True),
         ]
 

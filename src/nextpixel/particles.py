@@ -15,16 +15,12 @@ _STREAM = 2**32 + 1  # of the noise that resamples
 
 
 class Completion(NamedTuple):
-    """Images, and how likely their known parts were, in the order in which each was read.
+    """Images, and how likely their known parts were, in the order in which each was read."""
 
-    Attributes:
-        images: levels, int64, (B, C, H, W).
-        evidence: estimate of log p(known sub-pixels | order), in nats, (B,): its exponential is unbiased where the
-            temperature is 1.
-    """
-
-    images: Tensor
-    evidence: PerImage
+    images: Tensor  # levels, int64, (B, C, H, W)
+    evidence: (
+        PerImage  # estimate of log p(known sub-pixels | order), nats, (B,): exp of it is unbiased at temperature 1
+    )
 
 
 class Particles:

@@ -36,24 +36,32 @@ def twin_of(model: Autoregressive) -> Autoregressive:
     raise BadInput(f"its weights have other shapes, {min(name for name, _ in unfit)} for one.")
 
 
-def chances(twin: Autoregressive, given: Tensor | None, *, seed: int) -> tuple[float, float | None]:
-    """The sum of the probabilities of all images, and the p-value of samples of the twin, see `chi_square`.
-
-    Raises:
-        BadInput: there are too many images.
-    """
+def probabilities(twin: Autoregressive, given: Tensor | None) -> Tensor | None:
+    """Those of all images that there are, in the order of their levels, (N,); None where they are too many."""
     spec = twin.spec
     if spec.levels**spec.subpixels > MOST:
-        raise BadInput(f"it still has {spec.levels**spec.subpixels:,} images")
-
-    def repeated(count: int) -> Tensor | None:
-        return None if given is None else given.expand(count, -1)
-
+        return None
     every = torch.cartesian_prod(*[torch.arange(spec.levels)] * spec.subpixels).view(-1, *spec.shape)
-    odds = torch.cat([twin.log_prob(x, repeated(len(x))) for x in every.split(512)]).exp().cpu()
-    drawn = twin.sample(DRAWN, repeated(DRAWN), seed=seed).cpu().flatten(1)
-    numbers = (drawn * spec.levels ** torch.arange(spec.subpixels - 1, -1, -1)).sum(1)
-    return float(odds.sum()), chi_square(odds, numbers)
+    return torch.cat([twin.log_prob(x, _repeated(given, len(x))) for x in every.split(512)]).exp().cpu()
+
+
+def chance(twin: Autoregressive, given: Tensor | None, every: Tensor | None, *, seed: int) -> float | None:
+    """The p-value of samples: of images, or where those are too many of each sub-pixel given the others before it.
+
+    `every` has the probabilities of all images, or is None. None where a single image or level has nearly all of it.
+    """
+    spec, context = twin.spec, _repeated(given, DRAWN)
+    if every is not None:
+        drawn = twin.sample(DRAWN, context, seed=seed).cpu().flatten(1)
+        return chi_square(every, (drawn * spec.levels ** torch.arange(spec.subpixels - 1, -1, -1)).sum(1))
+    x = torch.randint(spec.levels, (1, *spec.shape), generator=torch.Generator().manual_seed(seed))
+    pmf, found = twin.predict(x, given).pmf()[0, :, 0, 0].cpu(), []
+    for channel in range(spec.channels):
+        known = (torch.arange(spec.channels) != channel).view(1, -1, 1, 1).expand(DRAWN, -1, 1, 1)
+        drawn = twin.complete(x.expand(DRAWN, -1, -1, -1), known, context, seed=seed, first=channel * DRAWN)
+        found += [chi_square(pmf[channel], drawn[:, channel].flatten().cpu())]
+    several = [each for each in found if each is not None]
+    return float((len(several) * torch.tensor(several).min()).clamp(max=1)) if several else None  # by Bonferroni
 
 
 def chi_square(probabilities: Tensor, drawn: Tensor) -> float | None:
@@ -72,6 +80,10 @@ def chi_square(probabilities: Tensor, drawn: Tensor) -> float | None:
     squares = sum((there - wanted) ** 2 / wanted for wanted, there in bins)
     half = torch.tensor([(len(bins) - 1) / 2, squares / 2], dtype=torch.float64)
     return float(torch.special.gammaincc(half[0], half[1]))
+
+
+def _repeated(given: Tensor | None, count: int) -> Tensor | None:
+    return None if given is None else given.expand(count, -1)
 
 
 def _shapes(state: dict[str, Tensor]) -> set[tuple[str, torch.Size]]:

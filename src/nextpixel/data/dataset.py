@@ -66,7 +66,7 @@ class Split:
 
     def digest(self) -> str:
         """What tells these images and labels, in their order, from others; of many images, of some evenly spaced."""
-        some = self.take(_evenly(len(self), _MOST_DIGESTED))
+        some = self.take(evenly(len(self), _MOST_DIGESTED))
         labels = b"" if some.labels is None else some.labels.astype("<i8").tobytes()
         return hashlib.blake2b(some.contents().astype("<u8").tobytes() + labels, digest_size=8).hexdigest()
 
@@ -170,7 +170,7 @@ class DataSet:
 def describe(data: DataSet) -> list[str]:
     """Lines about what was found: what `print(data)` says, and the levels that are seen in the images."""
     name, images, each, *others = repr(data).splitlines()
-    some = [split.batch(_evenly(len(split), _LOOKED_AT), np.random.default_rng(0))[0] for split in data.splits.values()]
+    some = [split.batch(evenly(len(split), _LOOKED_AT), np.random.default_rng(0))[0] for split in data.splits.values()]
     seen = np.unique(np.concatenate([np.unique(images.numpy()) for images in some]))
     return [name, images, f"{each}; seen: {len(seen):,} of them, from {seen[0]:,} to {seen[-1]:,}", *others]
 
@@ -185,6 +185,6 @@ def learnt_from(data: DataSet) -> dict[str, Any]:
     }
 
 
-def _evenly(images: int, most: int) -> np.ndarray:
-    """Which images are looked at: all of them, or about so many."""
+def evenly(images: int, most: int) -> np.ndarray:
+    """Which of so many images are looked at: all of them, or at most so many."""
     return np.linspace(0, images - 1, min(images, most)).astype(np.int64)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from nextpixel.data import DataSet
+from nextpixel.data.dataset import evenly
 from nextpixel.errors import BadInput
 from nextpixel.model import Model
 from nextpixel.models import build
@@ -155,8 +156,8 @@ def _likelihood(data: DataSet) -> tuple[str, str]:
     """Its name, and why."""
     if data.spec.levels == 2 or not data.spec.ordinal:
         return "bernoulli" if data.spec.levels == 2 else "categorical", f"{data.spec.levels:,} levels"
-    some = np.linspace(0, len(data.train) - 1, min(len(data.train), 512)).astype(np.int64)
-    levels, counts = np.unique(data.train.batch(some, np.random.default_rng(0))[0].numpy(), return_counts=True)
+    images, _ = data.train.batch(evenly(len(data.train), 512), np.random.default_rng(0))
+    levels, counts = np.unique(images.numpy(), return_counts=True)
     if len(levels) <= FEW_LEVELS:
         return "categorical", f"{len(levels)} levels seen"
     if data.spec.channels == 1 and data.spec.levels <= 256 and counts.max() > MOST_OF_IMAGES * counts.sum():

@@ -177,13 +177,13 @@ def _opened(name: str, *, streaming: bool) -> Any:
 
 
 def _image_column(features: Mapping[str, Any], options: Options, name: str) -> str:
-    kinds = {column: getattr(feature, "dtype", None) or type(feature).__name__ for column, feature in features.items()}
-    there = ", ".join(f"{column} ({kind})" for column, kind in kinds.items())
     asked = (options.columns or {}).get("image")
     images = [column for column, feature in features.items() if _is_encoded(feature)]
     if asked is None and len(images) == 1:
         return images[0]
     if asked not in images:
+        kinds = {column: getattr(its, "dtype", None) or type(its).__name__ for column, its in features.items()}
+        there = ", ".join(f"{column} ({kind})" for column, kind in kinds.items())
         what = f"no column of images {asked}" if asked else "several columns of images" if images else "no images"
         raise BadInput(f"{name} has {what}: its columns are {there}; data.columns={{image: NAME}} says which.")
     return asked
@@ -193,14 +193,15 @@ def _label_column(features: Mapping[str, Any], options: Options, name: str) -> s
     """The column of what stands for the class of each image, if there is one."""
     from datasets import ClassLabel, Value
 
-    asked = (options.columns or {}).get("label")
+    if asked := (options.columns or {}).get("label"):
+        if not isinstance(features.get(asked), ClassLabel | Value):
+            raise BadInput(f"{name} has no column of labels {asked}: its columns are {', '.join(features)}.")
+        return asked
     named = [column for column, feature in features.items() if isinstance(feature, ClassLabel)]
     usual = [column for column in _LABELS if isinstance(features.get(column), ClassLabel | Value)]
-    if asked is None and len(named) > 1 and not usual:
+    if len(named) > 1 and not usual:
         raise BadInput(f"{name} has labels {' and '.join(named)}; data.columns={{label: NAME}} says which.")
-    if asked is not None and not isinstance(features.get(asked), ClassLabel | Value):
-        raise BadInput(f"{name} has no column of labels {asked}: its columns are {', '.join(features)}.")
-    return asked or (usual or named or [None])[0]
+    return (usual or named or [None])[0]
 
 
 def _labels(
