@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format bench constraints clean
+.PHONY: help setup demo test lint format docs bench constraints clean
 
 PYTHON ?= python3.11 python3 python
 BIN := .venv/bin
@@ -48,6 +48,9 @@ lint: $(DEVELOPMENT)  ## style, types and the one-way flow of imports
 format: $(DEVELOPMENT)  ## mend what the linter can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(DEVELOPMENT)  ## the documentation, in build/docs; warnings are errors, and the tour is run
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --builder html docs build/docs
 
 bench: $(RUNTIME)  ## how near every model is to what this machine can do; ARGS=--quick: only whether it works
 	$(BIN)/python benchmarks/bench.py $(ARGS)

@@ -25,8 +25,8 @@ class Network(Backbone, ABC):
     """A model in one method: `forward` gives every sub-pixel's parameters, each from what comes before it.
 
     Samples, completions and the rest follow, one whole pass a sub-step; a `Backbone` with steps of its own is faster. A
-    subclass takes (spec, likelihood, context=0, *, settings …), where context is how many features the encoded context
-    has, and hands the first two on. `nextpixel.checks.check` says whether what it predicts is hidden from it.
+    subclass takes `(spec, likelihood, context=0, *, settings …)`, where context is how many features the encoded
+    context has, and hands the first two on. `nextpixel.checks.check` says whether what it predicts is hidden from it.
 
     Args:
         spec: the images.

@@ -1,0 +1,19 @@
+"""How the documentation is built: `make docs` writes build/docs/index.html; warnings are errors, the tour is run."""
+
+project = "nextpixel"
+html_title = "nextpixel"
+html_theme = "furo"
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_nb"]
+source_suffix = {".md": "myst-nb"}
+
+myst_heading_anchors = 3
+suppress_warnings = ["myst.xref_missing"]  # links to files beside docs/, which tests/test_pages.py holds
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_execution_in_temp = True
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
