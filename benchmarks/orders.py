@@ -136,8 +136,17 @@ def judged(
 def train_classifier(data: Any, *, steps: int = 2000) -> tuple[nn.Module, float]:
     """A small convolutional network that knows nothing of the models; and its accuracy on all test images."""
     torch.manual_seed(0)
-    layers = [nn.Conv2d(1, 24, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(24, 48, 5, padding=2), nn.ReLU()]
-    network = nn.Sequential(*layers, nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.3), nn.Linear(48 * 49, 10))
+    scale = 1 / (data.spec.levels - 1)
+    channels, height, width = data.spec.shape
+    last = nn.Linear(48 * (height // 4) * (width // 4), data.classes)
+    layers = [
+        nn.Conv2d(channels, 24, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(24, 48, 5, padding=2),
+        nn.ReLU(),
+    ]
+    network = nn.Sequential(*layers, nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.3), last)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     noise = np.random.default_rng(0)
     for step in range(steps):
@@ -145,14 +154,14 @@ def train_classifier(data: Any, *, steps: int = 2000) -> tuple[nn.Module, float]
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * (1 - step / steps)
         optimizer.zero_grad()
-        F.cross_entropy(network(images.float()), labels).backward()
+        F.cross_entropy(network(images * scale), labels).backward()
         optimizer.step()
     network.eval()
     right = 0
     with torch.no_grad():
         for start in range(0, len(data.test), 500):
             images, labels = data.test.batch(np.arange(start, start + 500), noise)
-            right += int((network(images.float()).argmax(1) == labels).sum())
+            right += int((network(images * scale).argmax(1) == labels).sum())
     return network, right / len(data.test)
 
 

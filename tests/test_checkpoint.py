@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 import nextpixel as npx
+from zoo import CASES
 
 SPEC = npx.ImageSpec(1, 4, 3, levels=4)
 
@@ -312,3 +313,18 @@ def test_a_header_may_begin_like_a_pickle(second: int, saved: Path) -> None:
 
 if __name__ == "__main__":
     print(json.dumps(load_absurdities(sys.argv[1], Path(sys.argv[2]))))
+
+
+def test_a_model_is_loaded_without_the_compiler(tmp_path: Path) -> None:
+    files = []
+    for number, case in enumerate(case for case in CASES if ":" not in case.name):
+        size = 5 if case.arguments.get("orders") == 8 else 7
+        files.append(tmp_path / f"{number}.safetensors")
+        npx.save(npx.build(case.name, case.spec(5, size), case.likelihood, case.context, **case.arguments), files[-1])
+    script = """
+import sys, nextpixel as npx
+for file in sys.argv[1:]:
+    npx.load(file)
+    assert not {"torch._dynamo", "sympy"} & {*sys.modules}, file  # seconds each
+"""
+    subprocess.run([sys.executable, "-c", script, *files], check=True)

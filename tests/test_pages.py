@@ -37,12 +37,15 @@ def _rows(page: Path, table: str) -> list[str]:
     return rows.splitlines()[2:]
 
 
-def test_the_examples_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_of_the_readme_and_the_guide_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 2
+    pages = README.read_text() + (ROOT / "docs" / "guide.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", pages, re.DOTALL)
+    assert len(blocks) == 3
+    exec(blocks[0], shortest := {})
+    assert shortest["images"].shape == shortest["again"].shape == (10, 1, 28, 28)
     names: dict = {}
-    for block in blocks:
+    for block in blocks[1:]:
         exec(block.replace("max_minutes=0.2", "max_minutes=0.05"), names)
     assert names["images"].shape == names["again"].shape == (16, 1, 28, 28)
     assert names["bits"].shape == (16,)

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import nextpixel as npx
 from nextpixel import plots
@@ -159,36 +158,3 @@ def test_runs_without_metrics_are_refused(tmp_path: Path) -> None:
     (tmp_path / "run" / "metrics.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(npx.BadInput, match=r"metrics\.csv does not hold the metrics of a run"):
         plots.read_curves(tmp_path / "run")
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A run that drew nine pictures, each of one shade."""
-    (tmp_path / "samples").mkdir()
-    for step in range(10, 100, 10):
-        Image.new("RGB", (60, 40), (step, 0, 0)).save(tmp_path / "samples" / f"{step:08d}.png")
-    return tmp_path
-
-
-def test_samples_are_chosen_evenly_over_the_run(run: Path) -> None:
-    assert [step for step, _ in plots.read_samples(run, 12)] == list(range(10, 100, 10))
-    assert [step for step, _ in plots.read_samples(run, 3)] == [10, 50, 90]
-    assert [step for step, _ in plots.read_samples(run, 1)] == [90]
-
-
-def test_samples_are_drawn_dot_by_dot(run: Path) -> None:
-    found = plots.read_samples(run, 5)
-    dots = np.asarray(plots.draw_samples(found)).reshape(-1, 3)
-    for step, picture in found:
-        assert picture.size == (60, 40)
-        assert ((dots == (step, 0, 0)).all(1)).sum() == 60 * 40
-
-
-def test_runs_without_samples_are_refused(run: Path) -> None:
-    with pytest.raises(npx.BadInput, match=r"There is no run folder .*nowhere\."):
-        plots.read_samples(run / "nowhere", 4)
-    with pytest.raises(npx.BadInput, match="has no samples: there is no picture in"):
-        plots.read_samples(run / "samples", 4)
-    (run / "samples" / "00000090.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    with pytest.raises(npx.BadInput, match=r"00000090\.png cannot be read as an image"):
-        plots.read_samples(run, 4)

@@ -22,9 +22,11 @@ RECIPES = [*recipes().values()]
 # What stands in a recipe for the user's own file: its images and maps have the shapes and levels that its header says.
 OWN = {
     "photos32.npz": npx.ImageSpec(3, 32, 32, levels=256),
+    "emoji32.npz": npx.ImageSpec(3, 32, 32, levels=256),
     "codes.npz": npx.ImageSpec(1, 8, 8, levels=512, ordinal=False),
     "codes-with-top.npz": npx.ImageSpec(1, 8, 8, levels=256, ordinal=False),
 }
+OWN_CLASSES = {"emoji32.npz": 9}
 OWN_MAPS = {"codes-with-top.npz": (npx.Map(1, levels=256), (4, 4))}
 
 every_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
@@ -53,7 +55,8 @@ def kind_of(data: dict[str, Any]) -> Kind:
     stored = OWN[data["name"]] if row is None else row.spec
     assert data.get("ordinal", True) == stored.ordinal
     spec = stored if data.get("bits") is None else replace(stored, levels=2 ** data["bits"])
-    return Kind(stored, spec, None if row is None else row.classes, OWN_MAPS.get(data["name"]))
+    classes = OWN_CLASSES.get(data["name"]) if row is None else row.classes
+    return Kind(stored, spec, classes, OWN_MAPS.get(data["name"]))
 
 
 def test_there_is_a_recipe_for_every_configuration_of_the_earlier_implementations() -> None:

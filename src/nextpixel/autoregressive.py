@@ -98,8 +98,9 @@ class Backbone(nn.Module, Streaming):
 
     def places(self) -> Tensor:
         """Row and column of each place, from −1 to 1: (1, 2, H, W)."""
-        row, column = torch.linspace(-1, 1, self.spec.height), torch.linspace(-1, 1, self.spec.width)
-        return torch.stack(torch.meshgrid(row, column, indexing="ij"))[None]
+        row, column = (torch.linspace(-1, 1, size, device="cpu") for size in self.spec.shape[1:])
+        places = torch.stack(torch.meshgrid(row, column, indexing="ij"))[None]
+        return places.to(torch.get_default_device())  # made there, an outline would import torch's compiler
 
 
 @final

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, features
 
 from nextpixel.data import Split
+from nextpixel.data.dataset import evenly
 from nextpixel.spec import ImageSpec
 
 _LEARNT_FROM, _COMPRESSED = 10_000, 1_000  # images at the most, evenly spaced
@@ -15,17 +16,11 @@ _MOST_COUNTS = 2**26  # of a table of levels at places
 
 
 def baselines(spec: ImageSpec, train: Split, split: Split, *, images: int | None = None) -> dict[str, float]:
-    """Bits per dimension of a split's images, by the way that they are coded.
+    """Bits per dimension of a split's images, all or the first so many, by the way that they are coded.
 
     "uniform": all levels alike. "independent pixels": how often each level stands at each place of the training images,
     each count plus one (left out where that table would be too large). "PNG", or "zlib" where there is no such PNG: all
     images below each other in one file.
-
-    Args:
-        spec: of the images.
-        train: where the counts are from.
-        split: what is coded.
-        images: only the first so many; None for all.
 
     Example:
         >>> from nextpixel.data import open_data
@@ -36,11 +31,9 @@ def baselines(spec: ImageSpec, train: Split, split: Split, *, images: int | None
     count = len(split) if images is None else min(images, len(split))
     found = {"uniform": math.log2(spec.levels)}
     if spec.levels * spec.subpixels <= _MOST_COUNTS:
-        found["independent pixels"] = _independent(
-            spec, _some(train, len(train), _LEARNT_FROM), _some(split, count, _LEARNT_FROM)
-        )
-    some = _some(split, count, _COMPRESSED)
-    form = formats(spec)[0]
+        learnt, coded = _some(train, len(train), _LEARNT_FROM), _some(split, count, _LEARNT_FROM)
+        found["independent pixels"] = _independent(spec, learnt, coded)
+    some, form = _some(split, count, _COMPRESSED), formats(spec)[0]
     found[form] = 8 * lossless(some, spec, form) / some.size
     return found
 
@@ -74,8 +67,7 @@ def lossless(images: np.ndarray, spec: ImageSpec, form: str) -> int:
 def _some(split: Split, count: int, most: int) -> np.ndarray:
     """Images of the first `count`, evenly spaced, (N, C, H, W)."""
     most = most if isinstance(split.images, np.ndarray) else min(most, _COMPRESSED)  # on disk
-    chosen = np.linspace(0, count - 1, min(count, most)).astype(np.int64)
-    return split.batch(chosen, np.random.default_rng(0))[0].numpy()
+    return split.batch(evenly(count, most), np.random.default_rng(0))[0].numpy()
 
 
 def _independent(spec: ImageSpec, train: np.ndarray, images: np.ndarray) -> float:

@@ -91,9 +91,10 @@ def text_of(model: Model, card: Card) -> str:
     about = (
         inspect.cleandoc(kind_of(kind).__doc__ or "").splitlines()[0] if kind in PAPERS else "A network of one's own."
     )
-    given = f", given {model.context}" if model.context is not None else ""
+    classes = model.context if isinstance(model.context, ClassLabel) else None
+    given = f", given one of the {classes.listed}" if classes else f", given {model.context}" if model.context else ""
     read = f" It reads in {orders} orders; its likelihood is their mixture." if orders > 1 else ""
-    label = ", context=0" if isinstance(model.context, ClassLabel) else ", context=…" if model.context else ""
+    label = ", context=0" if classes else ", context=…" if model.context else ""
     return "\n".join(
         [
             "---",

@@ -63,25 +63,15 @@ def stepwise_log_prob(
 
 @dataclass(frozen=True)
 class Finding:
-    """What a law found.
+    """What a law found."""
 
-    Attributes:
-        law: in words.
-        figure: by how much it is broken, or a p-value; not a number where it was not tested.
-        tolerance: how large the figure may be, or how small the p-value.
-        failure: what it means where it is not so.
-        untested: why it was not tested; empty where it was.
-        least: whether the figure must be at least the tolerance.
-        harmless: whether models that are right may break it: a note, no failure.
-    """
-
-    law: str
-    figure: float
-    tolerance: float
-    failure: str
-    untested: str = ""
-    least: bool = False
-    harmless: bool = False
+    law: str  # in words
+    figure: float  # by how much it is broken, or a p-value; not a number where it was not tested
+    tolerance: float  # how large the figure may be, or how small the p-value
+    failure: str  # what it means where it is not so
+    untested: str = ""  # why it was not tested; empty where it was
+    least: bool = False  # whether the figure must be at least the tolerance
+    harmless: bool = False  # whether models that are right may break it: a note, no failure
 
     @property
     def holds(self) -> bool:

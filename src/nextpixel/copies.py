@@ -22,9 +22,6 @@ class Copies:
         state: of `batch` images, at least two, from `init_state`.
         twin: the same of another number above one: what is as large in both are constants.
         batch: images (B).
-
-    Raises:
-        BadInput: something of the images cannot be moved.
     """
 
     def __init__(self, state: Any, twin: Any, batch: int) -> None:

@@ -33,25 +33,15 @@ def bits_per_dim(model: Model, x: Tensor, context: object = None) -> PerImage:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A mean over images.
+    """A mean over images."""
 
-    Attributes:
-        images: how many there were.
-        nats: mean of −log p(x) in nats an image.
-        nats_error: standard error of that mean.
-        bits_per_dim: the same in bits a sub-pixel.
-        bits_per_dim_error: standard error of that.
-        each: −log p(x) of every image, in nats, shape (N,).
-        orders: the same of each reading order alone, where the model mixes several.
-    """
-
-    images: int
-    nats: float
-    nats_error: float
-    bits_per_dim: float
-    bits_per_dim_error: float
-    each: Tensor = field(repr=False, compare=False)
-    orders: tuple["Evaluation", ...] = ()
+    images: int  # how many there were
+    nats: float  # mean of −log p(x) in nats an image
+    nats_error: float  # standard error of that mean
+    bits_per_dim: float  # the same in bits a sub-pixel
+    bits_per_dim_error: float  # standard error of that
+    each: Tensor = field(repr=False, compare=False)  # −log p(x) of every image, in nats, (N,)
+    orders: tuple["Evaluation", ...] = ()  # the same of each reading order alone, where the model mixes several
 
 
 def evaluate(
@@ -93,21 +83,13 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Bounds:
-    """What is known of the likelihood of a model with a latent vector: all means over images, of costs like −log p(x).
+    """What is known of the likelihood of a model with a latent vector: means over images, of costs like −log p(x)."""
 
-    Attributes:
-        elbo: the negative evidence lower bound, the sum of the next two.
-        reconstruction: what pixels cost given the latent vector.
-        kl: what the latent vector costs.
-        importance: the negative importance-weighted bound, the tighter estimate; None if not asked for.
-        samples: of the latent vector that it took.
-    """
-
-    elbo: Evaluation
-    reconstruction: Evaluation
-    kl: Evaluation
-    importance: Evaluation | None
-    samples: int
+    elbo: Evaluation  # the negative evidence lower bound, the sum of the next two
+    reconstruction: Evaluation  # what pixels cost given the latent vector
+    kl: Evaluation  # what the latent vector costs
+    importance: Evaluation | None  # the negative importance-weighted bound, the tighter estimate, if asked for
+    samples: int  # of the latent vector that it took
 
 
 def evaluate_bounds(
@@ -120,13 +102,9 @@ def evaluate_bounds(
     seed: int = 0,
     watch: Watch = iter,
 ) -> Bounds:
-    """Measure the bounds of a model on a split of a data set, in evaluation mode and the precision of its weights.
+    """Measure the bounds of a model on a split, as `evaluate` does; the split's labels mean nothing here.
 
-    Other arguments and errors are those of `evaluate`; the split's labels mean nothing here.
-
-    Args:
-        samples: of the latent vector, for the importance-weighted bound; 0 to leave that out.
-        seed: of the latent vectors, and of images that are drawn.
+    `samples` are of the latent vector, for the importance-weighted bound, or 0 to leave that out; `seed` draws them.
     """
 
     def costs(x: Tensor, indices: np.ndarray) -> list[Tensor]:

@@ -22,9 +22,6 @@ class Orders(nn.Module):
         spec: the images.
         count: of the orders: 1, 4, or 8 of squares.
 
-    Raises:
-        BadInput: another count.
-
     Example:
         >>> orders = Orders(ImageSpec(1, 2, 2, levels=4), 8)
         >>> orders.turn(torch.arange(4).view(1, 1, 2, 2), torch.tensor([1])).flatten().tolist()
@@ -41,9 +38,7 @@ class Orders(nn.Module):
             raise BadInput(f"8 orders transpose images, which must be square, not {spec.height}x{spec.width}; take 4.")
         self.count, self.spec = count, spec
         self.register_buffer("_unit", torch.zeros(0), persistent=False)  # is where the model is
-        self._tables: dict[
-            torch.device, tuple[Tensor, Tensor]
-        ] = {}  # made when first asked for: a file may not cost memory
+        self._tables = dict[torch.device, tuple[Tensor, Tensor]]()  # made when first asked for: a file costs no memory
 
     def turn(self, x: Tensor, order: Tensor | None) -> Tensor:
         """Features of places, (B, D, H, W), as each image's order, (B,), reads them; what has no places stays."""
@@ -70,11 +65,7 @@ class Orders(nn.Module):
         return [torch.full((count,), order, device=self._unit.device) for order in range(self.count)]
 
     def check(self, order: Whole | Tensor | None, batch: int) -> Tensor | None:
-        """The order that a user asks for, one or one an image, as (B,); None where there is only one.
-
-        Raises:
-            BadInput: there is no such order.
-        """
+        """The order that a user asks for, one or one an image, as (B,); None where there is only one."""
         try:
             asked = torch.as_tensor(0 if order is None else plain(order))
         except (TypeError, ValueError, RuntimeError):
@@ -96,11 +87,7 @@ class Orders(nn.Module):
         return torch.where(numbers < reached[:, -1], found.clamp(max=self.count - 1), likeliest).to(self._unit.device)
 
     def met(self, known: Tensor) -> Tensor:
-        """How many pairs there are of an unknown sub-pixel and a known one after it, (B, orders).
-
-        Args:
-            known: bool, shape (B, C, H, W).
-        """
+        """How many pairs there are of an unknown sub-pixel and a known one after it, (B, orders)."""
         counts = []
         for order in self.every(len(known)):
             read = self.turn(known, order).flatten(2).transpose(1, 2).flatten(1)  # by places, then channels

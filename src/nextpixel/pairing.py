@@ -23,14 +23,7 @@ _AT_ONCE = 4096  # images whose context is checked at once
 
 
 def context_of(kind: str, data: DataSet) -> Context | None:
-    """The context of a model that is to be given what stands beside the images of a data set.
-
-    Args:
-        kind: "none", "label", "map" or "label+map".
-
-    Raises:
-        BadInput: the data set does not have it.
-    """
+    """The context of a model that is given "none", "label", "map" or "label+map" of what stands beside the images."""
     if kind == "none":
         return None
     there: dict[str, Context] = {}
@@ -56,18 +49,9 @@ def check_all(model: Model, data: DataSet) -> None:
 
 
 def fit(model: Model, data: DataSet | Parts, split: Split, *, what: str) -> tuple[Split, list[str]]:
-    """Images and labels as a model knows them: levels reduced to its number, classes matched by their names.
+    """Images and labels of a split of `data` as a model knows them, and sentences without a full stop about that.
 
-    Args:
-        data: where the split is.
-        split: one of it, or a part of one.
-        what: how a sentence calls the data.
-
-    Returns:
-        The split, and sentences without a full stop about what was done.
-
-    Raises:
-        BadInput: images that the model is not about, or classes that it does not know.
+    Levels are reduced to the model's number, classes are matched by name; `what` is how a sentence calls the data.
     """
     spec, wanted, notes = data.spec, model.spec, []
     if spec.ordinal and wanted.ordinal and wanted.levels < spec.levels and wanted.levels.bit_count() == 1:
@@ -92,12 +76,9 @@ def fit(model: Model, data: DataSet | Parts, split: Split, *, what: str) -> tupl
 
 
 def difference(learnt: Any, data: DataSet, *, splits: Iterable[str], classes: bool = False) -> str | None:
-    """How data differ from those that a model learnt from, without a full stop; None if not, or if nobody knows.
+    """How some splits of data differ from what a model learnt from, without a full stop; None if not, or nobody knows.
 
-    Args:
-        learnt: what the model keeps of those (`data.learnt_from`).
-        splits: of the data, which are looked at.
-        classes: whether the names of the classes and their order matter.
+    With `classes`, so do the names of the classes and their order.
     """
     try:
         for name in splits:
@@ -121,18 +102,11 @@ def part_of(context: Context | None, kind: type[Part]) -> Part | None:
 
 
 def given(context: Context | None, split: Split, indices: Sequence[int] | np.ndarray | Tensor) -> Any:
-    """What a model is given with some images of a split.
-
-    Args:
-        context: the model's.
-        indices: of the images, shape (B,).
+    """What a model with a context is given with some images of a split, whose indices are (B,).
 
     Returns:
         Labels, int64, shape (B,); maps, int64 (codes) or float32 (numbers), shape (B, d, h, w); a pair for `Both`; None
         for a model without context.
-
-    Raises:
-        BadInput: the split does not have what the model needs.
     """
     chosen = np.asarray(indices, dtype=np.int64)
     match context:

@@ -15,16 +15,12 @@ _STREAM = 2**32 + 1  # of the noise that resamples
 
 
 class Completion(NamedTuple):
-    """Images, and how likely their known parts were, in the order in which each was read.
+    """Images, and how likely their known parts were, in the order in which each was read."""
 
-    Attributes:
-        images: levels, int64, (B, C, H, W).
-        evidence: estimate of log p(known sub-pixels | order), in nats, (B,): its exponential is unbiased where the
-            temperature is 1.
-    """
-
-    images: Tensor
-    evidence: PerImage
+    images: Tensor  # levels, int64, (B, C, H, W)
+    evidence: (
+        PerImage  # estimate of log p(known sub-pixels | order), nats, (B,): exp of it is unbiased at temperature 1
+    )
 
 
 class Particles:
@@ -48,9 +44,7 @@ class Particles:
         self.drawn, self.given, self.known, self.count = drawn, given, known, count
         images = len(given) // count
         each = generators(images, seed=seed, first=first, stream=_STREAM)
-        sites = (
-            given.shape[1:].numel() + 1
-        )  # each has its own number, whatever other images do, and so has the last choice
+        sites = given.shape[1:].numel() + 1  # each has its own number, whatever other images do; so has the last choice
         numbers = np.array([generator.random(sites) for generator in each]).reshape(-1, sites).T.copy()
         where = torch.device("cpu") if given.device.type == "mps" else given.device  # mps has no float64
         self._numbers = torch.from_numpy(numbers).to(where).unsqueeze(2)
@@ -86,9 +80,8 @@ class Particles:
         points = (places + self._numbers[at]) / self.count
         chosen = torch.searchsorted(share.exp().cumsum(1), points).clamp(max=self.count - 1)
         self._settle(few)
-        return (
-            torch.where(few[:, None], chosen, places) + self.count * torch.arange(len(few), device=few.device)[:, None]
-        ).flatten()
+        firsts = self.count * torch.arange(len(few), device=few.device)
+        return (torch.where(few[:, None], chosen, places) + firsts[:, None]).flatten()
 
     def last(self) -> Tensor:
         """One of each image's particles, by their weights: its place among the B·N, (B,)."""

@@ -20,7 +20,7 @@ from nextpixel.errors import BadInput
 from nextpixel.files import whole_file
 
 READABLE = 64  # screen pixels that the longer side of an image gets at least, where a whole factor allows
-GAP = np.array([96, 96, 112], dtype=np.uint8)
+GAP, BETWEEN = np.array([96, 96, 112], dtype=np.uint8), 2  # between images: the colour, and how many dots
 UNKNOWN = np.array([104, 120, 150], dtype=np.uint8)
 _HEAT = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]])  # matplotlib's inferno
 PAPER, INK, LINE = "white", "black", 24  # of what is written; dots of a line
@@ -44,14 +44,11 @@ def grid(images: Levels, levels: int, *, ordinal: bool = True, columns: int | No
         columns: images in a row; None for a grid about as wide as high.
         gap: pixels between images.
 
-    Raises:
-        BadInput: no images, or a level out of range.
-
     Example:
         >>> grid(np.zeros((10, 1, 8, 8), dtype=int), 17, columns=5).size
         (328, 130)
     """
-    return _assemble(_enlarged(_colours(images, levels, ordinal)), columns=columns, gap=gap)
+    return _assemble(_enlarged(_colours(images, levels, ordinal)), columns, gap)
 
 
 def by_class(images: Levels, names: Sequence[str], levels: int, *, ordinal: bool = True) -> Image.Image:
@@ -60,10 +57,6 @@ def by_class(images: Levels, names: Sequence[str], levels: int, *, ordinal: bool
     Args:
         images: (K·B, C, H, W): the K images of the first class, then those of the second, and so on.
         names: of the B classes.
-        levels, ordinal: as of `grid`.
-
-    Raises:
-        BadInput: as `grid`, or numbers of images that do not fit.
 
     Example:
         >>> by_class(np.zeros((12, 1, 8, 8), dtype=int), ["cats", "dogs", "eels"], 17).height
@@ -90,11 +83,7 @@ def completions(
         given: (B, C, H, W); what it says of unknown sub-pixels is not shown.
         known: (B, 1 or C, H, W), True where a sub-pixel is given. A pixel with any unknown sub-pixel is tinted.
         completed: (K·B, C, H, W): the K completions of the first image, then those of the second, and so on.
-        levels, ordinal: as of `grid`.
         original: whether `given` is shown whole as the last of each row.
-
-    Raises:
-        BadInput: as `grid`, or numbers of images that do not fit.
 
     Example:
         >>> zeros = np.zeros((2, 1, 8, 8), dtype=int)
@@ -118,13 +107,7 @@ def costs(
 ) -> Image.Image:
     """Each image beside a map of what its pixels cost, from black, nothing, by red to pale yellow, `most` bits or more.
 
-    Args:
-        images: (B, C, H, W), shown as by `grid`.
-        bits: of each sub-pixel, (B, C, H, W). A pixel's are added up, unless its channels are shown side by side.
-        levels, ordinal: as of `grid`.
-
-    Raises:
-        BadInput: as `grid`.
+    `bits` are of each sub-pixel, (B, C, H, W). A pixel's are added up, unless its channels are shown side by side.
 
     Example:
         >>> zeros = np.zeros((2, 1, 8, 8), dtype=int)
@@ -159,11 +142,7 @@ def stacked(sheets: Sequence[Image.Image]) -> Image.Image:
 
 
 def write(picture: Image.Image, path: Path) -> None:
-    """Write a picture, at once or not at all, as what its name says: .png, .jpg, .webp (without loss), else PNG.
-
-    Raises:
-        BadInput: the file cannot be written.
-    """
+    """Write a picture, at once or not at all, as what its name says: .png, .jpg, .webp (without loss), else PNG."""
     form = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower(), "PNG")
     with whole_file(path) as beside:
         picture.save(beside, format=form, lossless=True, quality=95, subsampling=0)
@@ -175,7 +154,7 @@ def _enlarged(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return images.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
-def _assemble(images: NDArray[np.uint8], *, columns: int | None, gap: int) -> Image.Image:
+def _assemble(images: NDArray[np.uint8], columns: int | None, gap: int = BETWEEN) -> Image.Image:
     count, height, width, _ = images.shape
     across = min(count, columns or math.ceil(math.sqrt(count * height / width)))
     rows = math.ceil(count / across)
@@ -187,9 +166,7 @@ def _assemble(images: NDArray[np.uint8], *, columns: int | None, gap: int) -> Im
     return Image.fromarray(sheet)
 
 
-def _in_blocks(
-    images: NDArray[np.uint8], *, names: Sequence[str] = (), blocks: int | None = None, gap: int = 2
-) -> Image.Image:
+def _in_blocks(images: NDArray[np.uint8], *, names: Sequence[str] = (), blocks: int | None = None) -> Image.Image:
     """Blocks of equally many images, which stay together, each with its name before it.
 
     Those with names may have several rows, and several blocks may stand side by side, if the sheet is less long then.
@@ -199,12 +176,12 @@ def _in_blocks(
     said = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in said]
     margin = 12 + max(int(font.getlength(name)) for name in said) if said else 0
     count = blocks or len(names)
-    each, (high, wide) = len(images) // count, images.shape[1:3]
+    each, (high, wide) = len(images) // count, (side + BETWEEN for side in images.shape[1:3])
 
     def size(across: int, rows: int) -> tuple[int, int]:
         """Of a sheet of so many blocks side by side, of so many rows each."""
-        width = across * (margin + math.ceil(each / rows) * (wide + gap)) + (across - 1) * 4 * gap - gap
-        return width, math.ceil(count / across) * rows * (high + gap) - gap
+        width = across * (margin + math.ceil(each / rows) * wide) + (across - 1) * 4 * BETWEEN - BETWEEN
+        return width, math.ceil(count / across) * rows * high - BETWEEN
 
     def unlike_a_square(choice: tuple[int, int]) -> float:
         width, height = size(*choice)
@@ -212,17 +189,15 @@ def _in_blocks(
 
     choices = product(range(1, min(count, 64) + 1), range(1, min(each, 64) + 1) if said else (1,))
     across, rows = min(choices, key=unlike_a_square)
-    columns = math.ceil(each / rows)
-    sheet = Image.new("RGB", size(across, rows), PAPER if said else tuple(GAP.tolist()))
+    columns, between = math.ceil(each / rows), tuple(GAP.tolist())
+    sheet = Image.new("RGB", size(across, rows), PAPER if said else between)
     draw = ImageDraw.Draw(sheet)
     for block in range(count):
-        left = block % across * (margin + columns * (wide + gap) + 4 * gap)
-        top = block // across * rows * (high + gap)
-        right, bottom = left + margin + columns * (wide + gap) - gap, top + rows * (high + gap)
-        sheet.paste(tuple(GAP.tolist()), (left + margin, top, right, bottom))
-        sheet.paste(_assemble(images[block * each :][:each], columns=columns, gap=gap), (left + margin, top))
+        left, top = block % across * (margin + columns * wide + 4 * BETWEEN), block // across * rows * high
+        start, middle = left + margin, (left + margin / 2, top + rows * high / 2)
+        sheet.paste(between, (start, top, start + columns * wide - BETWEEN, top + rows * high))
+        sheet.paste(_assemble(images[block * each :][:each], columns), (start, top))
         if said:
-            middle = (left + margin / 2, top + rows * (high + gap) / 2)
             draw.text(middle, said[block], INK, font, anchor="mm")
     return sheet
 

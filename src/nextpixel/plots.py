@@ -2,7 +2,6 @@
 
 import copy
 import csv
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from torch import Tensor
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.errors import BadInput, needs
 from nextpixel.nn.embedding import Named
-from nextpixel.pictures import PAPER, titled
 
 Over = Literal["epoch", "step", "minutes"]
 
@@ -163,7 +161,9 @@ class Curves:
 
 def read_curves(run: Path, over: Over = "epoch") -> Curves:
     """Read metrics.csv of a run folder, where `over` is the column that becomes the horizontal axis."""
-    path = _run_folder(run) / "metrics.csv"
+    path = run / "metrics.csv"
+    if not run.is_dir():
+        raise BadInput(f"There is no run folder {run}.")
     if not path.is_file():
         raise BadInput(f"The run {run} has no metrics: there is no {path}.")
     try:
@@ -204,34 +204,6 @@ def draw_curves(runs: Sequence[Curves], over: Over = "epoch") -> Image.Image:
     return _picture(figure)
 
 
-def read_samples(run: Path, most: int) -> list[tuple[int, Image.Image]]:
-    """Read the pictures that a run drew: at most so many, evenly over the run, with the step of each."""
-    paths = sorted(path for path in (_run_folder(run) / "samples").glob("*.png") if path.stem.isdecimal())
-    if not paths:
-        raise BadInput(f"The run {run} has no samples: there is no picture in {run / 'samples'}.")
-    # The last in any case.
-    chosen = np.unique(np.linspace(len(paths) - 1, 0, min(most, len(paths))).round().astype(int))
-    found = []
-    for path in (paths[index] for index in chosen):
-        try:
-            with Image.open(path) as picture:
-                found.append((int(path.stem), picture.convert("RGB")))
-        except (OSError, SyntaxError) as error:  # what Pillow raises for a damaged PNG
-            raise BadInput(f"{path} cannot be read as an image.") from error
-    return found
-
-
-def draw_samples(pictures: Sequence[tuple[int, Image.Image]]) -> Image.Image:
-    """Draw pictures of a run, at least one, side by side, dot by dot, each under its step."""
-    gap, named = 12, [titled(picture, f"step {step:,}") for step, picture in pictures]
-    wide, high = (gap + max(sides) for sides in zip(*(picture.size for picture in named), strict=True))
-    across = min(len(named), math.ceil(math.sqrt(len(named) * high / wide)))
-    sheet = Image.new("RGB", (gap + across * wide, gap + math.ceil(len(named) / across) * high), PAPER)
-    for number, picture in enumerate(named):
-        sheet.paste(picture, (gap + number % across * wide, gap + number // across * high))
-    return sheet
-
-
 def _moved(named: Named, given: tuple[Any, ...], made: Tensor) -> Tensor:
     """Vectors of names with a gradient with respect to levels: as if all features moved with the level."""
     return made + (given[0] - given[0].detach()).repeat_interleave(named.features, 1)
@@ -255,12 +227,6 @@ def _channels(model: Autoregressive, channel: int | None) -> list[int]:
 
 def _name(model: Autoregressive, channel: int) -> str:
     return ("red", "green", "blue")[channel] if model.spec.channels == 3 else f"channel {channel}"
-
-
-def _run_folder(run: Path) -> Path:
-    if not run.is_dir():
-        raise BadInput(f"There is no run folder {run}.")
-    return run
 
 
 def _figure(what: str, width: float, height: float) -> Any:

@@ -15,7 +15,6 @@ Work = TypeVar("Work")
 
 TIMEOUT = timedelta(minutes=10)  # for a process that is silent; one that has ended is noticed at once
 _LOST = ("peer", "Connection", "Timed out", "timed out", "NCCL", "recvValue", "Broken pipe", "closed")
-_KINDS = ("float64", "float32", "int64")
 
 
 def rank() -> int:
@@ -63,21 +62,14 @@ def first_to_tell() -> bool:
         return True
     from torch import distributed
 
-    try:
-        first = _store(timedelta(seconds=5)).add("nextpixel/told", 1) == 1
+    store = distributed.TCPStore  # pyright: ignore[reportPrivateImportUsage] (documented all the same)
+    address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    try:  # torchrun has a store where all can read and write, which outlives the processes
+        first = store(*address, is_master=False, timeout=timedelta(seconds=5)).add("nextpixel/told", 1) == 1
     except RuntimeError:  # there is none yet, or it has gone with the machine that had it
         return distributed.is_initialized() or rank() == 0
     time.sleep(0 if first else 2)  # torchrun ends all as soon as one leaves, and that one shall have told
     return first
-
-
-def _store(timeout: timedelta = TIMEOUT) -> Any:
-    """Where all can read and write, which outlives the processes: torchrun has it."""
-    from torch import distributed
-
-    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = distributed.TCPStore  # pyright: ignore[reportPrivateImportUsage] (documented all the same)
-    return store(address, port, is_master=False, timeout=timeout)
 
 
 def lost(error: BaseException) -> bool:
@@ -97,51 +89,28 @@ def total(*numbers: float) -> list[float]:
     return sums.tolist()
 
 
-def said(name: str, text: Callable[[], str]) -> str:
-    """A text that the first process makes, on all; `name` is for this one alone."""
-    if size() == 1:
-        return text()
-    if rank() == 0:
-        _store().set(f"nextpixel/{name}", text())
-    return _store().get(f"nextpixel/{name}").decode()
+def said(text: Callable[[], str]) -> str:
+    """A text that the first process makes, on all."""
+    return text() if size() == 1 else told(text() if rank() == 0 else "")[0]
 
 
-def told(name: str, text: str) -> list[str]:
-    """A text of each process, on all; `name` is for these alone."""
+def told(own: Any) -> list[Any]:
+    """What each process has, on all."""
     if size() == 1:
-        return [text]
-    store = _store()
-    store.set(f"nextpixel/{name}/{rank()}", text)
-    return [store.get(f"nextpixel/{name}/{each}").decode() for each in range(size())]
+        return [own]
+    from torch import distributed
+
+    distributed.all_gather_object(found := [None] * size(), own)
+    return found
 
 
 def everywhere(
     pieces: Sequence[Work], work: Callable[[Work], Any], watch: Callable[[Sequence[Any]], Iterable[Any]] = iter
 ) -> list[Any]:
-    """What some work makes of each piece, a tensor on the processor, on all processes; each has done its share.
+    """What some work makes of each piece, on all processes; each has done its share, and `watch` goes through that.
 
-    Args:
-        pieces: of work; a piece is never divided, so that it makes the same numbers as in one process.
-        work: of one piece.
-        watch: goes through the pieces of this process, for a progress bar.
+    A piece is never divided, so that it makes the same numbers as in one process.
     """
-    if size() == 1:
-        return [work(piece) for piece in watch(pieces)]
-    import torch
-    from torch import distributed
-
     own = {number: work(pieces[number]) for number in watch(range(rank(), len(pieces), size()))}
-    made = []
-    for number in range(len(pieces)):
-        owner, about = number % size(), torch.zeros(9, dtype=torch.int64)
-        if owner == rank():
-            kind = _KINDS.index(str(own[number].dtype).removeprefix("torch."))
-            shape = own[number].shape
-            about[: 2 + len(shape)] = torch.tensor([kind, len(shape), *shape])
-        distributed.broadcast(about, owner)
-        kind, dimensions, *shape = about.tolist()
-        room = torch.empty(shape[:dimensions], dtype=getattr(torch, _KINDS[kind]))
-        piece = own.get(number, room).contiguous()
-        distributed.broadcast(piece, owner)
-        made.append(piece)
-    return made
+    every = told(own)
+    return [every[number % size()][number] for number in range(len(pieces))]

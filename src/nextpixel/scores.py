@@ -17,24 +17,17 @@ from nextpixel.model import Model
 class Scores:
     """What `score` found, in float64 on the processor; all in bits a sub-pixel, larger for the more unusual image.
 
-    Attributes:
-        bits: what each sub-pixel costs given those before it, (B, C, H, W).
-        bits_per_dim: −log₂ p(x) over the number of sub-pixels, (B,): the mean of `bits`, or more (see `score`).
-        complexity: `bits_per_dim` less that of the image's shortest lossless file, head included, (B,) [1].
-        typicality: how far `bits_per_dim` is from that of typical images, (B,), or None [2].
-        ratio: `bits_per_dim` less that under the other model, the negative log-likelihood ratio, (B,), or None [3].
-
     References:
         [1] Serrà et al., Input complexity and out-of-distribution detection with likelihood-based models, 2020.
         [2] Nalisnick et al., Detecting out-of-distribution inputs using typicality, 2019, for one image.
         [3] Ren et al., Likelihood ratios for out-of-distribution detection, 2019.
     """
 
-    bits: Tensor
-    bits_per_dim: Tensor
-    complexity: Tensor
-    typicality: Tensor | None = None
-    ratio: Tensor | None = None
+    bits: Tensor  # what each sub-pixel costs given those before it, (B, C, H, W)
+    bits_per_dim: Tensor  # −log₂ p(x) over the number of sub-pixels, (B,): the mean of `bits`, or more (see `score`)
+    complexity: Tensor  # that less the bits of the image's shortest lossless file, head included, (B,) [1]
+    typicality: Tensor | None = None  # how far `bits_per_dim` is from that of typical images, (B,) [2]
+    ratio: Tensor | None = None  # `bits_per_dim` less that under another model, the negative log-ratio, (B,) [3]
 
 
 def score(
@@ -114,11 +107,9 @@ def _bits(model: Model, x: Tensor, context: object) -> tuple[Tensor, Tensor]:
     found = [its.log_prob(x.to(model.device)).cpu().double() for its in predicted]
     maps = torch.stack(found)  # (orders, B, C, H, W), nats
     each = maps.flatten(2).sum(2)
-    weights = each.softmax(0)  # p(order | x), as all are as probable beforehand
     total = each.logsumexp(0) - math.log(model.orders)
-    weights = weights[
-        ..., None, None, None
-    ]  # of an order in which the image is impossible 0, which times −∞ is nothing
+    # p(order | x), as all are as probable beforehand; 0 where the image is impossible, which times −∞ is nothing.
+    weights = each.softmax(0)[..., None, None, None]
     return -total / math.log(2), -(weights * maps).masked_fill(weights == 0, 0.0).sum(0) / math.log(2)
 
 

@@ -23,12 +23,14 @@ class Threads:
     where these are slow; then the better number is kept. After a minute or more it is tried again. Nothing is tried
     outside of the main thread, for the number is that of a process.
 
+    Sums of floating-point numbers depend on how they are divided among threads, so one thread is chosen only where it
+    is `margin` times as quick: for what makes a difference, not for what the clock happens to say.
+
     Args:
         what: is done in the laps of a trial, for the log.
         device: where; only a processor has threads.
         laps: that are compared.
-        margin: how many times as quick one thread must be. Sums of floating-point numbers depend on how they are
-            divided among threads, so the choice is for what makes a difference, not for what the clock happens to say.
+        margin: how many times as quick one thread must be.
         chosen: by an earlier run, for a minute; None to begin with a trial.
     """
 

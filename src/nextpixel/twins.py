@@ -18,11 +18,7 @@ DRAWN, LEAST = 2000, 5  # samples, and how many are expected of what is counted 
 
 
 def twin_of(model: Autoregressive) -> Autoregressive:
-    """The twin in float64, of fewer levels where its weights allow it; its context is what `model`'s network is given.
-
-    Raises:
-        BadInput: the weights fit no other size.
-    """
+    """The twin in float64, of fewer levels where its weights allow it; its context is what the network is given."""
     spec, recipe, state = model.spec, model.recipe, model.backbone.state_dict()
     features = (0 if model.context is None else model.context.features) + (model.orders if model.orders > 1 else 0)
     if "arguments" not in recipe:
@@ -52,12 +48,7 @@ def probabilities(twin: Autoregressive, given: Tensor | None) -> Tensor | None:
 def chance(twin: Autoregressive, given: Tensor | None, every: Tensor | None, *, seed: int) -> float | None:
     """The p-value of samples: of images, or where those are too many of each sub-pixel given the others before it.
 
-    Args:
-        every: the probabilities of all images, or None.
-        seed: of the samples.
-
-    Returns:
-        None where a single image or level has nearly all the probability.
+    `every` has the probabilities of all images, or is None. None where a single image or level has nearly all of it.
     """
     spec, context = twin.spec, _repeated(given, DRAWN)
     if every is not None:

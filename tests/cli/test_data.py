@@ -1,5 +1,3 @@
-import pickle
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ from nextpixel.cli.parsers import MOST_CLASSES
 from nextpixel.data import CATALOGUE
 
 IMAGES = np.random.default_rng(0).integers(0, 4, (12, 5, 6, 3), dtype=np.uint8)
-HOMEWORK = {"train": IMAGES[:8], "train_labels": np.arange(8) % 2, "test": IMAGES[8:], "test_labels": np.arange(4) % 2}
 
 
 @pytest.fixture(autouse=True)
@@ -139,12 +136,6 @@ def test_a_named_set_is_shown(call: Callable[..., Any]) -> None:
         (["show", "digits", "-n", "0"], "'0' is not a whole number of at least 1"),
         (["show", "digits", "--split", "all"], "invalid choice: 'all'"),
         (["show", "imagenet32"], "imagenet32 cannot be downloaded without an account"),
-        (
-            ["convert", "nowhere.pkl", "-o", "a.npz"],
-            "nowhere.pkl is damaged or cannot be read (No such file or directory).",
-        ),
-        (["convert", "nowhere.pkl"], "required: -o/--out; see nextpixel data convert --help."),
-        (["convert", "nowhere.pkl", "-o", "a.png"], "must end in .npz, not a.png"),
     ],
 )
 def test_options_that_cannot_be_used(arguments: list[str], sentence: str, refused: Callable[..., Any]) -> None:
@@ -152,33 +143,7 @@ def test_options_that_cannot_be_used(arguments: list[str], sentence: str, refuse
     assert all(part in said for part in sentence.split(" .* ")), said
 
 
-def test_a_pickle_is_converted_and_used(call: Callable[..., Any], tmp_path: Path) -> None:
-    (tmp_path / "shapes.pkl").write_bytes(pickle.dumps(HOMEWORK))
-    said = call("data", "convert", tmp_path / "shapes.pkl", "-o", "shapes.npz")
-    assert said.status == 0, said.err
-    assert said.out.splitlines() == [
-        "train: uint8 values of shape (8, 5, 6, 3)",
-        "train_labels: int64 values of shape (8,)",
-        "test: uint8 values of shape (4, 5, 6, 3)",
-        "test_labels: int64 values of shape (4,)",
-        "shapes.npz",
-    ]
-    said = call("data", "show", "./shapes.npz", "--split", "test", "--levels", 4)
-    assert said.out.splitlines()[-1].startswith("4 test images of ./shapes.npz, a row")
-
-
-class Malicious:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return subprocess.call, (["touch", "victim"],)
-
-
-def test_a_malicious_pickle_is_refused_and_not_run(refused: Callable[..., Any], tmp_path: Path) -> None:
-    (tmp_path / "shapes.pkl").write_bytes(pickle.dumps({**HOMEWORK, "extra": Malicious()}))
-    said = refused("data", "convert", tmp_path / "shapes.pkl", "-o", "shapes.npz")
-    assert "it asks for the global subprocess.call, which no array of numbers needs" in said
-
-
-@pytest.mark.parametrize("command", ["show", "convert"])
+@pytest.mark.parametrize("command", ["show", "pack"])
 def test_commands_have_help_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     from nextpixel.cli import main
 

@@ -90,11 +90,6 @@ def test_options_out_of_range(refused: Callable[..., Any], plain: Path) -> None:
     assert "no device 'tpu'" in refused("evaluate", plain, "--device", "tpu")
 
 
-def test_slow_names_the_verb_that_it_has_become(refused: Callable[..., Any], plain: Path) -> None:
-    said = refused("evaluate", plain, "--slow")
-    assert f"evaluate has no --slow any more: nextpixel check {plain} tests that" in said
-
-
 def test_images_are_measured_with_their_maps(call: Callable[..., Any], both: Path, codes: Path) -> None:
     said = call("evaluate", both, "--json")
     assert said.status == 0, said.err

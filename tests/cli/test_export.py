@@ -1,13 +1,15 @@
 """A model with its card; and those that come with the package, which anyone can use at once."""
 
+import base64
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -146,10 +148,10 @@ def test_the_figure_of_a_card_is_what_evaluate_finds(name: str, call: Callable[.
 def test_the_first_ten_seconds(tmp_path: Path) -> None:
     """`nextpixel sample` with nothing named draws from a shipped model, and says where the picture is."""
     began = time.monotonic()
-    command = [sys.executable, "-m", "nextpixel.cli", "sample", "-n", "9"]
+    command = [sys.executable, "-m", "nextpixel.cli", "sample", "-n", "10"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == "9 images: samples.png\n"
+    assert done.stdout == "10 images: samples.png\n"
     assert (tmp_path / "samples.png").stat().st_size > 500
     assert time.monotonic() - began < 60  # five at rest; tests share their processors
 
@@ -194,34 +196,86 @@ class Hub(BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(body)
 
+    def do_POST(self) -> None:
+        asked = self.rfile.read(int(self.headers["Content-Length"]))
+        status, said = 200, {}
+        if self.headers.get("Authorization") != "Bearer ours":
+            status, said = 401, {"error": "Invalid username or password."}
+        elif self.path == "/api/repos/create":
+            made = json.loads(asked)
+            said = {"url": f"http://{self.headers['Host']}/{made['organization']}/{made['name']}"}
+        elif "/preupload/" in self.path:
+            files = json.loads(asked)["files"]
+            said = {"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in files]}
+        elif "/commit/" in self.path:
+            for line in map(json.loads, asked.splitlines()):
+                if line["key"] == "file":
+                    path = self.folder / line["value"]["path"]
+                    path.write_bytes(base64.b64decode(line["value"]["content"]))
+            said = {
+                "success": True,
+                "commitOid": self.commit,
+                "commitUrl": f"http://127.0.0.1/somebody/digits/commit/{self.commit}",
+            }
+        body = json.dumps(said).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
     def log_message(self, format: str, *arguments: object) -> None: ...
 
 
-def test_a_model_on_the_hub(tmp_path: Path) -> None:
-    """In a process of its own: huggingface-hub reads where the Hub is when it is imported."""
-    handler = type("_Hub", (Hub,), {"folder": shipped.FOLDER / "mnist"})
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Commands in processes of their own, for which the Hub is here, and is the folder `hub` of the model `digits`."""
+    shutil.copytree(shipped.FOLDER / "mnist", tmp_path / "hub")
+    handler = type("_Hub", (Hub,), {"folder": tmp_path / "hub"})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     where = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "cache")}
     settings = {**os.environ, **where, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
 
-    def run(*words: str, **changed: str) -> subprocess.CompletedProcess[str]:
-        command, env = [sys.executable, "-m", "nextpixel.cli", *words], settings | changed
+    def run(*words: str | Path, **changed: str) -> subprocess.CompletedProcess[str]:
+        command, env = [sys.executable, "-m", "nextpixel.cli", *map(str, words)], settings | changed
         return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
 
-    try:
-        done = run("sample", "hf:somebody/digits", "-n", "4", "--out", "hub.npz")
-        assert (done.returncode, done.stdout) == (0, "4 images: hub.npz\n"), done.stderr
-        again = run("sample", "hf:somebody/digits", "-n", "4", "--out", "cached.npz", HF_HUB_OFFLINE="1")
-        assert again.returncode == 0, again.stderr
-        missing = run("sample", "hf:somebody/else")
-    finally:
-        server.shutdown()
-        server.server_close()
+    yield run
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_model_on_the_hub(tmp_path: Path, hub: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = hub("sample", "hf:somebody/digits", "-n", "4", "--out", "hub.npz")
+    assert (done.returncode, done.stdout) == (0, "4 images: hub.npz\n"), done.stderr
+    again = hub("sample", "hf:somebody/digits", "-n", "4", "--out", "cached.npz", HF_HUB_OFFLINE="1")
+    assert again.returncode == 0, again.stderr
     expected = npx.load("mnist").sample(4).numpy()
     for name in ("hub.npz", "cached.npz"):
         assert (np.load(tmp_path / name)["images"] == expected).all()
-    for refused, words in ((missing, "hf:somebody/else cannot be had"), (run("sample", "hf:a/b/c"), "hf:a/b/c cannot")):
-        assert refused.returncode == 2
-        assert refused.stderr.count("\n") == 1
-        assert words in refused.stderr
+    for name in ("somebody/else", "a/b/c"):
+        _refused(hub("sample", f"hf:{name}"), f"hf:{name} cannot be had")
+
+
+def test_a_model_is_put_on_the_hub(tmp_path: Path, hub: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    ours = shutil.copytree(shipped.FOLDER / "mnist", tmp_path / "ours")
+    (ours / "private-notes.txt").write_text("not for others")
+    for path in (tmp_path / "hub").iterdir():
+        path.unlink()
+    done = hub("push", ours, "hf:somebody/digits", HF_TOKEN="ours")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert "/somebody/digits" in done.stdout
+    came = {path.name: path.read_bytes() for path in (tmp_path / "hub").iterdir()}
+    assert came == {path.name: path.read_bytes() for path in (shipped.FOLDER / "mnist").iterdir() if path.is_file()}
+    _refused(hub("push", ours, "hf:somebody/digits", HF_TOKEN="wrong"), "cannot be put at hf:somebody/digits")
+    _refused(hub("push", ours, "somebody/digits", HF_TOKEN="ours"), "hf:USER/NAME, not 'somebody/digits'")
+    (ours / "README.md").unlink()
+    _refused(hub("push", ours, "hf:somebody/digits"), "has no README.md; write a model with its card first")
+    _refused(hub("push", ours, "hf:somebody/digits", HF_HUB_OFFLINE="1"), "has no README.md")
+
+
+def _refused(done: subprocess.CompletedProcess[str], words: str) -> None:
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr

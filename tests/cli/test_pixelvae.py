@@ -101,12 +101,6 @@ def test_each_image_has_a_row_of_bounds(bounded: Path, call: Callable[..., Any])
     assert len(table["index"]) == told["elbo"]["images"]
 
 
-def test_ways_of_a_number_of_steps_that_no_memory_holds(bounded: Path, refused: Callable[..., Any]) -> None:
-    said = refused("plot", "interpolations", bounded, "-n", 1, "--steps", 10**9)
-    assert "1,000,000,002 images 1x4x5 with 3 levels need" in said
-    assert "lower --steps or --pairs" in said
-
-
 def _data(run: Path) -> tuple[str]:
     import yaml
 
@@ -124,7 +118,7 @@ def test_samples_and_completions_are_the_models(bounded: Path, call: Callable[..
 
 def test_a_row_of_latents_shares_its_latent_vector(bounded: Path, call: Callable[..., Any]) -> None:
     said = call("plot", "latents", bounded, "--seed", 4)
-    assert said.out == "12 latent vectors, a row of 6 images given each: latents.png\n", said.err
+    assert said.out == "12 latent vectors, a row of 6 images of each: latents.png\n", said.err
     model = npx.load(bounded)
     assert isinstance(model, npx.PixelVAE)
     z = torch.from_numpy(np.random.default_rng(4).standard_normal((12, 2))).repeat_interleave(6, 0)
@@ -132,17 +126,15 @@ def test_a_row_of_latents_shares_its_latent_vector(bounded: Path, call: Callable
 
 
 def test_reconstructions_and_interpolations_stand_beside_their_images(bounded: Path, call: Callable[..., Any]) -> None:
-    assert (
-        call("plot", "reconstructions", bounded, "-n", 3).out
-        == "3 images, 6 reconstructions of each: reconstructions.png\n"
-    )
-    said = call("plot", "interpolations", bounded, "-n", 2, "--steps", 3)
-    assert said.out == "2 pairs of images, 3 steps from one to the other: interpolations.png\n"
+    said = call("plot", "latents", bounded, "--of", "reconstructions", "--out", "a.png")
+    assert said.out == "5 images, 6 reconstructions of each: a.png\n"
+    said = call("plot", "latents", bounded, "--of", "interpolations")
+    assert said.out == "2 pairs of images, 6 steps from one to the other: latents.png\n"
     model, x = npx.load(bounded), torch.from_numpy(open_data(*_data(bounded)).test.images[:4]).long()
     assert isinstance(model, npx.PixelVAE)
-    way = model.interpolate(x[::2], x[1::2], 3)
+    way = model.interpolate(x[::2], x[1::2], 6)
     rows = torch.cat([x[::2].unsqueeze(1), way, x[1::2].unsqueeze(1)], 1).flatten(0, 1)
-    assert np.array_equal(shown("interpolations.png"), np.asarray(pictures.grid(rows, 3, columns=5)))
+    assert np.array_equal(shown("latents.png"), np.asarray(pictures.grid(rows, 3, columns=8)))
 
 
 @pytest.mark.parametrize(
@@ -155,10 +147,12 @@ def test_reconstructions_and_interpolations_stand_beside_their_images(bounded: P
         (["evaluate", "RUN", "--samples", "-1"], "'-1' is not a whole number of at least 0"),
         (["plot", "receptive-field", "RUN"], "needs an exact likelihood, but a pixelvae has only bounds"),
         (["plot", "latents", "PLAIN"], "which a gated_pixelcnn has not; it needs a pixelvae"),
-        (["plot", "reconstructions", "PLAIN"], "it needs a pixelvae"),
-        (["plot", "interpolations", "RUN", "-n", "100"], "The plot needs 200 images; the test split of"),
-        (["plot", "interpolations", "RUN", "--steps", "1"], "'1' is not a whole number of at least 2"),
-        (["plot", "reconstructions", "RUN", "--data", "digits"], "those of digits are 1x8x8 with 17"),
+        (["plot", "latents", "PLAIN", "--of", "reconstructions"], "it needs a pixelvae"),
+        (["plot", "latents", "RUN", "--of", "images"], "invalid choice: 'images'"),
+        (
+            ["plot", "latents", "RUN", "--of", "reconstructions", "--data", "digits"],
+            "those of digits are 1x8x8 with 17",
+        ),
         (["sample", "RUN", "--label", "1"], "knows no classes"),
     ],
 )

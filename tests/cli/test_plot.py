@@ -49,17 +49,11 @@ def test_a_receptive_field_of_colours_and_classes(call: Callable[..., Any], tmp_
     assert [line.split(",")[2] for line in said.out.splitlines()[:3]] == [" red", " green", " blue"]
 
 
-def test_curves_and_samples_of_runs(call: Callable[..., Any], plain: Path, labelled: Path) -> None:
+def test_curves_of_runs(call: Callable[..., Any], plain: Path, labelled: Path) -> None:
     said = call("plot", "curves", plain, labelled, "--over", "step")
     assert (said.status, said.out) == (0, f"The curves of {plain}, {labelled}: curves.png\n"), said.err
     curves = [plots.read_curves(run, "step") for run in (plain, labelled)]
     assert np.array_equal(picture("curves.png"), np.asarray(plots.draw_curves(curves, "step")))
-    said = call("plot", "samples", plain)
-    assert (said.status, said.out) == (0, f"2 pictures of {plain}: samples-over-time.png\n"), said.err
-    assert np.array_equal(
-        picture("samples-over-time.png"), np.asarray(plots.draw_samples(plots.read_samples(plain, 12)))
-    )
-    assert call("plot", "samples", plain, "-n", 1, "--out", "b.png").out == f"1 picture of {plain}: b.png\n"
 
 
 @pytest.fixture
@@ -114,14 +108,11 @@ def test_the_figure_is_half_new_and_half_completed(
         (["curves", "RUN", "--over", "weeks"], "invalid choice: 'weeks'"),
         (["curves", "RUN", "--out", "nowhere/a.png"], "no folder nowhere to write a.png in"),
         (["curves"], "required: RUN"),
-        (["samples", "nowhere"], "There is no run folder nowhere."),
-        (["samples", "RUN/samples"], "has no samples: there is no picture in"),
-        (["samples", "RUN", "-n", "0"], "'0' is not a whole number of at least 1"),
-        (["figure", "RUN"], "The figure needs 12 images; the test split of"),
+        (["figure", "RUN"], "The figure needs 12 images; test has"),
         (["figure", "RUN", "--data", "digits"], "those of digits are 1x8x8 with 17"),
         (["figure", "RUN", "--out", "."], "must end in .png"),
         (["curve", "RUN"], "There is no plot 'curve'; did you mean curves?"),
-        (["xyz"], "There is no plot 'xyz'; there are receptive-field, curves, samples, figure, latents, "),
+        (["xyz"], "There is no plot 'xyz'; there are receptive-field, curves, figure, latents."),
         ([], "required: KIND; see nextpixel plot --help"),
         (["--out", "a.png"], "nextpixel plot --help"),
     ],

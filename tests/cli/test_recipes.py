@@ -95,9 +95,24 @@ def test_a_folder_of_that_name_is_no_recipe(call: Callable[..., Any]) -> None:
     ],
 )
 def test_names_that_are_no_recipes_and_recipes_for_data_that_is_not_there(
-    words: tuple[str, ...], sentence: str, refused: Callable[..., Any]
+    words: tuple[str, ...], sentence: str, refused: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("NEXTPIXEL_DATA", raising=False)  # it may have these files
     assert sentence in refused("train", *words)
+
+
+def test_own_data_may_lie_below_the_data_root(
+    call: Callable[..., Any], refused: Callable[..., Any], data: Path
+) -> None:
+    (root := Path("../sets")).mkdir()
+    shutil.copy(data, root / "mine.npz")
+    assert "mine.npz" in refused("train", "digits", *SMALL, "--data.name", "mine.npz", "--out", "run")
+    small = ("digits", *SMALL, "--data.name", "mine.npz", "--data-root", root, "--out", "run")
+    assert call("train", *small).status == 0
+    assert "name: mine.npz" in Path("run/config.yaml").read_text()
+    assert call("evaluate", "run").status == 0
+    root.rename("../moved")
+    assert call("evaluate", "run", "--data-root", "../moved").status == 0
 
 
 def test_a_resumed_run_whose_data_moved_says_how_to_name_it(call: Callable[..., Any], data: Path) -> None:

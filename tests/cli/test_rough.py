@@ -44,7 +44,6 @@ LINES: list[tuple[str, str]] = [
     ("evaluate RUN --per-image nowhere/a.csv", "There is no folder nowhere"),
     ("evaluate RUN --data FIFO", "There is no file or folder"),
     ("data show FIFO", "There is no file or folder"),
-    ("data convert FIFO -o a.npz", "is not a file."),
     ("evaluate RUN --data ~nouser", "There is no file or folder ~nouser."),
     ("evaluate RUN --data mnist --data-root ~nouser", "~nouser"),
     (f"evaluate RUN --data {LONG}", "cannot be used: File name too long."),
@@ -59,8 +58,6 @@ LINES: list[tuple[str, str]] = [
     ("train digits --data.name ~nobody-here", "There is no file or folder ~nobody-here"),
     ("train mnist-binary --data.root ~nobody-here", "The data root ~nobody-here is not a folder"),
     ("evaluate RUN --data ~nobody-here", "There is no file or folder ~nobody-here"),
-    (f"plot samples RUN -n {GREAT}", "is not a whole number"),
-    ("plot interpolations RUN --steps 1000000000000", "is not a whole number"),
     (f"data show digits -n {GREAT}", "is not a whole number"),
     (
         f"import pixelcnnpp FIFO -o m.safetensors --height {GREAT}",

@@ -1,17 +1,19 @@
 import gzip
 import hashlib
 import io
+import pickle
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from nextpixel.data import cifar
 from nextpixel.data.catalogue import CATALOGUE
-from nextpixel.data.cifar import ARCHIVE, CIFAR10, FOLDER, TEST_FILE, TRAIN_FILES, load_cifar
+from nextpixel.data.cifar import ARCHIVE, CIFAR10, FOLDER, PYTHON_FOLDER, TEST_FILE, TRAIN_FILES, load_cifar
 from nextpixel.data.dataset import DataSet
 from nextpixel.data.download import Source
 from nextpixel.errors import BadInput
@@ -84,6 +86,58 @@ def assert_whole(root: Path | None, given: Source) -> None:
 
 def test_the_folder_is_read(unpacked: Path) -> None:
     assert_whole(unpacked, source())
+
+
+@pytest.fixture(params=[0, 2, 5])
+def pickled(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A data root with the six files of torchvision, by several protocols."""
+    folder = tmp_path / "root" / PYTHON_FOLDER
+    folder.mkdir(parents=True)
+    for number, name in enumerate((*TRAIN_FILES, TEST_FILE)):
+        piece = slice(2 * number, 2 * number + 2)
+        content = {
+            b"batch_label": b"training batch 1 of 5",
+            b"labels": LABELS[piece].tolist(),
+            b"data": IMAGES[piece].reshape(-1, 3072),
+            b"filenames": [b"a.png", b"b.png"],
+        }
+        (folder / name.removesuffix(".bin")).write_bytes(pickle.dumps(content, request.param))
+    return tmp_path / "root"
+
+
+def test_the_folder_of_torchvision_is_read(pickled: Path) -> None:
+    assert_whole(pickled, source())
+    assert source().whereabouts(pickled) == f"in the data root, {pickled / PYTHON_FOLDER}"
+    (pickled / PYTHON_FOLDER / "test_batch").unlink()
+    with pytest.raises(BadInput, match=rf"test_batch is missing; .*{PYTHON_FOLDER} must hold all of its archive"):
+        load_cifar(source(), pickled)
+
+
+class Malicious:
+    """Whoever loads it makes a file."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("victim"),)
+
+
+def test_a_pickle_is_not_run(pickled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(pickled)
+    batch = pickled / PYTHON_FOLDER / "data_batch_1"
+    whole = batch.read_bytes()
+    batch.write_bytes(pickle.dumps({b"labels": [1, 2], b"data": IMAGES[:1], b"extra": Malicious()}))
+    with pytest.raises(BadInput, match="data_batch_1 is damaged: it has 3074 bytes, not 6146"):
+        load_cifar(source(), pickled)
+    assert [path.name for path in pickled.iterdir()] == [PYTHON_FOLDER]
+    for content in (
+        b"",
+        whole[:1],
+        whole[:100],
+        whole[:-1],
+        pickle.dumps({b"labels": [0, 1, 2], b"data": IMAGES[:1, 1:]}),
+    ):
+        batch.write_bytes(content)
+        with pytest.raises(BadInput, match=r"data_batch_1 is (no batch of CIFAR, or a )?damaged"):
+            load_cifar(source(), pickled)
 
 
 @pytest.mark.parametrize("zipped", [True, False])

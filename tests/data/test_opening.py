@@ -124,7 +124,7 @@ def test_a_name_that_means_nothing(
 def test_a_file_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "own.pickle").write_bytes(b"")
     with pytest.raises(
-        BadInput, match=r"own\.pickle is neither a folder of images nor a file of arrays .* `nextpixel data convert"
+        BadInput, match=r"own\.pickle is neither a folder of images nor a file of arrays .* load it where you trust it"
     ):
         open_data(tmp_path / "own.pickle")
 

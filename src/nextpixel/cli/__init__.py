@@ -1,6 +1,5 @@
 """The command `nextpixel`: finds the verb, and turns what a user can mend into one sentence and exit status 2."""
 
-import codecs
 import importlib
 import keyword
 import logging
@@ -31,21 +30,16 @@ Image models of the PixelRNN and PixelCNN family: exact likelihoods, samples, co
 {LISTED}
 
 nextpixel help COMMAND, or COMMAND --help, says more, with examples. With --verbose, each says more of what it does."""
-PLAIN = {ord("±"): "+/-", ord("−"): "-", ord("×"): "x", ord("…"): "..."}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
+    """Run the command line, that of the process or another, without the program's name.
 
-    Args:
-        arguments: without the program's name; None for those of the process.
-
-    Returns:
-        The exit status: 0, or 1 when a model fails a check, or 2 for bad input, or 130 when interrupted.
+    The exit status is 0, or 1 when a model fails a check, or 2 for bad input, or 130 when interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="nextpixel")
+            stream.reconfigure(errors="backslashreplace")
     status = _told(arguments)
     processes.leave(status)
     return status
@@ -136,16 +130,6 @@ def _interruptible() -> Generator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _plain(error: UnicodeError) -> tuple[str, int]:
-    """What a terminal that cannot show a character gets instead of it."""
-    assert isinstance(error, UnicodeEncodeError)
-    text = error.object[error.start : error.end].translate(PLAIN)
-    return text.encode("ascii", "backslashreplace").decode(), error.end
-
-
-codecs.register_error("nextpixel", _plain)
 
 
 def _refuse(sentence: str) -> int:

@@ -18,11 +18,7 @@ from nextpixel.pairing import given
 
 
 def main(options: Namespace) -> int:
-    """Print a table of the laws with their figures, and what a failure means.
-
-    Returns:
-        The exit status: 1 if a law fails.
-    """
+    """Print a table of the laws with their figures, and what a failure means; exit status 1 if a law fails."""
     out = None if options.out is None else place(options.out, *PICTURES)
     model = load(options)
     tested = model.decoder if isinstance(model, npx.PixelVAE) else exact(model, "check")

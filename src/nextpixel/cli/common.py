@@ -1,7 +1,4 @@
-"""What the commands share: how they find models, images and places to write.
-
-What cannot be used is a `BadInput`, raised before the work.
-"""
+"""What the commands share: how they find models, images and places to write; what is wrong is said before the work."""
 
 import argparse
 import csv
@@ -27,6 +24,7 @@ import nextpixel as npx
 from nextpixel import pictures, processes, shipped
 from nextpixel.cli.recipe import check_data, read
 from nextpixel.data import CATALOGUE, DataSet, Split, open_data
+from nextpixel.data.opening import own_path
 from nextpixel.data.readers import Options, read_path
 from nextpixel.data.readers.hub import is_hub
 from nextpixel.errors import BadInput
@@ -137,7 +135,7 @@ def data_of(model: Path, options: argparse.Namespace, *, like: int) -> DataSet:
         raise BadInput(f"Nothing says which data set {model} learnt from; name one with --data.")
     if options.data_root is not None:
         recipe = {**recipe, "root": options.data_root}
-    there = learnt in CATALOGUE or is_hub(learnt) or Path(str(learnt)).exists()
+    there = learnt in CATALOGUE or is_hub(learnt) or own_path(str(learnt), recipe.get("root")).exists()
     if options.data is None and not there:
         raise BadInput(f"{model} learnt from {learnt}, which is not there; say where it is now with --data.")
     return open_data(**{**recipe, "like": None if recipe.get("bits") else like})

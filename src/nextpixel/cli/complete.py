@@ -8,19 +8,7 @@ import torch
 from torch import Tensor
 
 from nextpixel import pictures, processes
-from nextpixel.cli.common import (
-    BATCH,
-    afford,
-    asked_images,
-    drawn,
-    exact,
-    load,
-    place,
-    require,
-    several,
-    tell,
-    write_images,
-)
+from nextpixel.cli import common
 from nextpixel.cli.known import known_pixels
 from nextpixel.cli.parsers import PICTURES
 from nextpixel.pairing import given
@@ -28,15 +16,15 @@ from nextpixel.pairing import given
 
 def main(options: Namespace) -> None:
     """Draw the unknown part of images; the grid shows each as it was given, then its completions."""
-    out = [place(text, *PICTURES, ".npz") for text in options.out]
-    model = load(options)
-    _, images, split, notes = asked_images(model, options)
+    out = [common.place(text, *PICTURES, ".npz") for text in options.out]
+    model = common.load(options)
+    _, images, split, notes = common.asked_images(model, options)
     known = known_pixels(options.known, images, seed=options.seed)
-    afford(len(images) * options.completions, model.spec, out, lower="-n or --completions")
+    common.afford(len(images) * options.completions, model.spec, out, lower="-n or --completions")
     particles = {} if options.particles == 1 else {"particles": options.particles}
     if particles:
-        exact(model, "--particles")
-        require(64 * options.particles * model.spec.subpixels, f"{options.particles} particles", "--particles")
+        common.exact(model, "--particles")
+        common.require(64 * options.particles * model.spec.subpixels, f"{options.particles} particles", "--particles")
     every = torch.arange(len(images)).repeat_interleave(options.completions)
     spec = model.spec
 
@@ -44,16 +32,17 @@ def main(options: Namespace) -> None:
         which = every[piece]
         return model.complete(images[which], known[which], given(model.context, split, which), **asked, **particles)
 
-    completed = drawn(options, len(every), "completing", draw, max(1, BATCH // options.particles))
-    tell(notes)
+    completed = common.drawn(options, len(every), "completing", draw, max(1, common.BATCH // options.particles))
+    common.tell(notes)
     print(f"{100 * known.float().mean():.4g} % of the pixels are known.")
     original = options.source is None or not Path(options.known).is_file()  # a mask may hide what was never there
     sheet = pictures.completions(images, known, completed, spec.levels, ordinal=spec.ordinal, original=original)
-    columns = f"given, {several(options.completions, 'completion')}{', original' * original}"
+    count, each = common.several(len(images), "image"), common.several(options.completions, "completion")
+    columns = f"given, {each}{', original' * original}"
     title = f"{options.model}: {columns}; temperature {options.temperature:g}, seed {options.seed}"
     for path in out if processes.rank() == 0 else ():
         if path.suffix.lower() != ".npz":
             pictures.write(pictures.titled(sheet, title), path)
         else:
-            write_images(path, model, completed, split.take(every.numpy()), given=images, known=known)
-        print(f"{several(len(images), 'image')}, {several(options.completions, 'completion')} of each: {path}")
+            common.write_images(path, model, completed, split.take(every.numpy()), given=images, known=known)
+        print(f"{count}, {each} of each: {path}")

@@ -1,4 +1,4 @@
-"""`nextpixel data`: the data sets that have names, pictures of them, packing them, and arrays out of pickles."""
+"""`nextpixel data`: the data sets that have names, pictures of them, and packing them."""
 
 from argparse import Namespace
 
@@ -9,14 +9,12 @@ from nextpixel.cli.common import place, several
 from nextpixel.cli.parsers import MOST_CLASSES, PICTURES
 from nextpixel.data import CATALOGUE, DataSet, Split, describe, open_data
 from nextpixel.data.packing import pack
-from nextpixel.data.readers.pickled import convert_pickle
-from nextpixel.errors import BadInput
 from nextpixel.files import home
 
 
 def main(options: Namespace) -> None:
-    """List the data sets; `show`, `pack` and `convert` are commands of their own."""
-    {"": _list, "show": _show, "convert": _convert, "pack": _pack}[options.kind](options)
+    """List the data sets; `show` and `pack` are commands of their own."""
+    {"": _list, "show": _show, "pack": _pack}[options.kind](options)
 
 
 def _list(options: Namespace) -> None:
@@ -61,19 +59,6 @@ def _pack(options: Namespace) -> None:
     for file in pack(data, home(options.out)):
         print(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
     print("\n".join(describe(data)))
-
-
-def _convert(options: Namespace) -> None:
-    """Take the arrays out of a pickle."""
-    out = place(options.out, ".npz")
-    if options.file.exists() and not options.file.is_file():  # a pipe would be waited for
-        raise BadInput(f"{options.file} is not a file.")
-    arrays, left = convert_pickle(options.file, out)
-    for name, array in arrays.items():
-        print(f"{name}: {array.dtype} values of shape {array.shape}")
-    for name in left:
-        print(f"{name}: left out, neither an array nor a list of numbers or words")
-    print(out)
 
 
 def _rows(split: Split, count: int) -> dict[int, np.ndarray] | None:

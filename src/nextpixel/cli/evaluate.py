@@ -11,18 +11,7 @@ import numpy as np
 import nextpixel as npx
 from nextpixel import processes
 from nextpixel.baselines import baselines, compared
-from nextpixel.cli.common import (
-    BATCH,
-    images_of,
-    load,
-    place,
-    plus_minus,
-    print_json,
-    several,
-    tell,
-    with_bar,
-    write_arrays,
-)
+from nextpixel.cli import common
 from nextpixel.cli.parsers import LATENT_SAMPLES
 from nextpixel.data import Split
 from nextpixel.evaluation import Bounds, Evaluation, evaluate, evaluate_bounds
@@ -30,14 +19,12 @@ from nextpixel.evaluation import Bounds, Evaluation, evaluate, evaluate_bounds
 
 def main(options: Namespace) -> None:
     """Print the mean of −log p(x), in nats per image and bits per dimension, with its standard error."""
-    if options.slow:
-        raise npx.BadInput(f"evaluate has no --slow any more: nextpixel check {options.model} tests that, and more.")
-    table = None if options.per_image is None else place(options.per_image, ".csv", ".npz")
-    model = load(options)
-    name, split, notes, train = images_of(model, options)
+    table = None if options.per_image is None else common.place(options.per_image, ".csv", ".npz")
+    model = common.load(options)
+    name, split, notes, train = common.images_of(model, options)
     began = time.monotonic()
-    watch = partial(with_bar, doing="evaluating")
-    settings = {"images": options.images, "batch": BATCH, "seed": options.seed, "watch": watch}
+    watch = partial(common.with_bar, doing="evaluating")
+    settings = {"images": options.images, "batch": common.BATCH, "seed": options.seed, "watch": watch}
     if isinstance(model, npx.PixelVAE):
         samples = LATENT_SAMPLES if options.samples is None else options.samples
         result = evaluate_bounds(model, split, samples=samples, **settings)
@@ -46,19 +33,19 @@ def main(options: Namespace) -> None:
     else:
         result = evaluate(model, split, **settings)
     seconds = time.monotonic() - began
-    tell(notes)
+    common.tell(notes)
     beside = baselines(model.spec, train, split, images=options.images)
     if table is not None and processes.rank() == 0:
-        write_arrays(table, **_columns(result, split, model.spec))
+        common.write_arrays(table, **_columns(result, split, model.spec))
     if options.json:
         about = {"model": str(options.model), "data": name, "split": options.split}
         figures = asdict(
             result, dict_factory=lambda items: {name: value for name, value in items if name != "each" and value != ()}
         )
-        print_json({**about, **figures, "baselines": beside, "seconds": round(seconds, 2)})
+        common.print_json({**about, **figures, "baselines": beside, "seconds": round(seconds, 2)})
     else:
         total = result.elbo if isinstance(result, Bounds) else result
-        print(f"{name}, {options.split}, {several(total.images, 'image')} in {seconds:.1f} s")
+        print(f"{name}, {options.split}, {common.several(total.images, 'image')} in {seconds:.1f} s")
         print("\n".join(_lines(result)))
         print(f"  beside it, bits per dimension: {compared(total.bits_per_dim, beside)}")
 
@@ -77,8 +64,8 @@ def _lines(result: Evaluation | Bounds) -> list[str]:
     """What was measured, in words."""
     if isinstance(result, Evaluation):
         return [
-            f"  {result.nats:10.4f}{plus_minus(result.nats_error)} nats per image",
-            f"  {result.bits_per_dim:10.4f}{plus_minus(result.bits_per_dim_error)} bits per dimension",
+            f"  {result.nats:10.4f}{common.plus_minus(result.nats_error)} nats per image",
+            f"  {result.bits_per_dim:10.4f}{common.plus_minus(result.bits_per_dim_error)} bits per dimension",
             *_by_order(result),
         ]
     rows = {"ELBO": result.elbo, "  reconstruction": result.reconstruction, "  KL": result.kl}
@@ -86,8 +73,8 @@ def _lines(result: Evaluation | Bounds) -> list[str]:
         rows[f"importance-weighted, k = {result.samples}"] = result.importance
     share = 100 * result.kl.nats / result.elbo.nats
     lines = [
-        f"  {name:<30}{its.nats:10.4f}{plus_minus(its.nats_error)} nats per image,"
-        f"{its.bits_per_dim:8.4f}{plus_minus(its.bits_per_dim_error)} bits per dimension"
+        f"  {name:<30}{its.nats:10.4f}{common.plus_minus(its.nats_error)} nats per image,"
+        f"{its.bits_per_dim:8.4f}{common.plus_minus(its.bits_per_dim_error)} bits per dimension"
         for name, its in rows.items()
     ]
     return ["  upper bounds of the cost −log p(x):", *lines, f"  The KL is {share:.1f} % of the ELBO."]
@@ -101,5 +88,5 @@ def _by_order(result: Evaluation) -> list[str]:
     nats = ", ".join(f"{each.nats:.4f}" for each in result.orders)
     return [
         f"  That is the mixture of {len(result.orders)} reading orders, which alone are {nats} nats per image;",
-        f"  the best single one is order {number}: {best.nats:.4f}{plus_minus(best.nats_error)}.",
+        f"  the best single one is order {number}: {best.nats:.4f}{common.plus_minus(best.nats_error)}.",
     ]

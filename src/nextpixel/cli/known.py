@@ -18,22 +18,19 @@ PARTS = ("top-half", "bottom-half", "left-half", "right-half", "centre", "border
 
 
 def known_pixels(which: str, images: Tensor, *, seed: int) -> Tensor:
-    """The mask of known pixels.
+    """The mask of known pixels of images (B, C, H, W): bool, shape (B, 1 or C, H, W).
 
-    Args:
-        which: one of `PARTS`: a half of an odd number is without the middle row or column, the centre is the middle
-            half of rows and columns, the border the rest. Or `random:30%`, also of 0 % and 100 %. Or a mask's file:
-            a picture, or an array (H, W), (N, H, W), (N, 1 or C, H, W) or (N, H, W, 1 or C), for the first N images.
-            What is above the middle of its own range is known.
-        images: shape (B, C, H, W).
-        seed: of random pixels.
-
-    Returns:
-        Bool, shape (B, 1 or C, H, W).
+    `which` is one of `PARTS`: a half of an odd number is without the middle row or column, the centre is the middle
+    half of rows and columns, the border the rest. Or `random:30%`. Or a mask's file: a picture, or an array (H, W),
+    (N, H, W), (N, 1 or C, H, W) or (N, H, W, 1 or C); what is above the middle of its range is known.
     """
     count, channels, height, width = images.shape
     if which.startswith("random:"):
-        return torch.from_numpy(np.random.default_rng(seed).random((count, 1, height, width)) < _share(which))
+        found = re.fullmatch(r"random:([0-9]+(?:\.[0-9]+)?)%", which)
+        if found is None or float(found[1]) > 100:
+            raise BadInput(f"A share of known pixels is written random:30%, from 0 to 100 %, not {which!r}.")
+        drawn = np.random.default_rng(seed).random((count, 1, height, width))
+        return torch.from_numpy(drawn < float(found[1]) / 100)
     mask = _part(which, height, width) if which in PARTS else _of_file(Path(which))
     shape = mask.shape
     if mask.ndim == 4 and shape[1:3] == (height, width):
@@ -54,18 +51,17 @@ def _of_file(path: Path) -> NDArray[Any]:
     if not path.is_file():
         raise BadInput(f"Known pixels are {', '.join(PARTS)}, random:30% or the file of a mask, not {str(path)!r}.")
     with told(f"The mask {path}"):
-        mask = _of_arrays(path) if path.suffix.lower() in (".npz", ".npy") else _of_picture(path)
+        if path.suffix.lower() in (".npz", ".npy"):
+            arrays = load_arrays(path)
+            if "known" not in arrays and len(arrays) != 1:
+                raise BadInput(f"The mask {path} has no array known, but {', '.join(arrays) or 'nothing'}.")
+            mask = arrays.get("known", next(iter(arrays.values())))
+        else:
+            mask = _of_picture(path)
     if mask.dtype.kind not in "buif" or mask.size == 0:
         kind = f"{mask.dtype} values of shape {mask.shape}"
         raise BadInput(f"The mask {path} must be of booleans or numbers, not {kind}.")
     return mask
-
-
-def _share(which: str) -> float:
-    found = re.fullmatch(r"random:([0-9]+(?:\.[0-9]+)?)%", which)
-    if found is None or float(found[1]) > 100:
-        raise BadInput(f"A share of known pixels is written random:30%, from 0 to 100 %, not {which!r}.")
-    return float(found[1]) / 100
 
 
 def _part(which: str, height: int, width: int) -> NDArray[np.bool_]:
@@ -86,11 +82,3 @@ def _of_picture(path: Path) -> NDArray[Any]:
             return opacity
         wide = picture.mode.startswith(("I", "F"))  # pillow would cut it at 255
         return np.asarray(picture if wide else picture.convert("RGB").convert("L"))
-
-
-def _of_arrays(path: Path) -> NDArray[Any]:
-    """The array `known` of a file, or its single one."""
-    arrays = load_arrays(path)
-    if "known" not in arrays and len(arrays) != 1:
-        raise BadInput(f"The mask {path} has no array known, but {', '.join(arrays) or 'nothing'}.")
-    return arrays.get("known", next(iter(arrays.values())))

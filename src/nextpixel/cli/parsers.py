@@ -74,15 +74,7 @@ def pixel(text: str) -> tuple[int, int]:
 
 
 def _command(words: str, about: str, *examples: str, takes: Sequence[Option], usage: str | None = None) -> None:
-    """Make the parser of a command.
-
-    Args:
-        words: those after `nextpixel`.
-        about: what it does; its first line stands alone in the list of all verbs.
-        examples: lines to copy.
-        takes: its options; their help ends with their default.
-        usage: the ways to call it, where the options do not say them.
-    """
+    """Make the parser of a command; the first line of what it does stands alone in the list of all verbs."""
     parser = PARSERS[words] = Parser(
         prog=f"nextpixel {words}",
         usage=usage,
@@ -93,11 +85,10 @@ def _command(words: str, about: str, *examples: str, takes: Sequence[Option], us
     )
     parser.set_defaults(kind=words.partition(" ")[2])
     for names, settings in takes:
-        default = settings.get("default")
-        shown = (
-            f" (default: {' '.join(default) if isinstance(default, list) else default})" if default is not None else ""
-        )
-        parser.add_argument(*names, **{**settings, "help": f"{settings['help']}{shown}" if shown else settings["help"]})
+        if (default := settings.get("default")) is not None:
+            shown = " ".join(default) if isinstance(default, list) else default
+            settings = {**settings, "help": f"{settings['help']} (default: {shown})"}
+        parser.add_argument(*names, **settings)
 
 
 def _option(names: str, about: str = "", **settings: Any) -> Option:
@@ -131,10 +122,10 @@ DATA = (
     DATA_ROOT,
     _option("--split", choices=SPLITS, default="test"),
 )
-DRAWING = (
-    _option("--temperature", "below 1: likelier, duller", type=temperature, default=1.0),
-    _seed("of the noise"),
-)
+DRAWING = (_option("--temperature", "below 1: likelier, duller", type=temperature, default=1.0), _seed("of the noise"))
+SOURCE = _option("source IMAGES", "an image, a folder, an npz or npy file", nargs="?", type=Path)
+LABEL = _option("--label CLASS", "of all images, its name or number; by default that of each, where it is known")
+JSON = _option("--json", "print JSON", action="store_true")
 TRAIN = (
     _option("recipe RECIPE", "a recipe's name (nextpixel recipes), or a file; with --resume a run folder"),
     _option("--minutes M", "choose network, likelihood, rates and epochs for so many minutes with DATA", type=float),
@@ -166,12 +157,10 @@ _command(
     "Measure a model's likelihood of images, or its bounds, in float32.",
     "nextpixel evaluate runs/digits",
     "nextpixel evaluate model.safetensors --data mnist-binary --split test --json",
-    "nextpixel evaluate runs/pixelvae --samples 64",
     takes=[
         *MODEL,
         *DATA,
         _option("--images N", "only the first N images", type=whole(1)),
-        _option("--slow", argparse.SUPPRESS, action="store_true"),  # which `check` has become
         _seed("of images that are drawn: the train split's, if binarised"),
         _option(
             "--samples K",
@@ -179,7 +168,7 @@ _command(
             type=whole(0),
         ),
         _option("--per-image FILE", "write the nats and bits of each image, .csv or .npz"),
-        _option("--json", "print JSON", action="store_true"),
+        JSON,
     ],
 )
 
@@ -196,7 +185,7 @@ _command(
         *DATA,
         _seed("of all that is drawn"),
         _option("--out FILE", "a picture of what the central pixel sees, .png, .jpg or .webp"),
-        _option("--json", "print JSON", action="store_true"),
+        JSON,
     ],
 )
 
@@ -204,12 +193,11 @@ _command(
     "sample",
     "Draw new images.",
     "nextpixel sample    (from a model that comes with the package)",
-    "nextpixel sample runs/digits -n 64",
     "nextpixel sample runs/digits -n 100 --label 0-4,7 --out some-classes.png",
     "nextpixel sample model.safetensors -n 1000 --label 3 --temperature 0.9 --out threes.npz threes.png",
     "nextpixel sample runs/bottom --maps top-samples.npz --out bottom-samples.npz    (one for each map)",
     takes=[
-        _option("model MODEL", f"{MODEL[0][1]['help']}", nargs="?", type=Path, default=Path("mnist")),
+        _option("model MODEL", f"{MODEL[0][1]['help']}", nargs="?", type=Path, default=Path("mnist-class")),
         *MODEL[1:],
         _option("-n --images N", "how many (default: 64, or one for each of the maps)", type=whole(1)),
         _option(
@@ -226,13 +214,12 @@ _command(
 _command(
     "complete",
     "Draw the unknown pixels of images, given those known.",
-    "nextpixel complete runs/digits --known top-half",
     "nextpixel complete runs/digits --data digits --known left-half -n 12 --completions 4 --out completed.png",
     "nextpixel complete model.safetensors photo.png --known mask.png --out photo-completed.png",
     "nextpixel complete model.safetensors images/ --known random:30% --particles 64",
     takes=[
         *MODEL,
-        _option("source IMAGES", "an image, a folder, an npz or npy file", nargs="?", type=Path),
+        SOURCE,
         *DATA,
         _option(
             "--known WHICH",
@@ -249,7 +236,7 @@ _command(
             type=whole(1),
             default=1,
         ),
-        _option("--label CLASS", "of all images, its name or number; by default that of each, where it is known"),
+        LABEL,
         *DRAWING,
         _results("completions.png"),
     ],
@@ -268,13 +255,13 @@ _command(
     "nextpixel score runs/fashion-mnist --outside mnist --against runs/background --json",
     takes=[
         *MODEL,
-        _option("source IMAGES", "an image, a folder, an npz or npy file", nargs="?", type=Path),
+        SOURCE,
         *DATA,
         _option("--outside DATA2", "images from elsewhere: a path like IMAGES, or a data set's name, of which --split"),
         _option("--against MODEL2", "for the ratio: a model of the same kind of images, such as a more general one"),
         _option("-n --images N", "only the first N images, of each set", type=whole(1)),
         _option("--typical N", "validation images for typicality; 0 leaves it out", type=whole(0), default=TYPICAL),
-        _option("--label CLASS", "of all images, its name or number; by default that of each, where it is known"),
+        LABEL,
         _seed("of images that are drawn: the train split's, if binarised"),
         _option(
             "--out FILE",
@@ -283,7 +270,7 @@ _command(
             nargs="+",
             default=["scores.png", "scores.csv"],
         ),
-        _option("--json", "print JSON", action="store_true"),
+        JSON,
     ],
 )
 
@@ -307,6 +294,18 @@ _command(
 )
 
 _command(
+    "push",
+    "Put a model with its card on the Hugging Face Hub, where others take it as hf:USER/NAME.\n"
+    "Needs huggingface-hub, and a token to write there: hf auth login, or the variable HF_TOKEN.",
+    "nextpixel push digits-model hf:me/digits    (a folder that nextpixel export wrote)",
+    takes=[
+        _option("folder DIR", "with model.safetensors, config.json and README.md", type=Path),
+        _option("name hf:USER/NAME", "a repository; made, if it is not there"),
+        _option("--private", "if it is made, others may not see it", action="store_true"),
+    ],
+)
+
+_command(
     "import",
     "Make a model from weights that another program trained.",
     "nextpixel import pixelcnnpp pcnn_lr_0.00040_nr_resnet5_nr_filters160_889.pth -o model.safetensors",
@@ -323,8 +322,7 @@ _command(
 _command(
     "plot receptive-field",
     "Draw which sub-pixels a pixel's distribution depends on, by gradient: a panel for each pair of channels.",
-    "nextpixel plot receptive-field runs/digits",
-    "nextpixel plot receptive-field model.safetensors --pixel 16,31 --channel 2 --out blue.png",
+    "nextpixel plot receptive-field runs/cifar10 --pixel 16,31 --channel 2 --out blue.png",
     takes=[
         *MODEL,
         _option("--pixel r,c", "row and column from 0 (default: the centre)", type=pixel),
@@ -337,7 +335,6 @@ _command(
 _command(
     "plot curves",
     "Draw the training and validation curves of runs, in bits per dimension.",
-    "nextpixel plot curves runs/digits",
     "nextpixel plot curves runs/a runs/b --over step --out compared.png",
     takes=[
         _option("runs RUN", "a run folder", nargs="+", type=Path),
@@ -347,57 +344,25 @@ _command(
 )
 
 _command(
-    "plot samples",
-    "Draw side by side what a run drew while it was trained.",
-    "nextpixel plot samples runs/digits",
-    "nextpixel plot samples runs/digits -n 4 --out over-time.png",
-    takes=[
-        _option("run RUN", "a run folder", type=Path),
-        _option("-n --pictures N", "at most, evenly over the run", type=whole(1), default=12),
-        _picture("samples-over-time.png"),
-    ],
-)
-
-_command(
     "plot figure",
     f"Draw {ACROSS}x{DRAWN + COMPLETED} images: {DRAWN} rows from scratch, then {COMPLETED} rows that complete the top "
     f"halves of {ACROSS} images, one a column. With classes or maps, a column has those of its image.",
-    "nextpixel plot figure runs/digits",
-    "nextpixel plot figure model.safetensors --data mnist-binary --seed 3 --out figure.png",
+    "nextpixel plot figure runs/mnist-binary --data mnist-binary --seed 3 --out figure.png",
     takes=[*MODEL, *DATA, *DRAWING, _picture("figure.png")],
 )
 
 _command(
     "plot latents",
-    f"Draw {LATENT_ROWS} latent vectors of a pixelvae from the prior, and a row of {LATENT_COLUMNS} images given each.",
+    "Draw what latent vectors of a pixelvae mean. A row is images given one of the prior; with --of reconstructions\n"
+    "an image, and images given vectors of its posterior; with --of interpolations the way from one to another.",
     "nextpixel plot latents runs/mnist-binary-pixelvae --out latents.png",
-    takes=[*MODEL, *DRAWING, _picture("latents.png")],
-)
-
-_command(
-    "plot reconstructions",
-    "Each row: an image, then images drawn given latent vectors of its posterior. For a pixelvae.",
-    "nextpixel plot reconstructions runs/mnist-binary-pixelvae --out reconstructions.png",
+    "nextpixel plot latents runs/mnist-binary-pixelvae --of interpolations",
     takes=[
         *MODEL,
-        *DRAWING,
-        _picture("reconstructions.png"),
         *DATA,
-        _option("-n --images N", "the first N", type=whole(1), default=12),
-    ],
-)
-
-_command(
-    "plot interpolations",
-    "Each row: an image, images on the way to another, and that one. For a pixelvae.",
-    "nextpixel plot interpolations runs/mnist-binary-pixelvae --out interpolations.png",
-    takes=[
-        *MODEL,
+        _option("--of", "which", choices=("prior", "reconstructions", "interpolations"), default="prior"),
         *DRAWING,
-        _picture("interpolations.png"),
-        *DATA,
-        _option("-n --pairs N", "of images", type=whole(1), default=8),
-        _option("--steps K", "images drawn on a way", type=whole(2), default=8),
+        _picture("latents.png"),
     ],
 )
 
@@ -407,9 +372,6 @@ _command(
     "plot",
     "Draw what a model sees, how a run went, or a figure of samples.",
     "nextpixel plot receptive-field runs/digits --pixel 4,4",
-    "nextpixel plot curves runs/digits runs/mnist-binary --over minutes",
-    "nextpixel plot samples runs/digits",
-    "nextpixel plot figure runs/digits --out figure.png",
     "nextpixel plot latents runs/mnist-binary-pixelvae",
     takes=[_option("kind KIND", f"{', '.join(PLOTS)}; nextpixel plot KIND --help says more")],
 )
@@ -447,13 +409,11 @@ READING = [
 
 _command(
     "data",
-    "List the data sets that have names, and whether they are on this machine; or show, pack or convert one.\n"
+    "List the data sets that have names, and whether they are on this machine; or show or pack one.\n"
     "Any folder of images, npz or npy file is one too, and hf:NAME_OR_PATH. `nextpixel data show` draws one,\n"
-    "`nextpixel data pack` writes one as parquet files, `nextpixel data convert` takes arrays out of a pickle.",
+    "`nextpixel data pack` writes one as parquet files.",
     "nextpixel data",
-    "nextpixel data --data-root datasets/",
     "nextpixel data show shapes",
-    "nextpixel data convert shapes.pkl -o shapes.npz",
     takes=[DATA_ROOT],
 )
 
@@ -481,27 +441,9 @@ _command(
     takes=[*READING, _option("-o --out DIR", "a new folder", type=Path, required=True)],
 )
 
-_command(
-    "data convert",
-    "Write the arrays of a pickle into an npz file, which every command takes as --data. The pickle is not run:\n"
-    "those of its instructions that make numpy arrays of numbers are understood, and one that asks for anything\n"
-    "else is refused. A dictionary with train, test and, if there are any, train_labels and test_labels becomes a\n"
-    "data set with these splits; lists of numbers or words become arrays, and what else is left out is named.",
-    "nextpixel data convert shapes.pkl -o shapes.npz",
-    "nextpixel data show shapes.npz",
-    takes=[
-        _option("file FILE", "a pickle of arrays", type=Path),
-        _option("-o --out FILE", "the npz file", required=True),
-    ],
-)
-
 
 def parse(words: Sequence[str]) -> Namespace:
-    """The options of a command line that begins with a verb of `PARSERS`.
-
-    Raises:
-        BadInput: they are not what the command takes.
-    """
+    """The options of a command line that begins with a verb of `PARSERS`."""
     verb, *rest = words
     if rest and (command := f"{verb} {rest[0]}") in PARSERS:
         return PARSERS[command].parse_args(rest[1:])

@@ -4,7 +4,6 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor
 
 import nextpixel as npx
 from nextpixel import pictures, plots
-from nextpixel.cli.common import afford, drawn, exact, images_of, load, place, several, tell, with_bar
+from nextpixel.cli.common import drawn, exact, images_of, load, place, tell, with_bar
 from nextpixel.cli.parsers import ACROSS, COMPLETED, DRAWN, LATENT_COLUMNS, LATENT_ROWS, PICTURES
 from nextpixel.data import Split
 from nextpixel.pairing import given
@@ -47,14 +46,11 @@ def _curves(options: Namespace) -> Plot:
     return plots.draw_curves(curves, options.over), f"The curves of {', '.join(map(str, runs))}"
 
 
-def _samples(options: Namespace) -> Plot:
-    found = plots.read_samples(options.run, options.pictures)
-    return plots.draw_samples(found), f"{several(len(found), 'picture')} of {options.run}"
-
-
 def _figure(options: Namespace) -> Plot:
     model = load(options)
-    images, split, notes = _first(model, options, ACROSS, "figure")
+    images, split, notes = _first(model, options, ACROSS)
+    if len(images) < ACROSS:
+        raise npx.BadInput(f"The figure needs {ACROSS} images; {options.split} has {len(images)}.")
     pictures.grid(images, model.spec.levels, ordinal=model.spec.ordinal)  # refuses what has no picture, before the work
     rows = DRAWN + COMPLETED
     every, halves = np.tile(np.arange(ACROSS), rows), images.repeat(rows, 1, 1, 1)
@@ -72,64 +68,46 @@ def _figure(options: Namespace) -> Plot:
 
 
 def _latents(options: Namespace) -> Plot:
-    """Rows of images that share their latent vector."""
-    model = _opened(options)
-    z = torch.from_numpy(np.random.default_rng(options.seed).standard_normal((LATENT_ROWS, model.latent)))
-    every = z.repeat_interleave(LATENT_COLUMNS, 0)
-    made = drawn(options, len(every), "drawing", lambda piece, **asked: model.decode(every[piece], **asked))
-    about = f"{LATENT_ROWS} latent vectors, a row of {LATENT_COLUMNS} images given each"
-    return pictures.grid(made, model.spec.levels, ordinal=model.spec.ordinal, columns=LATENT_COLUMNS), about
-
-
-def _reconstructions(options: Namespace) -> Plot:
-    """Images, and what is drawn given what the encoder makes of them."""
-    model = _opened(options)
-    images, _, notes = _first(model, options, options.images, "plot")
-    every = images.repeat_interleave(LATENT_COLUMNS, 0)
-    made = drawn(options, len(every), "drawing", lambda piece, **asked: model.reconstruct(every[piece], **asked))
-    tell(notes)
-    all_known, spec = torch.ones(images.shape, dtype=torch.bool), model.spec
-    about = f"{several(len(images), 'image')}, {LATENT_COLUMNS} reconstructions of each"
-    return pictures.completions(images, all_known, made, spec.levels, ordinal=spec.ordinal), about
-
-
-def _interpolations(options: Namespace) -> Plot:
-    """Images on the way from one image to another."""
-    model, steps = _opened(options), options.steps
-    images, _, notes = _first(model, options, 2 * options.pairs, "plot")
-    afford(options.pairs * (steps + 2), model.spec, [Path(options.out)], lower="--steps or --pairs")
-    x, y = images[::2], images[1::2]
-    made = model.interpolate(x, y, steps, seed=options.seed, temperature=options.temperature).cpu()
-    tell(notes)
-    rows = torch.cat([x.unsqueeze(1), made, y.unsqueeze(1)], 1).flatten(0, 1)
-    about = f"{len(x)} pairs of images, {steps} steps from one to the other"
-    return pictures.grid(rows, model.spec.levels, ordinal=model.spec.ordinal, columns=steps + 2), about
-
-
-def _opened(options: Namespace) -> npx.PixelVAE:
-    """The model, which must have a latent vector."""
+    """Rows of images that share a latent vector: of the prior, of an image's posterior, or on the way between two."""
     model = load(options)
     if not isinstance(model, npx.PixelVAE):
         name = model.recipe["name"]
         raise npx.BadInput(f"The plot is of latent vectors, which a {name} has not; it needs a pixelvae.")
-    return model
+    columns, first, last, notes = LATENT_COLUMNS, list[Tensor](), list[Tensor](), list[str]()
+    if options.of == "prior":
+        z = torch.from_numpy(np.random.default_rng(options.seed).standard_normal((LATENT_ROWS, model.latent)))
+        every, make, about = z.repeat_interleave(columns, 0), model.decode, "latent vectors, a row of {} images of each"
+        made = drawn(options, len(every), "drawing", lambda piece, **asked: make(every[piece], **asked))
+    elif options.of == "reconstructions":
+        images, _, notes = _first(model, options, LATENT_ROWS)
+        every, about = images.repeat_interleave(columns, 0), "images, {} reconstructions of each"
+        made = drawn(options, len(every), "drawing", lambda piece, **asked: model.reconstruct(every[piece], **asked))
+        first = [images]
+    else:
+        images, _, notes = _first(model, options, 2 * LATENT_ROWS)
+        pairs = images[: len(images) // 2 * 2].unflatten(0, (-1, 2))
+        x, y, about = pairs[:, 0], pairs[:, 1], "pairs of images, {} steps from one to the other"
+        made = model.interpolate(x, y, columns, seed=options.seed, temperature=options.temperature).cpu()
+        first, last = [x], [y]
+    tell(notes)
+    made = made.reshape(-1, columns, *model.spec.shape)
+    rows = torch.cat([*(its[:, None] for its in first), made, *(its[:, None] for its in last)], 1)
+    sheet = pictures.grid(rows.flatten(0, 1), model.spec.levels, ordinal=model.spec.ordinal, columns=rows.shape[1])
+    return sheet, f"{len(rows)} {about.format(columns)}"
 
 
-def _first(model: npx.Model, options: Namespace, count: int, what: str) -> tuple[Tensor, Split, list[str]]:
-    """The first images of the data set's split, the split, and what to `tell`."""
+def _first(model: npx.Model, options: Namespace, count: int) -> tuple[Tensor, Split, list[str]]:
+    """The first images of the data set's split, at most so many, the split, and what to `tell`."""
     name, split, notes, _ = images_of(model, options)
-    if len(split) < count:
-        raise npx.BadInput(f"The {what} needs {count} images; the {options.split} split of {name} has {len(split)}.")
-    images, _ = split.batch(np.arange(count), np.random.default_rng(options.seed))
+    if len(split) < 2:
+        raise npx.BadInput(f"The plot needs 2 images or more; the {options.split} split of {name} has {len(split)}.")
+    images, _ = split.batch(np.arange(min(count, len(split))), np.random.default_rng(options.seed))
     return images.long(), split, notes
 
 
 KINDS: dict[str, Callable[[Namespace], Plot]] = {
     "receptive-field": _receptive_field,
     "curves": _curves,
-    "samples": _samples,
     "figure": _figure,
     "latents": _latents,
-    "reconstructions": _reconstructions,
-    "interpolations": _interpolations,
 }

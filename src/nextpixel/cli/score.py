@@ -18,6 +18,7 @@ from nextpixel.baselines import formats
 from nextpixel.cli import common
 from nextpixel.cli.parsers import COSTLIEST, PICTURES
 from nextpixel.data import CATALOGUE, Split
+from nextpixel.data.dataset import evenly
 from nextpixel.data.readers.hub import is_hub
 from nextpixel.evaluation import evaluate
 from nextpixel.pairing import fit, given
@@ -86,7 +87,7 @@ def _typical(model: npx.Model, options: Namespace, notes: list[str]) -> float | 
     except npx.BadInput as error:
         notes.append(f"typicality needs validation images: {str(error).rstrip('.')}")
         return None
-    some = split.take(np.linspace(0, len(split) - 1, min(len(split), options.typical)).astype(np.int64))
+    some = split.take(evenly(len(split), options.typical))
     watch = partial(common.with_bar, doing="measuring what is typical")
     return evaluate(model, some, batch=common.BATCH, watch=watch).bits_per_dim
 

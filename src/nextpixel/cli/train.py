@@ -24,7 +24,7 @@ from nextpixel.cli.parsers import PARSERS, TRAIN, imported
 from nextpixel.cli.recipe import SECTIONS, Parser, override, parse, read
 from nextpixel.cli.recipes import find
 from nextpixel.data import DataSet, open_data
-from nextpixel.data.opening import from_anywhere
+from nextpixel.data.opening import from_anywhere, own_path
 from nextpixel.data.readers.hub import is_hub
 from nextpixel.errors import BadInput
 from nextpixel.files import home
@@ -51,7 +51,8 @@ def main(arguments: list[str]) -> None:
         raise BadInput(f"To resume, {how}, not {arguments[0]}.")
     if source.is_dir() and not settings.resume and not dialled:
         raise BadInput(f"{source} is a run folder; give a recipe, or add --resume to go on with the run.")
-    if not is_hub(settings.data.name) and (own := home(settings.data.name)).suffix and not own.exists():
+    own = own_path(settings.data.name, settings.data.root)
+    if not is_hub(settings.data.name) and own.suffix and not own.exists():
         raise BadInput(f"There is no file or folder {own}; say where your own data is with --data.name PATH.")
     out = source if settings.resume else home(settings.out or Path("runs") / source.stem.removeprefix("hf:"))
 
@@ -94,28 +95,22 @@ def _as_several(training: Training, arguments: list[str]) -> NoReturn:
 
 def _dial(arguments: list[str]) -> dict[str, Any]:
     """A recipe for a data set and the minutes that there are; what was chosen is said."""
-    parser = Parser(exit_on_error=False, default_env=False)
-    known = {names[0]: about for names, about in TRAIN if names[0] != "recipe" and "action" not in about}
-    for option, about in known.items():
-        parser.add_argument(option, **about)
-    parser.add_function_arguments(open_data, "data")
-    words = [word.partition("=") for word in arguments[1:]]
-    own = [
-        part
-        for (option, equals, value), following in zip(words, [*arguments[2:], ""], strict=True)
-        if option in known or option.startswith("--data.")
-        for part in (option, value if equals else following)
-    ]
-    said = parse(parser, {"data": {"name": arguments[0]}}, own)
-    options = said.data.as_dict() | ({} if said.data_root is None else {"root": said.data_root})
+    data: dict[str, Any] = {"name": arguments[0]}
+    said = _settings(
+        Path(arguments[0]),
+        arguments,
+        {"model": {"name": "gated_pixelcnn", "likelihood": "logistic_mixture"}, "data": data},
+    )
     where = device(said.device).type
     # Of several processes the first one chooses: each would measure another speed.
     choice = processes.said(
-        "dial", lambda: json.dumps(choose(open_data(**options), said.minutes, seed=said.seed or 0, device=where))
+        lambda: json.dumps(
+            choose(open_data(**said.data.as_dict()), said.minutes, seed=said.training.seed, device=where)
+        )
     )
     recipe, lines = json.loads(choice)
     print("\n  ".join([f"{said.minutes:g} minutes for {arguments[0]}", *lines]), file=sys.stderr)
-    return {**recipe, "data": {"name": arguments[0]}}
+    return {**recipe, "data": data}
 
 
 def _costs(model: npx.Model, data: DataSet, training: Training) -> list[str]:

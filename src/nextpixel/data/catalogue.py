@@ -21,27 +21,16 @@ VALIDATION_SEED, TEST_SEED = 28, 2011  # of the noise that binarises these split
 
 @dataclass(frozen=True)
 class CatalogueRow:
-    """A data set with a name.
-
-    Args:
-        spec: of its images.
-        classes: how many class labels there are, or None.
-        sizes: images for training, validation and test.
-        source: where it comes from, for a reader.
-        description: one line.
-        load: reads it, given a data root or None.
-        find: says in words where it is on this machine, given a data root or None.
-        change: what happens to the levels once the splits are made.
-    """
+    """A data set with a name."""
 
     spec: ImageSpec
-    classes: int | None
-    sizes: tuple[int, int, int]
-    source: str
-    description: str
-    load: Callable[[str | Path | None], Parts]
-    find: Callable[[str | Path | None], str]
-    change: Callable[[DataSet], DataSet] = lambda data: data
+    classes: int | None  # how many labels there are
+    sizes: tuple[int, int, int]  # images for training, validation and test
+    source: str  # where it comes from, for a reader
+    description: str  # one line
+    load: Callable[[str | Path | None], Parts]  # reads it, given a data root or None
+    find: Callable[[str | Path | None], str]  # says in words where it is on this machine
+    change: Callable[[DataSet], DataSet] = lambda data: data  # what happens to the levels once the splits are made
 
 
 def _load_digits(root: str | Path | None) -> Parts:
@@ -53,8 +42,7 @@ def _load_digits(root: str | Path | None) -> Parts:
 def painted(parts: Parts, *seeds: int, above: int = 0) -> Parts:
     """The same images in colour, four levels: what is above a level in one colour, the rest in another.
 
-    The colours are drawn by the place of an image in its file, so they are the same however the splits are cut; each
-    split has a seed of its own.
+    Colours are drawn by the image's place in its file, however the splits are cut; each split has a seed of its own.
     """
     splits = {
         name: replace(split, images=paint(threshold(split.images, above), np.random.default_rng(seed)))

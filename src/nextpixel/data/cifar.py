@@ -1,9 +1,11 @@
-"""CIFAR-10, as torchvision unpacks it, or its binary version: six files of 10,000 records of a label and 3072 levels.
+"""CIFAR-10, its binary version or as torchvision unpacks it: six files of 10,000 records of a label and 3072 levels.
 
 The files are read from a folder, or out of the archive in which they are published: it is never unpacked, and a member
-counts only under its exact name, as a plain file of the right size.
+counts only under its exact name, as a plain file of the right size. Those of torchvision are pickles, which are
+programs, and not run: their instructions are listed, and the constants in them are all that is needed.
 """
 
+import pickletools
 import tarfile
 from pathlib import Path, PurePosixPath
 
@@ -11,7 +13,6 @@ import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.download import Source, below_root
-from nextpixel.data.readers.batches import read_batches
 from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.idx import unzipped
 from nextpixel.errors import BadInput
@@ -37,25 +38,37 @@ CIFAR10 = Source(
 def load_cifar(source: Source, root: str | Path | None) -> Parts:
     """Read the training and the test images, 256 levels of red, green and blue."""
     folder = below_root(root, *source.unpacked)
-    if folder is not None and folder.name == PYTHON_FOLDER:
-        parts = read_batches(folder)
-        sizes = len(parts.train), 0 if parts.test is None else len(parts.test)
-        if (parts.spec.shape, parts.classes, sizes) != ((3, 32, 32), CLASSES, (5 * IMAGES, IMAGES)):
-            raise BadInput(f"{folder} is not all of {ARCHIVE}: it has {sizes} images {parts.spec}.")
-        return parts
     place = folder or source.locate(ARCHIVE, root)
-    contents = _read_archive(place) if folder is None else {file: _read_file(folder / file) for file in _FILES}
+    contents = _read_archive(place) if folder is None else {file: _read_file(folder, file) for file in _FILES}
     train, test = (_split([contents[file] for file in files], place) for files in (TRAIN_FILES, [TEST_FILE]))
     return Parts(ImageSpec(3, 32, 32, levels=256), CLASSES, train, test=test, class_names=source.class_names)
 
 
-def _read_file(path: Path) -> bytes:
+def _read_file(folder: Path, file: str) -> bytes:
+    pickled = folder.name == PYTHON_FOLDER
+    path = folder / (file.removesuffix(".bin") if pickled else file)
     if not path.is_file():
-        raise BadInput(f"{path} is missing; {path.parent} must hold all of {ARCHIVE}.")
-    content = path.read_bytes()
+        raise BadInput(f"{path} is missing; {folder} must hold all of {'its archive' if pickled else ARCHIVE}.")
+    content = _listed(path) if pickled else path.read_bytes()
     if len(content) != IMAGES * _RECORD:
         raise BadInput(f"{path} is damaged: it has {len(content)} bytes, not {IMAGES * _RECORD}.")
     return content
+
+
+def _listed(path: Path) -> bytes:
+    """The records in a pickle: its key `labels` is followed by whole numbers, `data` by the levels as a text."""
+    labels, levels, key = list[int](), "", ""
+    with told(path, "is no batch of CIFAR, or a damaged one"):
+        for instruction, value, _ in pickletools.genops(path.read_bytes()):
+            constant = value.decode("latin-1") if isinstance(value, bytes | bytearray) else value
+            if constant in ("data", "labels", "filenames", "batch_label"):
+                key = constant
+            elif key == "data" and isinstance(constant, str):
+                levels = max(levels, constant, key=len)
+            elif key == "labels" and isinstance(constant, int) and instruction.name in ("BININT1", "INT"):
+                labels.append(constant)
+        rows = np.frombuffer(levels.encode("latin-1"), np.uint8).reshape(len(labels), -1)
+        return np.column_stack([np.array(labels, np.uint8), rows]).tobytes()
 
 
 def _read_archive(path: Path) -> dict[str, bytes]:

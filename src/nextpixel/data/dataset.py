@@ -22,26 +22,15 @@ Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split:
-    """Images and their labels; `batch` hands out some of them as tensors.
+    """Images and their labels; `batch` hands out some of them as tensors."""
 
-    Args:
-        images: unsigned integers, shape (N, C, H, W). An array in memory, a memory map, or anything else with a length
-            that can be indexed by an array of integers.
-        labels: class labels from 0, int64, shape (N,), or None.
-        draw: changes the images of every batch anew, with noise (dynamic binarisation), or None.
-        maps: what a `Map` context is given: codes (integers) or numbers (floats), shape (N, d, h, w), or None.
-        marks: numbers that stand for the images in `contents`, uint64, shape (N,); None where their levels do.
-        files: the paths of the images' files, strings, shape (N,); None where images are not files, or stay on disk.
-        stream: where training images come from of which these are the first ones only; see `data.stream`.
-    """
-
-    images: Images
-    labels: np.ndarray | None = None
-    draw: Draw | None = None
-    maps: Images | None = None
-    marks: np.ndarray | None = None
-    files: np.ndarray | None = None
-    stream: Any = None
+    images: Images  # unsigned integers, (N, C, H, W): an array, a memory map, or what else is indexed by integers
+    labels: np.ndarray | None = None  # from 0, int64, (N,)
+    draw: Draw | None = None  # changes the images of every batch anew, with noise (dynamic binarisation)
+    maps: Images | None = None  # what a `Map` context is given: codes (integers) or numbers (floats), (N, d, h, w)
+    marks: np.ndarray | None = None  # stand for the images in `contents`, uint64, (N,); None where their levels do
+    files: np.ndarray | None = None  # paths of the images' files, (N,); None where they are not, or stay on disk
+    stream: Any = None  # where training images come from of which these are the first ones only; see `data.stream`
 
     def __len__(self) -> int:
         return len(self.images)
@@ -53,14 +42,9 @@ class Split:
     def batch(
         self, indices: Sequence[int] | np.ndarray | Tensor, noise: np.random.Generator
     ) -> tuple[Tensor, Tensor | None]:
-        """Copy some images and their labels into tensors.
+        """Some images, (B, C, H, W), uint8 where levels fit and else int32; and their labels, int64, (B,), or None.
 
-        Args:
-            indices: which images, shape (B,).
-            noise: where a split that draws takes its noise from; others leave it alone.
-
-        Returns:
-            Levels, shape (B, C, H, W), uint8 where they fit and else int32; labels, int64, shape (B,), or None.
+        A split that draws takes its noise from `noise`; others leave that alone.
         """
         chosen = np.asarray(indices, dtype=np.int64)
         images = np.asarray(self.images[chosen])
@@ -82,19 +66,14 @@ class Split:
 
     def digest(self) -> str:
         """What tells these images and labels, in their order, from others; of many images, of some evenly spaced."""
-        some = self.take(_evenly(len(self), _MOST_DIGESTED))
+        some = self.take(evenly(len(self), _MOST_DIGESTED))
         labels = b"" if some.labels is None else some.labels.astype("<i8").tobytes()
         return hashlib.blake2b(some.contents().astype("<u8").tobytes() + labels, digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True)
 class MapKind:
-    """What the maps of a data set are.
-
-    Args:
-        size: codes or numbers at each place (d).
-        levels: values that a code can take, 0 … levels − 1; None where the maps are floating-point numbers.
-    """
+    """Maps of `size` codes below `levels` at each place, or of floating-point numbers."""
 
     size: int
     levels: int | None = None
@@ -105,10 +84,7 @@ class MapKind:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a reader found: the training images, and the other splits where the source has them.
-
-    What they mean is said of `DataSet`.
-    """
+    """What a reader found: the training images, and the other splits where the source has them; see `DataSet`."""
 
     spec: ImageSpec
     classes: int | None
@@ -122,34 +98,24 @@ class Parts:
     @property
     def splits(self) -> dict[str, Split]:
         """Those that are there, by name."""
-        found = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: split for name, split in found.items() if split is not None}
+        found = ("train", self.train), ("validation", self.validation), ("test", self.test)
+        return {name: split for name, split in found if split is not None}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DataSet:
-    """A named set of images that all have one spec, in three disjoint splits.
+    """A named set of images that all have one spec, in three disjoint splits."""
 
-    Args:
-        name: as it was asked for.
-        spec: shape and levels of what `Split.batch` returns.
-        classes: how many class labels there are, or None without labels.
-        maps: what the maps beside the images are, or None without maps.
-        class_names: of the classes, in the order of their labels; None where they have numbers only.
-        rule: where the splits come from, in words.
-        notes: sentences without a full stop, about what was skipped, left alone or converted.
-    """
-
-    name: str
-    spec: ImageSpec
-    classes: int | None
+    name: str  # as it was asked for
+    spec: ImageSpec  # shape and levels of what `Split.batch` returns
+    classes: int | None  # how many class labels there are
     train: Split
     validation: Split
     test: Split
-    maps: MapKind | None = None
-    class_names: tuple[str, ...] | None = None
-    rule: str = ""
-    notes: tuple[str, ...] = ()
+    maps: MapKind | None = None  # what the maps beside the images are
+    class_names: tuple[str, ...] | None = None  # in the order of their labels; None where they have numbers only
+    rule: str = ""  # where the splits come from, in words
+    notes: tuple[str, ...] = ()  # sentences without a full stop, about what was skipped, left alone or converted
 
     def __repr__(self) -> str:
         """All that is known without a look at the images: splits and where they come from, shape, classes, notes."""
@@ -186,11 +152,7 @@ class DataSet:
         return replace(self, **{name: change(split) for name, split in self.splits.items()}, **others)
 
     def split(self, name: str) -> Split:
-        """One of the splits, or with "all" the three of them as one.
-
-        Raises:
-            BadInput: all of a set whose training images are drawn anew for every batch.
-        """
+        """One of the splits, or with "all" the three of them as one."""
         if name != "all":
             return self.splits[name]
         if self.train.draw is not None:
@@ -208,7 +170,7 @@ class DataSet:
 def describe(data: DataSet) -> list[str]:
     """Lines about what was found: what `print(data)` says, and the levels that are seen in the images."""
     name, images, each, *others = repr(data).splitlines()
-    some = [split.batch(_evenly(len(split), _LOOKED_AT), np.random.default_rng(0))[0] for split in data.splits.values()]
+    some = [split.batch(evenly(len(split), _LOOKED_AT), np.random.default_rng(0))[0] for split in data.splits.values()]
     seen = np.unique(np.concatenate([np.unique(images.numpy()) for images in some]))
     return [name, images, f"{each}; seen: {len(seen):,} of them, from {seen[0]:,} to {seen[-1]:,}", *others]
 
@@ -223,6 +185,6 @@ def learnt_from(data: DataSet) -> dict[str, Any]:
     }
 
 
-def _evenly(images: int, most: int) -> np.ndarray:
-    """Which images are looked at: all of them, or about so many."""
+def evenly(images: int, most: int) -> np.ndarray:
+    """Which of so many images are looked at: all of them, or at most so many."""
     return np.linspace(0, images - 1, min(images, most)).astype(np.int64)

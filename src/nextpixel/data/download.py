@@ -40,21 +40,13 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class Source:
-    """The files of a named data set.
+    """The files of a named data set."""
 
-    Args:
-        folder: where they lie below the data root or the cache, in torchvision's layout.
-        mirrors: addresses that end with a slash, tried in turn.
-        hashes: SHA-256 of each file as it was first published, by its name, which is the same at every mirror.
-        class_names: in the order of their labels; None where they are digits.
-        unpacked: folders below the data root, any one of which may stand for the files.
-    """
-
-    folder: str
-    mirrors: tuple[str, ...]
-    hashes: dict[str, str]
-    class_names: tuple[str, ...] | None = None
-    unpacked: tuple[str, ...] = ()
+    folder: str  # where they lie below the data root or the cache, in torchvision's layout
+    mirrors: tuple[str, ...]  # addresses that end with a slash, tried in turn
+    hashes: dict[str, str]  # SHA-256 of each file as it was first published, by its name, the same at every mirror
+    class_names: tuple[str, ...] | None = None  # in the order of their labels; None where they are digits
+    unpacked: tuple[str, ...] = ()  # folders below the data root, any one of which may stand for the files
 
     def locate(self, file: str, root: str | Path | None) -> Path:
         """Where a file is on this machine, downloaded first if need be; `data_root` says which root that is."""

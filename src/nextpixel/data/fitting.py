@@ -28,9 +28,6 @@ class Fitting:
         fit: how.
         channels: 1 for grey, 3 for colour; None to leave them as they are.
 
-    Raises:
-        BadInput: a value that is none of these.
-
     Example:
         >>> Fitting(size="4x6", fit="tiles", channels=3)(np.zeros((1, 9, 20), np.uint8)).shape
         (6, 3, 4, 6)

@@ -5,7 +5,6 @@ PNG files without; they are scaled differently, so figures of one say nothing of
 images are the test split here; training images are set aside for validation.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +24,13 @@ TRAIN_FILES, TEST_FILE = tuple(f"train_data_batch_{number}.npz" for number in ra
 
 
 def load_imagenet(size: int, root: str | Path | None) -> Parts:
-    """Find the images below the data root, in the folder `imagenet32` or `imagenet64`; none is read.
-
-    Args:
-        size: 32 or 64 (H and W).
-        root: of the user's data sets.
-
-    Raises:
-        BadInput: nothing there, a file missing or damaged, or images of another size.
-    """
+    """Find the images below the data root, in the folder `imagenet32` or `imagenet64`; none is read."""
     folder = _folder(size, root)
     pictures = None if folder is None else _pictures(size, folder)
     if folder is not None and any((folder / file).exists() for file in (*TRAIN_FILES, TEST_FILE)):
-        train, test = _batches(size, folder, TRAIN_FILES), _batches(size, folder, [TEST_FILE])
+        batches = [_batch(size, folder / file) for file in (*TRAIN_FILES, TEST_FILE)]
+        pairs = (zip(*some, strict=True) for some in (batches[:-1], batches[-1:]))
+        train, test = (Split(View(images), np.concatenate(labels)) for images, labels in pairs)
         parts = Parts(ImageSpec(3, size, size, levels=256), CLASSES, train, test=test)
     elif pictures is not None:
         parts = read_folders(pictures, Options(levels=256))
@@ -71,11 +64,6 @@ def _pictures(size: int, folder: Path) -> dict[str, Path] | None:
         if (folder / train).is_dir() and (folder / test).is_dir():
             return {"train": folder / train, "test": folder / test}
     return None
-
-
-def _batches(size: int, folder: Path, files: Sequence[str]) -> Split:
-    sources, labels = zip(*(_batch(size, folder / file) for file in files), strict=True)
-    return Split(View(sources), np.concatenate(labels))
 
 
 def _batch(size: int, path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -79,16 +79,9 @@ class View(Lazy):
 
 
 def contents(images: Images, indices: np.ndarray | None = None) -> np.ndarray:
-    """A number for each image that its content alone decides: eight bytes of a hash (BLAKE2b) of its shape and levels.
+    """A number for each image that its content alone decides, uint64: eight bytes of a hash of its shape and levels.
 
-    Of image files that stay on disk, a hash of the file: it need not be decoded.
-
-    Args:
-        images: shape (N, C, H, W).
-        indices: of those asked for; all when None.
-
-    Returns:
-        uint64, shape (N,) or that of the indices.
+    Of image files that stay on disk, a hash of the file: it need not be decoded. All images when `indices` is None.
     """
     chosen = np.arange(len(images)) if indices is None else indices
     if isinstance(images, Lazy):

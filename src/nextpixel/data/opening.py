@@ -9,6 +9,7 @@ import numpy as np
 
 from nextpixel.data.catalogue import CATALOGUE
 from nextpixel.data.dataset import DataSet
+from nextpixel.data.download import below_root
 from nextpixel.data.lazy import change
 from nextpixel.data.readers import Options, read_path
 from nextpixel.data.readers.hub import is_hub, read_hub
@@ -49,7 +50,8 @@ def open_data(
         name: a name of the catalogue, the path of a folder of images, an npz or an npy file, or `hf:NAME_OR_PATH`: a
             set on the Hugging Face Hub, or here, of parquet or arrow files, webdataset tars or images.
         root: a folder with named sets in torchvision's layout, `MNIST/raw/…`; else the variable NEXTPIXEL_DATA names
-            it. What is not there is downloaded to the user's cache, where that may be (`nextpixel data` says).
+            it. What is not there is downloaded to the user's cache, where that may be (`nextpixel data` says). A path
+            that is not here is looked for below it too.
         bits: keep the 2**bits levels floor(level · 2**bits / levels).
         limit: keep the first so many images of each split, for quick trials.
         validation: how many training images become validation images.
@@ -88,7 +90,7 @@ def open_data(
         chosen = row.sizes[1] if validation is None else validation
         data = row.change(cut(row.load(root), name, validation=chosen, test=row.sizes[2]))
     else:
-        parts = read_hub(name, options) if is_hub(name) else read_path(_path(name), options)
+        parts = read_hub(name, options) if is_hub(name) else read_path(_path(name, root), options)
         data = cut_by_content(parts, str(name), validation=validation)
     if bits is not None:
         data = with_bits(data, bits)
@@ -100,12 +102,18 @@ def from_anywhere(name: str) -> str:
     path = home(name.removeprefix("hf:"))
     if is_hub(name):
         return f"hf:{path.absolute()}" if path.exists() else name
-    return name if name in CATALOGUE else str(path.absolute())
+    return str(path.absolute()) if name not in CATALOGUE and path.exists() else name
 
 
-def _path(name: str | Path) -> Path:
-    """The path of one's own data, which is there."""
+def own_path(name: str | Path, root: str | Path | None) -> Path:
+    """Where one's own data is, or would be: as the name says, or else below the data root."""
     path = home(name)
+    return path if path.exists() else below_root(root, path) or path
+
+
+def _path(name: str | Path, root: str | Path | None) -> Path:
+    """The path of one's own data, which is there."""
+    path = own_path(name, root)
     if path.is_file() or path.is_dir():  # a pipe would be waited for
         return path
     if isinstance(name, Path) or os.sep in name or "/" in name or path.suffix or name.startswith("~"):
@@ -118,11 +126,7 @@ def _path(name: str | Path) -> Path:
 
 
 def with_bits(data: DataSet, bits: int) -> DataSet:
-    """The same images with 2**bits levels.
-
-    Raises:
-        BadInput: bits out of range, or levels that are names.
-    """
+    """The same images with 2**bits levels."""
     if not data.spec.ordinal:
         raise BadInput(f"bits={bits} needs levels that are in order; those of {data.name} are names (ordinal=False).")
     if data.train.stream is not None:

@@ -21,17 +21,7 @@ _AT_ONCE = 1024  # images, also of a row group
 
 
 def pack(data: DataSet, out: Path) -> list[Path]:
-    """Write all splits of a data set, whole or not at all.
-
-    Args:
-        out: a folder that is not there yet, or is empty.
-
-    Returns:
-        The files, `SPLIT-00000-of-00001.parquet` and so on.
-
-    Raises:
-        BadInput: images that no PNG can hold, that are drawn anew for each batch or have maps; a folder in use or full.
-    """
+    """Write all splits into a new or empty folder, whole or not at all: SPLIT-00000-of-00001.parquet and so on."""
     with needs("datasets", "datasets", "Packing data"):
         from datasets import ClassLabel, Features
         from datasets import Image as Picture

@@ -34,15 +34,7 @@ def load_shapes(root: str | Path | None) -> Parts:
 
 
 def draw_shapes(count: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw images that all differ, equal numbers of each shape, in the order of the labels.
-
-    Args:
-        count: of images (N), a multiple of four.
-        seed: of sizes, places and angles.
-
-    Returns:
-        0 and 1, uint8, shape (N, 1, 20, 20); labels, int64, shape (N,).
-    """
+    """Draw so many images (N, 1, 20, 20) of 0 and 1 that all differ, equally many of each shape, and their labels."""
     noise, each = np.random.default_rng(seed), count // len(SHAPES)
     tries = 2 * each  # more than are wanted, since some come twice
     images = np.concatenate([_draw(shape, tries, noise) for shape in SHAPES])

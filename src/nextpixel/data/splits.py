@@ -26,11 +26,7 @@ _TENTH = 2**64 // 10
 
 
 def cut(parts: Parts, name: str, *, validation: int, test: int) -> DataSet:
-    """Complete the three splits of a named data set: cut so many images off where the source has no such split.
-
-    Raises:
-        BadInput: nothing would be left to train on, or a size that is none.
-    """
+    """Complete the three splits of a named data set: cut so many images off where the source has no such split."""
     whole(validation, "validation", least=1)
     wanted = {"test": test, "validation": validation}
     counts = {split: count for split, count in wanted.items() if split not in parts.splits}
@@ -48,9 +44,6 @@ def cut_by_content(parts: Parts, name: str, *, validation: int | None = None) ->
     """Complete the three splits of one's own data, by the rule above.
 
     As many validation images are cut as are asked for, those of the next numbers after the test images'; else a tenth.
-
-    Raises:
-        BadInput: nothing would be left to train on, a size that is none, or one for a split that the source has.
     """
     if validation is not None:
         whole(validation, "validation", least=1)

@@ -20,19 +20,12 @@ Record = Mapping[str, Any]
 
 @dataclass
 class Stream:
-    """Endless images, epoch after epoch.
+    """Endless images, epoch after epoch."""
 
-    Args:
-        what: what sentences call it.
-        records: an `IterableDataset` of Hugging Face.
-        decode: makes images, and what stands beside them, of records.
-        images: in an epoch, or what is to count as one; None where nobody knows.
-    """
-
-    what: str
-    records: Any
-    decode: Callable[[Sequence[Record]], Split]
-    images: int | None
+    what: str  # what sentences call it
+    records: Any  # an `IterableDataset` of Hugging Face
+    decode: Callable[[Sequence[Record]], Split]  # makes images, and what stands beside them, of records
+    images: int | None  # in an epoch, or what is to count as one; None where nobody knows
     _threads: ThreadPoolExecutor | None = field(default=None, init=False)
 
     def start(self, count: int, *, rank: int, size: int, window: int = 0, where: str | None = None) -> None:

@@ -174,8 +174,14 @@ class _Limited(TorchDispatchMode):
         super().__init__()
         self.numbers, self.calls = numbers, calls
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # for it, as for numbers drawn on no device, torch imports its compiler: longer than all of a load
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
+        normal = func is torch.ops.aten.normal_.default
+        func = torch.ops.aten.empty.memory_format if func is torch.ops.aten.randn.default else func
+        out = args[0] if normal else func(*args, **(kwargs or {}))
         self.calls, self.numbers = self.calls - 1, self.numbers - getattr(out, "numel", int)()
         if self.calls < 0 or self.numbers < 0:
             raise TooLarge("it asks for more than it may have.")

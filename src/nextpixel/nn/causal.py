@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -110,8 +111,8 @@ class PixelsLeft(nn.Module):
         mask = None
         if self.colours > 1:
             mask = torch.ones(len(outputs), len(inputs), 1, reach + 1)
-            seen = torch.tensor([self._seen[colour] for colour in outputs])
-            mask[:, :, 0, reach] = (torch.arange(len(inputs)) < seen[:, None]).to(mask)
+            seen = np.array([self._seen[colour] for colour in outputs])
+            mask[:, :, 0, reach] = torch.tensor(np.arange(len(inputs)) < seen[:, None])
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor, addend: Tensor | None = None) -> Tensor:

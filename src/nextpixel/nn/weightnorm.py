@@ -24,7 +24,7 @@ class WeightNorm(nn.Module, ABC):
     def __init__(self, inputs: int, outputs: int, size: tuple[int, int], *, scale: float = 1.0) -> None:
         super().__init__()
         self.scale = scale
-        self.direction = nn.Parameter(0.05 * torch.randn(outputs, inputs, *size))
+        self.direction = nn.Parameter(torch.randn(outputs, inputs, *size).mul_(0.05))
         self.length = nn.Parameter(torch.ones(outputs))
         self.bias = nn.Parameter(torch.zeros(outputs))
 

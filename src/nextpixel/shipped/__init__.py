@@ -1,6 +1,9 @@
 """Trained models by name: those that come with the package, a folder each with a card, and those on the Hub."""
 
 import json
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +33,57 @@ def located(path: Path) -> Path:
     return FOLDER / path if not here and str(path) in names() else path
 
 
+def push(folder: Path, name: str, *, private: bool = False) -> str:
+    """Put what `cards.export` wrote on the Hugging Face Hub, in one commit; say where it is.
+
+    Args:
+        folder: of the model and its card.
+        name: `hf:USER/NAME`; the repository is made if it is not there.
+        private: whether others may not see a repository that is made.
+
+    Raises:
+        BadInput: the folder has no card, the Hub refuses or cannot be asked, or huggingface-hub is missing.
+    """
+    if missing := [file for file in (FILE, ABOUT, CARD) if not (folder / file).is_file()]:
+        raise BadInput(f"{folder} has no {missing[0]}; write a model with its card first: nextpixel export MODEL DIR.")
+    if not re.fullmatch(rf"{HUB}[\w.-]+/[\w.-]+", name):
+        raise BadInput(f"A place on the Hub is hf:USER/NAME, not {name!r}.")
+    with _hub(f"{folder} cannot be put at {name}") as hub:
+        api, where = hub.HfApi(), name.removeprefix(HUB)
+        address = api.create_repo(where, private=private, exist_ok=True)
+        files = [file for file in (FILE, ABOUT, CARD, CONFIG, SAMPLES) if (folder / file).is_file()]
+        api.upload_folder(
+            repo_id=where,
+            folder_path=folder,
+            allow_patterns=files,
+            commit_message="A model of nextpixel, with its card",
+        )
+    return str(address)
+
+
 def _fetched(name: str) -> Path:
-    with needs("huggingface_hub", "datasets", f"A model on the Hub, {name},"):
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
     folder = Path()
-    for file in (CONFIG, FILE):
-        try:
-            folder = Path(hf_hub_download(name.removeprefix(HUB), file)).parent
-        except (HfHubHTTPError, HFValidationError, OSError) as error:  # offline is an OSError too
-            if isinstance(error, EntryNotFoundError) and file == CONFIG:  # it says only what the model learnt from
-                continue
-            why = str(error).strip().splitlines()[0].rstrip(".:")
-            raise BadInput(f"{name} cannot be had from the Hugging Face Hub: {why}.") from error
+    with _hub(f"{name} cannot be had from the Hugging Face Hub") as hub:
+        for file in (CONFIG, FILE):
+            try:
+                folder = Path(hub.hf_hub_download(name.removeprefix(HUB), file)).parent
+            except hub.errors.EntryNotFoundError:
+                if file == FILE:  # the other says only what the model learnt from
+                    raise
     return folder
+
+
+@contextmanager
+def _hub(failed: str) -> Generator[Any]:
+    """The package huggingface_hub; what goes wrong with it is a sentence that begins so."""
+    with needs("huggingface_hub", "datasets", "A model on the Hub"):
+        import huggingface_hub
+        import huggingface_hub.errors as errors
+    try:
+        yield huggingface_hub
+    except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:  # offline is an OSError too
+        why = str(error).strip().splitlines()[0].rstrip(".:")
+        raise BadInput(f"{failed}: {why}.") from error
 
 
 def about(name: str) -> dict[str, Any]:

@@ -29,14 +29,10 @@ class Batches:
     are not in memory are read, decoded and changed ahead, in threads.
 
     Args:
-        split: the training images.
         size: images in a batch (B).
         seed: of the permutations and of the noise that the split's transform draws.
         context: what a model is to be given with the images; None for nothing.
         unreadable: how many images may be damaged; the next one that can be read stands in for each.
-
-    Attributes:
-        waited: seconds that whoever asked for a batch waited for it.
     """
 
     def __init__(
@@ -45,7 +41,7 @@ class Batches:
         self.split, self.seed, self.context = split, seed, context
         self.size = min(size, len(split))
         self.per_epoch = max(1, len(split) // size)
-        self.waited = 0.0
+        self.waited = 0.0  # seconds, by whoever asked for a batch
         self._unreadable, self._told = unreadable, 0
         self._damaged: dict[int, str] = {}
         self._order = lru_cache(2)(lambda epoch: np.random.default_rng([seed, epoch]).permutation(len(split)))
@@ -172,7 +168,7 @@ class Streamed(Batches):
         if window == self._kept:
             return None
         self._kept = window
-        return {"window": window, "states": processes.told(f"stream/{window}", self.stream.window(window)[1])}
+        return {"window": window, "states": processes.told(self.stream.window(window)[1])}
 
     def close(self) -> None:
         self.stream.close()

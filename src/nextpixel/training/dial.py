@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from nextpixel.data import DataSet
+from nextpixel.data.dataset import evenly
 from nextpixel.errors import BadInput
 from nextpixel.model import Model
 from nextpixel.models import build
@@ -64,17 +65,13 @@ class Choice(NamedTuple):
 def choose(
     data: DataSet, minutes: int | float, *, seed: int = 0, device: str = "cpu", speed: Timer = seconds_of_a_step
 ) -> Choice:
-    """Choose a recipe that makes the most of some minutes, by timing some steps of each size that might do.
+    """Choose a recipe that makes the most of some minutes with the data, by timing steps of each size that might do.
 
     Args:
-        data: what will be learnt.
         minutes: of the run, validations and samples included.
         seed: of the run.
         device: where steps are timed.
         speed: tells the seconds of a model's step on images and what is given; the same ones make the same choice.
-
-    Raises:
-        BadInput: minutes that are not above 0, or no training images.
     """
     spec, count, classes = data.spec, len(data.train), data.classes or 1
     if not 0 < minutes < math.inf:
@@ -159,8 +156,8 @@ def _likelihood(data: DataSet) -> tuple[str, str]:
     """Its name, and why."""
     if data.spec.levels == 2 or not data.spec.ordinal:
         return "bernoulli" if data.spec.levels == 2 else "categorical", f"{data.spec.levels:,} levels"
-    some = np.linspace(0, len(data.train) - 1, min(len(data.train), 512)).astype(np.int64)
-    levels, counts = np.unique(data.train.batch(some, np.random.default_rng(0))[0].numpy(), return_counts=True)
+    images, _ = data.train.batch(evenly(len(data.train), 512), np.random.default_rng(0))
+    levels, counts = np.unique(images.numpy(), return_counts=True)
     if len(levels) <= FEW_LEVELS:
         return "categorical", f"{len(levels)} levels seen"
     if data.spec.channels == 1 and data.spec.levels <= 256 and counts.max() > MOST_OF_IMAGES * counts.sum():

@@ -15,11 +15,7 @@ BAR_STYLES: dict[str, Any] = {"style": "bright_black", "complete_style": "cyan",
 
 
 class Display:
-    """Shows how far a run is, on the standard error stream.
-
-    Args:
-        epochs: of the whole run.
-    """
+    """Shows how far a run of so many epochs is, on the standard error stream."""
 
     def __init__(self, *, epochs: int) -> None:
         self._epochs = epochs

@@ -22,31 +22,18 @@ from nextpixel.files import whole_file
 
 @dataclass(frozen=True)
 class Metrics:
-    """A row of metrics.csv: one validation.
+    """A row of metrics.csv: one validation."""
 
-    Args:
-        step: optimizer steps done.
-        epoch: passes over the training images done.
-        minutes: since the start, validation included.
-        train_nats: mean loss since the last validation, nats per image, with the weights as they were.
-        validation_nats: of the average weights, nats per image.
-        validation_bits_per_dim: the same, in bits per sub-pixel.
-        learning_rate: of the last step.
-        images_per_second: in the steps since the last validation.
-        threads: of the processor that the last step took.
-        waiting: share of the time of these steps that was spent waiting for images, in [0, 1].
-    """
-
-    step: int
-    epoch: float
-    minutes: float
-    train_nats: float
-    validation_nats: float
-    validation_bits_per_dim: float
-    learning_rate: float
-    images_per_second: float
-    threads: int
-    waiting: float
+    step: int  # optimizer steps done
+    epoch: float  # passes over the training images done
+    minutes: float  # since the start, validation included
+    train_nats: float  # mean loss since the last validation, an image, with the weights as they were
+    validation_nats: float  # of the average weights, an image
+    validation_bits_per_dim: float  # the same, in bits per sub-pixel
+    learning_rate: float  # of the last step
+    images_per_second: float  # in the steps since the last validation
+    threads: int  # of the processor that the last step took
+    waiting: float  # share of the time of these steps that was spent waiting for images, in [0, 1]
 
 
 # What a run makes before it saves.
@@ -116,11 +103,7 @@ class RunFolder:
             self._write(self._metrics, header + "".join(kept[number] for number in sorted(kept)))
 
     def record(self, metrics: Metrics) -> None:
-        """Add a row to metrics.csv and to TensorBoard.
-
-        Raises:
-            BadInput: they cannot be written.
-        """
+        """Add a row to metrics.csv and to TensorBoard."""
         row = asdict(metrics)
         new = not self._metrics.exists() or self._metrics.stat().st_size == 0
         with self._writing(), self._metrics.open("a", encoding="utf-8") as file:
@@ -128,11 +111,7 @@ class RunFolder:
         self.log(row.pop("step"), row)
 
     def log(self, step: int, values: Mapping[str, float], picture: Image.Image | None = None) -> None:
-        """Let TensorBoard show numbers, and the samples; without that extra, what is in the other files is all.
-
-        Raises:
-            BadInput: its file cannot be written.
-        """
+        """Let TensorBoard show numbers, and the samples; without that extra, what is in the other files is all."""
         if find_spec("tensorboard") is None:
             return
         hook = threading.excepthook

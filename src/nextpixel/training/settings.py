@@ -4,13 +4,19 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-import numpy as np
-
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, plain
 
 LARGEST = {"samples": 2**16, "seed": 2**63 - 1, "warmup": 2**53}  # 2^31 − 1 of other whole numbers
+Rule = tuple[str, Callable[[float], bool], str]
+RULES: tuple[Rule, ...] = (
+    ("at least 1", lambda value: value >= 1, "epochs batch devices nodes accumulate validation_images patience"),
+    ("above 0", lambda value: value > 0, "max_minutes learning_rate epsilon gradient_clip validate_every save_every"),
+    ("at least 0", lambda value: value >= 0, "warmup samples seed unreadable weight_decay"),
+    ("above 0 and at most 1", lambda value: 0 < value <= 1, "decay"),
+    ("at least 0 and below 1", lambda value: 0 <= value < 1, "ema"),
+)
 
 
 @dataclass(frozen=True)
@@ -87,15 +93,9 @@ class Training:
             choices = get_args(self.__dataclass_fields__[name].type)
             if getattr(self, name) not in choices:
                 raise BadInput(f"training.{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")
-        for name in ("epochs", "batch", "devices", "nodes", "accumulate", "validation_images", "patience"):
-            self._check(name, int, "at least 1", lambda value: value >= 1)
-        for name in ("max_minutes", "learning_rate", "epsilon", "gradient_clip", "validate_every", "save_every"):
-            self._check(name, float, "above 0", lambda value: value > 0)
-        for name in ("warmup", "samples", "seed", "unreadable"):
-            self._check(name, int, "at least 0", lambda value: value >= 0)
-        self._check("weight_decay", float, "at least 0", lambda value: value >= 0)
-        self._check("decay", float, "above 0 and at most 1", lambda value: 0 < value <= 1)
-        self._check("ema", float, "at least 0 and below 1", lambda value: 0 <= value < 1)
+        for rule, holds, names in RULES:
+            for name in names.split():
+                self._set(name, self._checked(name, getattr(self, name), rule, holds))
         if not isinstance(self.compile, bool):
             raise BadInput(f"training.compile must be true or false, not {self.compile!r}.")
         if self.decay != 1 and self.schedule != "exponential":
@@ -104,27 +104,25 @@ class Training:
             )
         if not isinstance(self.betas, tuple | list) or len(self.betas) != 2:
             raise BadInput(f"training.betas must be two numbers, not {self.betas!r}.")
-        object.__setattr__(self, "betas", tuple(b.item() if isinstance(b, np.generic) else b for b in self.betas))
-        for value in self.betas:
-            self._check("betas", float, "at least 0 and below 1", lambda value: 0 <= value < 1, value)
+        below_1 = "at least 0 and below 1", lambda value: 0 <= value < 1
+        self._set("betas", tuple(self._checked("betas", value, *below_1) for value in self.betas))
 
-    def _check(
-        self, name: str, kind: type, rule: str, holds: Callable[[float], bool], value: object | None = None
-    ) -> None:
-        """Refuse a value of another type or out of range, and take one of numpy's as Python's, which YAML knows."""
-        given = getattr(self, name) if value is None else value
-        if isinstance(given, np.generic):
-            given = given.item()
-            object.__setattr__(self, name, given)
-        if given is None and type(self).__dataclass_fields__[name].default is None:
-            return
-        if isinstance(given, bool) or not isinstance(given, int if kind is int else int | float):
-            wanted = "a whole number" if kind is int else "a number"
-            raise BadInput(f"training.{name} must be {wanted}, not {given!r}.")
-        most = LARGEST.get(name, 2**31 - 1 if kind is int else sys.float_info.max)
-        if not holds(given) or not given <= most:
-            limit = f" and at most {most}" if given > most and given != math.inf else ""
-            raise BadInput(f"training.{name} must be {rule}{limit}, not {given}.")
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def _checked(self, name: str, given: Any, rule: str, holds: Callable[[float], bool]) -> Any:
+        """A value of the right type and in range, as Python's own number, which YAML knows."""
+        value, field = plain(given), self.__dataclass_fields__[name]
+        if value is None and field.default is None:
+            return None
+        is_whole = field.type in (int, int | None)
+        if isinstance(value, bool) or not isinstance(value, int if is_whole else int | float):
+            raise BadInput(f"training.{name} must be {'a whole number' if is_whole else 'a number'}, not {value!r}.")
+        most = LARGEST.get(name, 2**31 - 1 if is_whole else sys.float_info.max)
+        if not holds(value) or not value <= most:
+            limit = f" and at most {most}" if value > most and value != math.inf else ""
+            raise BadInput(f"training.{name} must be {rule}{limit}, not {value}.")
+        return value
 
     def progress(self, step: int, steps: int, minutes: float, *, reserve: float = 0.0) -> float:
         """Tell the part of the run that is behind us, in [0, 1]: of its steps or minutes, whichever is more.

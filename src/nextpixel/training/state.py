@@ -17,38 +17,20 @@ from nextpixel.training.ema import MovingAverage
 
 @dataclass
 class Position:
-    """Where a run stands.
+    """Where a run stands; a TypeError where a file says something else."""
 
-    Args:
-        step: optimizer steps done.
-        per_epoch: steps in an epoch; the batch within the epoch is step % per_epoch.
-        minutes: spent so far, validation included.
-        best: the lowest validation loss so far, in nats per image.
-        nats: the training loss summed over the steps since the last validation.
-        steps: how many steps these are.
-        row: the last one of metrics.csv.
-        learnt: what tells the data that it learns from (`data.learnt_from`).
-        worse: validations since the best one.
-        threads: that were chosen last, see `nextpixel.threads`.
-        processes: that trained last; 0 where that was not kept.
-        stream: where a stream of images stands, see `Streamed`.
-
-    Raises:
-        TypeError: what a file says is something else.
-    """
-
-    step: int
-    per_epoch: int
-    minutes: float = 0.0
-    best: float = float("inf")
-    nats: float = 0.0
-    steps: int = 0
-    row: dict[str, Any] | None = None
-    learnt: dict[str, Any] | None = None
-    worse: int = 0
-    threads: int | None = None
-    processes: int = 0
-    stream: dict[str, Any] | None = None
+    step: int  # optimizer steps done
+    per_epoch: int  # steps in an epoch; the batch within the epoch is step % per_epoch
+    minutes: float = 0.0  # spent so far, validation included
+    best: float = float("inf")  # the lowest validation loss so far, in nats per image
+    nats: float = 0.0  # the training loss summed over the steps since the last validation
+    steps: int = 0  # how many steps these are
+    row: dict[str, Any] | None = None  # the last one of metrics.csv
+    learnt: dict[str, Any] | None = None  # what tells the data that it learns from (`data.learnt_from`)
+    worse: int = 0  # validations since the best one
+    threads: int | None = None  # that were chosen last, see `nextpixel.threads`
+    processes: int = 0  # that trained last; 0 where that was not kept
+    stream: dict[str, Any] | None = None  # where a stream of images stands, see `Streamed`
 
     def __post_init__(self) -> None:
         counts = (self.step, self.per_epoch, self.steps, self.worse, self.threads or 0, self.processes)
@@ -85,11 +67,7 @@ class State:
         sealed.write(path, tensors, key="training", about=about)
 
     def load(self, path: Path) -> None:
-        """Take everything from a file that `save` wrote for the same model, optimizer and batch.
-
-        Raises:
-            BadInput: no such file, a damaged one, not one of ours, or of another model, optimizer or batch.
-        """
+        """Take everything from a file that `save` wrote for the same model, optimizer and batch."""
         if not path.is_file():
             raise sealed.Damaged(f"{path} does not exist, so there is no run to resume.")
         file = sealed.Sealed(path, key="training")

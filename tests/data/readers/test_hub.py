@@ -116,12 +116,12 @@ def test_a_single_file_is_cut_by_content(tmp_path: Path) -> None:
     assert again.spec.shape == (1, 3, 3)
 
 
-def test_arrays_of_numbers_are_images_too(tmp_path: Path) -> None:
-    column = datasets.Array3D((4, 5, 3), "uint8"), list(np.moveaxis(LEVELS["train"], 1, 3))
+def test_labels_that_begin_with_1(tmp_path: Path) -> None:
+    column = datasets.Value("binary"), [png(image) for image in LEVELS["train"]]
     made(pixels=column, label=(datasets.Value("int32"), LABELS["train"] + 1)).to_parquet(tmp_path / "train.parquet")
     with pytest.raises(BadInput, match=r"go from 1 to 3, .*data\.first_label=1 says"):
-        open_data(f"hf:{tmp_path}", layout="NHWC")
-    data = open_data(f"hf:{tmp_path}", layout="NHWC", first_label=1)
+        open_data(f"hf:{tmp_path}")
+    data = open_data(f"hf:{tmp_path}", first_label=1)
     assert (data.spec.shape, data.class_names) == ((3, 4, 5), ("1", "2", "3"))
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from nextpixel.data.dataset import Parts
 from nextpixel.data.readers.arrays import arrange
-from nextpixel.data.readers.batches import are_batches, read_batches
 from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.folder import IMAGE_SUFFIXES, read_folder, read_picture
 from nextpixel.data.readers.idx import IDX, load_idx
@@ -23,7 +22,7 @@ from nextpixel.errors import BadInput
 
 _LOADERS = {".npz": load_arrays, ".npy": load_arrays, ".mat": load_matlab, ".amat": load_text}
 _OTHERS = {
-    ".pkl .pickle .p": "`nextpixel data convert FILE -o FILE.npz` takes the arrays out of a pickle",
+    ".pkl .pickle .p": "load it where you trust it, and store numpy.savez(FILE, train_images=…, train_labels=…)",
     ".pt .pth .ckpt": "load it where it comes from, and store numpy.savez(FILE, images=tensor.numpy())",
     ".zip .tar .gz .tgz .bz2 .xz .7z .rar": "unpack it and give the folder; a webdataset opens as hf:FILE",
     ".parquet .arrow": "hf:FILE opens it by Hugging Face `datasets`",
@@ -34,18 +33,12 @@ _OTHERS = {
 
 
 def read_path(path: Path, options: Options = UNSAID) -> Parts:
-    """Read a folder or a file by the reader of its kind.
-
-    Raises:
-        BadInput: no reader knows such a file, or what its reader refuses.
-    """
+    """Read a folder or a file by the reader of its kind."""
     options.refuse(f"{path}, which `datasets` does not open", "columns", "streaming")
     with told(path):
         files = sorted(path.iterdir()) if path.is_dir() else []
         pictures = any(file.is_dir() or file.suffix.lower() in IMAGE_SUFFIXES for file in files)
     loadable = {file: load for file in files if file.is_file() and (load := _loader(file))}
-    if are_batches(path):
-        return read_batches(path, options)
     if loadable and not pictures:
         return arrange(_joined(loadable), path, options)
     if path.is_dir():

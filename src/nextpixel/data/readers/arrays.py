@@ -87,19 +87,15 @@ def _stored(images: np.ndarray, *, dtype: np.dtype, options: Options, path: Path
 
 
 def read_maps(path: Path, size: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read maps without images of their own, such as the samples of a model of coarser codes.
+    """Read maps without images of their own, such as the samples of a model of coarser codes, of d numbers a place.
 
-    Args:
-        path: an npz file with an array `images` or `maps`, or a single one under any name; or an npy file.
-        size: codes or numbers at each place (d).
-
-    Returns:
-        Integers or float32 numbers, shape (N, d, h, w); and the array `labels`, shape (N,), or None.
+    They are an array `images` or `maps`, or a single one under any name: integers or float32 numbers, (N, d, h, w). The
+    array `labels`, (N,), or None stands beside them.
     """
     arrays = load_arrays(path)
     others = [name for name in arrays if name not in _SCALARS]
-    name = next((name for name in ("images", "maps") if name in arrays), others[0] if len(others) == 1 else None)
-    if name is None:
+    name = next((name for name in ("images", "maps") if name in arrays), others[0] if len(others) == 1 else "")
+    if not name:
         raise BadInput(f"{path} has no images, maps or single array, but {', '.join(arrays) or 'nothing'}.")
     array = arrays[name]
     layout = "NHWC" if array.ndim == 4 and array.shape[1] != size == array.shape[3] else "NCHW"
@@ -289,7 +285,6 @@ def number_labels(
         counts: of the images of each.
         names: of the classes, where they are known.
         first: the number of the first class, or None.
-        what: has them, for the sentences.
     """
     if not given:
         return {}, None, None
@@ -300,22 +295,23 @@ def number_labels(
         split: _numbers(array, what=f"{split} labels of {what}", images=counts[split]) for split, array in given.items()
     }
     lowest, highest = find_range(labels.values())
-    if lowest < (first or 0):
-        least = "be negative" if not first else f"be below data.first_label={first}"
-        raise BadInput(f"labels of {what} must not {least}; one is {lowest}.")
     if first is None and lowest > 0 and (names is None or len(names) <= highest):
         raise BadInput(
             f"labels of {what} go from {lowest} to {highest}, so that class 0 has no images; data.first_label={lowest} "
             f"says that classes are numbered from {lowest}, data.first_label=0 that there is a class 0."
         )
-    classes = highest + 1 - (first or 0)
+    first = first or 0
+    if lowest < first:
+        least = f"be below data.first_label={first}" if first else "be negative"
+        raise BadInput(f"labels of {what} must not {least}; one is {lowest}.")
+    classes = highest + 1 - first
     if classes > max(MOST_CLASSES, sum(map(len, labels.values()))):
         raise BadInput(f"labels of {what} must number classes from 0, but go up to {highest}.")
     if names is not None and len(names) < classes:
         raise BadInput(f"{what} has {len(names)} class names for labels up to {highest}.")
     if names is None and first:
         names = tuple(str(label) for label in range(first, highest + 1))
-    labels = {split: array - (first or 0) for split, array in labels.items()}
+    labels = {split: array - first for split, array in labels.items()}
     return labels, classes if names is None else len(names), names
 
 

@@ -41,14 +41,7 @@ _SAMPLE = 500  # images that are looked at where they stay on disk
 
 @dataclass(frozen=True)
 class Source:
-    """Encoded pictures in a fixed order.
-
-    Args:
-        what: what sentences call all of them.
-        count: how many there are.
-        name: what sentences call the one of a number.
-        open: its bytes, from their beginning.
-    """
+    """Encoded pictures in a fixed order: what sentences call all of them and each, and what opens the bytes of one."""
 
     what: object
     count: int
@@ -72,7 +65,10 @@ def decode(
         seen, kept = pictures.scan(keep=not stay)
     elif not options.levels:  # a sample will do, and none is needed where it is said what they hold
         seen, _ = pictures.scan(_SAMPLE)
-    pictures.meant = meant = understood(seen, pictures.what, options)
+    kind = "byte" if all(pixels.dtype == np.uint8 for pixels in seen) else "word"
+    lowest, highest = int(min(map(np.min, seen))), int(max(map(np.max, seen)))
+    meant = find_levels(kind, lowest, highest, pictures.what, asked=options.levels, like=options.like)
+    pictures.meant = meant
     kept = [pictures.levels(index, pixels) for index, pixels in enumerate(kept)]
     marks = None if stay else _marks(kept, pictures.contents(np.arange(len(kept))))
     splits: dict[str, Any] = {}
@@ -200,7 +196,8 @@ class _Pictures(Lazy):
                     last = self._last = file, self._options.fitting(read_pixels(stream, name))
             except Damaged as error:
                 if self._options.damaged == "refuse":
-                    raise Damaged(f"{str(error).rstrip('.')}; data.damaged=skip leaves such files out.") from error
+                    way = "; data.damaged=skip leaves such files out" if len(self) > 1 else ""
+                    raise Damaged(f"{str(error).rstrip('.')}{way}.") from error
                 if str(name) not in self.damaged:
                     self.damaged.append(str(name))
                 return None
@@ -246,13 +243,6 @@ def opened(file: Path | Bytes, name: object) -> Generator[tuple[str | None, Imag
                 yield picture.format, ImageOps.exif_transpose(picture)
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise ValueError(str(error)) from error
-
-
-def understood(seen: Sequence[np.ndarray], what: object, options: Options) -> Levels:
-    """What pixels mean."""
-    kind = "byte" if all(pixels.dtype == np.uint8 for pixels in seen) else "word"
-    lowest, highest = int(min(map(np.min, seen))), int(max(map(np.max, seen)))
-    return find_levels(kind, lowest, highest, what, asked=options.levels, like=options.like)
 
 
 def _kind(image: np.ndarray) -> str:

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from nextpixel.data.dataset import Parts, Split
+from nextpixel.data.dataset import Parts
 from nextpixel.data.readers.damage import told
-from nextpixel.data.readers.encoded import Source, decode, read_pixels, understood
+from nextpixel.data.readers.encoded import Source, decode
 from nextpixel.data.readers.options import SPLIT_OF, SPLITS, UNSAID, Options
 from nextpixel.errors import BadInput
-from nextpixel.spec import ImageSpec
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -45,15 +44,7 @@ def read_folders(folders: Mapping[str, Path], options: Options = UNSAID) -> Part
 def read_picture(path: Path, options: Options = UNSAID) -> Parts:
     """Read one image file, as a source of one image, or of its tiles."""
     options.refuse(f"{path}, an image", "layout", "first_label", "splits")
-    images = options.fitting(read_pixels(path, path))
-    if not len(images):
-        raise BadInput(f"{path} is smaller than a tile of size={options.size}.")
-    meant = understood([images], path, options)
-    levels = (images >> meant.shift).astype(np.min_scalar_type(meant.count - 1))
-    spec = ImageSpec(*images.shape[1:], levels=meant.count, ordinal=options.ordinal)
-    return Parts(
-        spec, None, Split(levels, files=np.full(len(levels), str(path))), notes=(meant.note,) if meant.note else ()
-    )
+    return decode({"train": Source(path, 1, lambda index: path, lambda index: path.open("rb"))}, options)
 
 
 def _source(folder: Path, names: Sequence[str]) -> Source:

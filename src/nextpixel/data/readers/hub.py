@@ -19,7 +19,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
-from nextpixel.data.readers.arrays import arrange, number_labels
+from nextpixel.data.readers.arrays import number_labels
 from nextpixel.data.readers.damage import Damaged, told
 from nextpixel.data.readers.encoded import Bytes, Labels, Source, decode
 from nextpixel.data.readers.options import SPLIT_OF, Options
@@ -39,15 +39,7 @@ def is_hub(name: object) -> TypeGuard[str]:
 
 
 def read_hub(name: str, options: Options) -> Parts:
-    """Open the splits of a data set, find its columns, and decode its pictures as those of files.
-
-    Args:
-        name: with its prefix.
-        options: `columns` names those of the images and of the labels; `splits` names splits.
-
-    Raises:
-        BadInput: no network, no such data set, or columns that could mean several things.
-    """
+    """Open the splits of a data set, find its columns, and decode its pictures as those of files."""
     found = _splits(name, options)
     packed = _packed(home(name.removeprefix(_PREFIX)))
     options = replace(options, levels=options.levels or packed.get("levels"))
@@ -56,14 +48,6 @@ def read_hub(name: str, options: Options) -> Parts:
     if features is None:
         raise BadInput(f"{name} does not say what its columns are before it is read; data.streaming is not for it.")
     column, beside = _image_column(features, options, name), _label_column(features, options, name)
-    if not _is_encoded(features[column]):
-        if options.streaming:
-            raise BadInput(f"{name} holds arrays of numbers; data.streaming is for pictures.")
-        with told(name):
-            arrays = {f"{split}_images": _array(some, column) for split, some in found.items()}
-        labels, names, _ = _labels(found, beside, name)
-        arrays |= {f"{split}_labels": some for split, some in labels.items()}
-        return arrange(arrays | ({"class_names": np.array(names)} if names else {}), Path(name), options)
     options.refuse(name, "layout")
     if options.streaming:
         return _streamed(name, found, column, beside, options)
@@ -193,13 +177,13 @@ def _opened(name: str, *, streaming: bool) -> Any:
 
 
 def _image_column(features: Mapping[str, Any], options: Options, name: str) -> str:
-    kinds = {column: getattr(feature, "dtype", None) or type(feature).__name__ for column, feature in features.items()}
-    there = ", ".join(f"{column} ({kind})" for column, kind in kinds.items())
     asked = (options.columns or {}).get("image")
-    images = [column for column, feature in features.items() if _is_encoded(feature) or _is_array(feature)]
+    images = [column for column, feature in features.items() if _is_encoded(feature)]
     if asked is None and len(images) == 1:
         return images[0]
     if asked not in images:
+        kinds = {column: getattr(its, "dtype", None) or type(its).__name__ for column, its in features.items()}
+        there = ", ".join(f"{column} ({kind})" for column, kind in kinds.items())
         what = f"no column of images {asked}" if asked else "several columns of images" if images else "no images"
         raise BadInput(f"{name} has {what}: its columns are {there}; data.columns={{image: NAME}} says which.")
     return asked
@@ -209,14 +193,15 @@ def _label_column(features: Mapping[str, Any], options: Options, name: str) -> s
     """The column of what stands for the class of each image, if there is one."""
     from datasets import ClassLabel, Value
 
-    asked = (options.columns or {}).get("label")
+    if asked := (options.columns or {}).get("label"):
+        if not isinstance(features.get(asked), ClassLabel | Value):
+            raise BadInput(f"{name} has no column of labels {asked}: its columns are {', '.join(features)}.")
+        return asked
     named = [column for column, feature in features.items() if isinstance(feature, ClassLabel)]
     usual = [column for column in _LABELS if isinstance(features.get(column), ClassLabel | Value)]
-    if asked is None and len(named) > 1 and not usual:
+    if len(named) > 1 and not usual:
         raise BadInput(f"{name} has labels {' and '.join(named)}; data.columns={{label: NAME}} says which.")
-    if asked is not None and not isinstance(features.get(asked), ClassLabel | Value):
-        raise BadInput(f"{name} has no column of labels {asked}: its columns are {', '.join(features)}.")
-    return asked or (usual or named or [None])[0]
+    return (usual or named or [None])[0]
 
 
 def _labels(
@@ -226,7 +211,7 @@ def _labels(
     if column is None:
         return {}, None, []
     with told(name):
-        labels = {split: np.asarray(_array(some, column)) for split, some in found.items()}
+        labels = {split: _array(some, column) for split, some in found.items()}
     names = getattr(found["train"].features[column], "names", None)
     if names is None:
         return labels, None, []
@@ -236,19 +221,11 @@ def _labels(
 
 
 def _array(dataset: Any, column: str) -> np.ndarray:
-    return dataset.select_columns(column).with_format("numpy")[:][column]
+    return np.asarray(dataset.select_columns(column).with_format("numpy")[:][column])
 
 
 def _is_encoded(feature: Any) -> bool:
     from datasets import Image, Value
 
-    return (
-        isinstance(feature, Image) or feature == Value("binary") or (isinstance(feature, dict) and "bytes" in feature)
-    )
-
-
-def _is_array(feature: Any) -> bool:
-    depth = 0
-    while hasattr(feature, "feature"):
-        feature, depth = feature.feature, depth + 1
-    return depth > 1 or hasattr(feature, "shape")
+    in_a_struct = isinstance(feature, dict) and "bytes" in feature
+    return isinstance(feature, Image) or feature == Value("binary") or in_a_struct

@@ -35,11 +35,10 @@ class Levels:
 def find_levels(
     kind: str, lowest: int, highest: int, what: object, *, asked: int | None = None, like: int | None = None
 ) -> Levels:
-    """Decide what values mean.
+    """Decide what values from `lowest` to `highest` mean.
 
     Args:
         kind: "boolean", "byte", "word" (16 bits of a picture) or "integer" (wider, of an array).
-        lowest, highest: values that there are.
         what: has them, for the sentences.
         asked: levels that the user or the file says.
         like: those of a model that the images are for, which decides what is not clear.

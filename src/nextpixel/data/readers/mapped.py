@@ -97,9 +97,8 @@ def _header(file: Any, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
 
 
 def _read(file: Any, size: int) -> np.ndarray:
-    start = file.tell()
     _header(file, size)
-    file.seek(start)
+    file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)
 
 

@@ -17,11 +17,7 @@ MOST_IN_MEMORY = 2**30  # bytes of an array, or of the levels of a folder; more 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How files are to be understood; `open_data` explains each.
-
-    Raises:
-        BadInput: a value that is none of the choices.
-    """
+    """How files are to be understood; `open_data` explains each."""
 
     levels: int | None = None
     ordinal: bool = True
