@@ -1,4 +1,4 @@
-"""Probabilities as whole numbers: what a coder needs, from the numbers of an exact network, the same on every machine."""
+"""Probabilities as whole numbers: what a coder needs, of an exact network's numbers, the same on every machine."""
 
 from typing import Any, ClassVar
 
@@ -20,8 +20,7 @@ MOST_LEVELS = 2**16
 class Frequencies(Finite):
     """A distribution over levels by whole numbers: level l has the parts from edges[l] to edges[l + 1] of 2^24.
 
-    Every level has a part of its own at least. The first part and the last belong to none, so that a coder can tell each
-    level from what is below and above it, and no stream of a level ends with nothing.
+    Every level has a part of its own at least. The first part and the last belong to none.
 
     Args:
         edges: whole numbers that grow from 1 to 2^24 − 1, in float64, shape (*batch_shape, L + 1).

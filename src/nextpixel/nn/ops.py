@@ -14,8 +14,8 @@ from torch import Tensor
 class Grid(NamedTuple):
     """What numbers of an exact twin are brought to: multiples of a power of two, up to a limit.
 
-    Floating point adds and multiplies such numbers without rounding, in whatever order, while every sum stays below 2^24
-    of its unit (2^53 in float64), which `nextpixel.exact` proves. So these are integers, and their scales cost nothing.
+    Floating point adds and multiplies such numbers without rounding, in whatever order, while every sum stays below
+    2^24 of its unit (2^53 in float64), which `nextpixel.integers` proves. So these are integers; scales cost nothing.
     """
 
     unit: float
@@ -34,7 +34,7 @@ def settle(x: Tensor, grid: Grid | None) -> Tensor:
 
 
 def spaced(index: Tensor, count: int, steps: int) -> Tensor:
-    """Number `index` of `count` numbers from −1 to 1, to the nearest multiple of 1 / steps, by whole numbers: float32."""
+    """Number `index` of `count` numbers from −1 to 1, to the nearest multiple of 1 / steps, by integers: float32."""
     gaps = max(1, count - 1)
     return ((index.long() * (4 * steps) + gaps) // (2 * gaps)).float() / steps - 1
 
@@ -158,13 +158,12 @@ def standardise(x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias:
     return F.batch_norm(x, mean, variance, weight, bias, eps=epsilon)
 
 
-def normalise(
-    x: Tensor, weight: Tensor, bias: Tensor, epsilon: float = 1e-5, *, grid: Grid | None = None
-) -> Tensor:
+def normalise(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float = 1e-5, *, grid: Grid | None = None) -> Tensor:
     """Layer norm over the features of each place on its own: (B, D, …) to the same.
 
     With a grid, of numbers on one (|x| at most 2^12 units, D at most 2^11): the sums are exact, that of the squares in
-    float64, and what follows is one correctly rounded operation of IEEE 754 after the other, in float32 whatever the network's own type.
+    float64, and what follows is one correctly rounded operation of IEEE 754 after the other, in float32 whatever the
+    network's own type.
     """
     if grid is None:
         return F.layer_norm(x.movedim(1, -1), weight.shape, weight, bias, epsilon).movedim(-1, 1)

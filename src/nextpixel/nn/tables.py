@@ -40,5 +40,5 @@ class Tables(nn.Module):
         return ops.settle(torch.mul(found[:, :half], found[:, half:], out=out), GATED)
 
     def exp(self, depth: Tensor) -> Tensor:
-        """exp(−depth) for numbers of at least 0, in whole parts of 2^24: float64."""
+        """The exponential of −depth, for numbers of at least 0, in whole parts of 2^24: float64."""
         return self.exp_table.double()[(depth * STEPS).floor_().clamp_(max=len(self.exp_table) - 1).long()]

@@ -1,7 +1,7 @@
 """Exact twins: a trained network in integers, whose every sum is proven, so that all machines get the same bits.
 
-Weights and activations are multiples of powers of two, activations within limits. A sum of products is then a multiple of
-a power of two as well, and below 2^24 of them whatever the image: float32 holds it, and all that leads to it, exactly.
+Weights and activations are multiples of powers of two, activations within limits. A sum of products is then a multiple
+of a power of two as well, and below 2^24 of them whatever the image: float32 holds it, and all on the way, exactly.
 """
 
 import copy
@@ -44,8 +44,8 @@ def exact(model: Model, images: Tensor, context: object = None) -> Autoregressiv
 
     Args:
         model: a `gated_pixelcnn`, `pixelcnn` or `residual_pixelcnn` without batch norm, given nothing or a class.
-        images: some hundred that are like those to come, (B, C, H, W): of them are the ranges of activations. Others are
-            coded as well, at a higher cost if they leave these ranges.
+        images: some hundred that are like those to come, (B, C, H, W): theirs are the ranges of activations. Others
+            are coded as well, at a higher cost if they leave these ranges.
         context: of the images.
 
     Raises:
@@ -110,7 +110,7 @@ def twin(model: Model) -> Autoregressive:
 
 @contextmanager
 def exactly(device: torch.device) -> Generator[None]:
-    """No approximate products within: TF32 and autocast are off, and a known product says whether it is so.
+    """No approximate products within: TF32, NNPACK and autocast are off, and a known product says whether it is so.
 
     Raises:
         BadInput: the device does not multiply and add whole numbers below 2^24 as they are.
@@ -120,12 +120,15 @@ def exactly(device: torch.device) -> Generator[None]:
     for its in backends:
         its.allow_tf32 = False
     try:
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            x = torch.tensor([4095.0, 1.0, -4093.0, 2.0], device=device).view(1, 4, 1, 1).expand(2, 4, 8, 8)
-            weight = torch.tensor([4097.0, 3.0, 1.0, -4099.0], device=device).view(1, 4, 1, 1).expand(8, 4, 1, 1)
-            known, sums = 4095 * 4097 + 3 - 4093 - 2 * 4099, x[:, :, 0, 0] @ weight[:, :, 0, 0].t()
+        off = torch.backends.nnpack.flags(enabled=False)  # which rounds, where there is no oneDNN: it is Winograd's
+        with off, torch.no_grad(), torch.autocast(device.type, enabled=False):
+            x = (torch.arange(2 * 8 * 144, device=device) * 37 % 1023 - 511.0).view(2, 8, 12, 12)
+            weight = (torch.arange(8 * 72, device=device) * 29 % 255 - 127.0).view(8, 8, 3, 3)  # 72 times 2^16 at most
+            rows, columns = x.flatten(1)[:, :72], weight.flatten(1).t()
+            known = ops.convolve(x.double(), weight.double()), rows.double() @ columns.double()
+            right = (ops.convolve(x, weight) == known[0]).all() & (rows @ columns == known[1]).all()
             tie = ops.settle(torch.tensor([2.5, 3.5, -0.5], device=device), ops.Grid(1.0, 8.0)).tolist()
-            if not bool((ops.convolve(x, weight) == known).all() & (sums == known).all()) or tie != [2.0, 4.0, 0.0]:
+            if not bool(right) or tie != [2.0, 4.0, 0.0]:
                 raise BadInput(f"The device {device} does not compute exactly; take --device cpu.")
             yield
     finally:
@@ -352,7 +355,7 @@ def _weight(layer: RowsAbove | PixelsLeft) -> Tensor:
 def _rounded(
     weight: Tensor, bias: Tensor | None, its: _Range, rows: slice, unit: Tensor
 ) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Weights, (O, D, h, w), and biases for sums of some unit, 0 to leave them, and how large their sum can be, (O,)."""
+    """Weights, (O, D, h, w), and biases for sums of a unit, 0 to leave them, and how large their sum can be, (O,)."""
     if bool((unit > 0).all()):
         step = unit.view(-1, 1, 1, 1) / its.unit.double().view(1, -1, 1, 1)
         weight = (weight / step).round() * step
