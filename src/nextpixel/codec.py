@@ -62,7 +62,7 @@ def compress(model: Model, images: Tensor, context: object = None, *, verify: bo
     """
     own = twin(model)
     images = own.spec.check(images)
-    labels = None if context is None else own._check(images, context)[1]
+    labels = None if context is None or own.context is None else own.context.check(context, len(images), own.spec)
     each = max(1, BLOCK // own.spec.subpixels)
     parts = []
     with exactly(own.device):
@@ -245,12 +245,12 @@ def _edges(model: Autoregressive, images: Tensor, labels: Tensor | None, order: 
     """Both edges of every level, as the order reads the images, int64, (2, B, C, H, W)."""
     each, parts = max(1, _AT_ONCE // (model.spec.subpixels * (model.spec.levels + 1))), []
     for start in range(0, len(images), each):
-        x = images[start : start + each].to(model.device)
-        x, given = model._check(x, None if labels is None else labels[start : start + each])
+        x = images[start : start + each]
+        meant: Any = model.predict(x, None if labels is None else labels[start : start + each], order=order)
         turn = model.reading.check(order, len(x))
-        x = model.reading.turn(x, turn)
-        meant: Any = model._turned(x, given, turn)
-        parts.append(torch.stack(meant.interval(x)).long().cpu())
+        parts.append(
+            torch.stack([model.reading.turn(edge, turn) for edge in meant.interval(x.to(model.device))]).long().cpu()
+        )
     return torch.cat(parts, 1)
 
 

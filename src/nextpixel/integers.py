@@ -8,6 +8,7 @@ import copy
 import math
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -169,14 +170,14 @@ def _measured(model: Autoregressive, images: Tensor, context: object) -> dict[st
     most: dict[str, float] = {}
     hooks = []
 
-    def keep(name: str, numbers: Tensor) -> None:
-        most[name] = max(most.get(name, 0.0), float(numbers.abs().max()))
+    def keep(name: str, layer: nn.Module, given: tuple[Any, ...], made: Tensor) -> None:
+        most[name] = max(most.get(name, 0.0), float(made.abs().max()))
 
     for name, layer in model.backbone.named_modules():
         if isinstance(layer, RowsAbove | PixelsLeft | Residual | ColourNorm):
-            hooks += [layer.register_forward_hook(lambda _, given, made, name=name: keep(name, made))]
+            hooks += [layer.register_forward_hook(partial(keep, name))]
     if isinstance(network := model.backbone, GatedPixelCNN):
-        hooks += [network.head.register_forward_pre_hook(lambda _, given: keep("", given[0]))]
+        hooks += [network.head.register_forward_pre_hook(lambda layer, given: keep("", layer, given, given[0]))]
     try:
         for some in torch.arange(len(images)).split(64):
             beside = context[some] if isinstance(context, Tensor) and context.ndim else context
@@ -196,7 +197,7 @@ def _install(model: Autoregressive) -> None:
         network.entry.steps = STEPS
     for block in network.modules():
         if isinstance(block, GatedBlock):
-            block.__dict__["activate"] = model.tables.gate  # not as a part of its own, which a file would have again
+            vars(block)["activate"] = model.tables.gate  # not as a part of its own, which a file would have again
     if isinstance(network, GatedPixelCNN) and network.coordinates is not None:
         ends = [ops.spaced(torch.arange(size), size, PLACES) for size in (spec.height, spec.width)]
         network.coordinates = torch.stack(torch.meshgrid(*ends, indexing="ij"))[None].to(network.coordinates)
