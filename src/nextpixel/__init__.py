@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from nextpixel.autoregressive import Autoregressive, Backbone
     from nextpixel.checkpoint import load, save
     from nextpixel.checks import check
+    from nextpixel.codec import compress, decompress
     from nextpixel.data import open_data
     from nextpixel.errors import BadInput
     from nextpixel.evaluation import bits_per_dim, evaluate
+    from nextpixel.integers import exact
     from nextpixel.model import Model
     from nextpixel.models import MODELS, build
     from nextpixel.models.network import Network
@@ -44,7 +46,10 @@ __all__ = [
     "bits_per_dim",
     "build",
     "check",
+    "compress",
+    "decompress",
     "evaluate",
+    "exact",
     "load",
     "open_data",
     "save",
@@ -53,8 +58,8 @@ __all__ = [
 ]
 
 _MODULES = (
-    "errors spec nn.context model autoregressive models models.pixelvae models.network checkpoint evaluation checks "
-    "scores data training"
+    "errors spec nn.context model autoregressive models models.pixelvae models.network integers checkpoint evaluation "
+    "checks codec scores data training"
 )
 
 

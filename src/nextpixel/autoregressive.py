@@ -16,6 +16,7 @@ from nextpixel.model import Model, evaluating
 from nextpixel.nn.causal import split
 from nextpixel.nn.context import Context
 from nextpixel.nn.embedding import entry
+from nextpixel.nn.tables import Tables
 from nextpixel.nn.weightnorm import WeightNorm, initialising
 from nextpixel.orders import Orders
 from nextpixel.particles import Completion, Particles
@@ -135,6 +136,7 @@ class Autoregressive(Model):
         super().__init__()
         self.spec, self.likelihood, self.context, self.recipe = spec, likelihood, context, recipe
         self.reading = Orders(spec, orders)
+        self.tables: Tables | None = None  # of an exact twin
         self.encoder = None if context is None else context.encoder(spec)
         # oneDNN and cuDNN convolve fastest with the features of a pixel side by side.
         self.backbone: Backbone = backbone.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

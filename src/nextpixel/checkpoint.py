@@ -9,6 +9,7 @@ from torch import nn
 
 from nextpixel import sealed, shipped
 from nextpixel.errors import BadInput
+from nextpixel.integers import install, prove
 from nextpixel.model import Model
 from nextpixel.models import build, loaded, outline
 from nextpixel.nn.context import restore
@@ -67,13 +68,16 @@ def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") ->
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         raise BadInput(f"{path} holds a damaged recipe: {file.text[:80]!r}.") from error
     model.load_state_dict(file.tensors())
+    if file.about.get("exact") is not None:
+        prove(model)
     return model.to(device).eval()
 
 
 def _rebuild(file: sealed.Sealed) -> Model:
     """The model of a file, with its data type and fresh weights."""
-    recipe, learnt = dict(file.about), file.about.get("learnt")
-    recipe.pop("learnt", None)
+    recipe, learnt, whole = dict(file.about), file.about.get("learnt"), file.about.get("exact")
+    for extra in ("learnt", "exact"):
+        recipe.pop(extra, None)
     if type(recipe["format"]) is not int or recipe["format"] != FORMAT:
         raise BadInput(f"it has format {recipe['format']!r:.80}; this nextpixel reads format {FORMAT}.")
     if recipe.keys() == {"format"}:
@@ -88,7 +92,10 @@ def _rebuild(file: sealed.Sealed) -> Model:
         raise BadInput(f"its recipe does not say the images' {' and '.join(sorted(missing))}.")
 
     def make() -> Model:
-        return build(recipe["name"], spec, recipe["likelihood"], context, **recipe["arguments"])
+        model = build(recipe["name"], spec, recipe["likelihood"], context, **recipe["arguments"])
+        if whole is not None:
+            install(model, whole)
+        return model
 
     held = sum(torch.Size(shape).numel() for _, shape in file.outline.values())
     room = 32 * (held + spec.height * spec.width) + 2**16  # what is made with weights, such as masks, is no larger

@@ -275,6 +275,51 @@ _command(
 )
 
 _command(
+    "exact",
+    "Make the integer twin of a model, which gives the same bits on every machine: it is what compresses.\n"
+    "For gated_pixelcnn, pixelcnn and residual_pixelcnn, bernoulli or categorical, given a class at most.",
+    "nextpixel exact mnist-class -o exact.safetensors",
+    takes=[
+        *MODEL,
+        _option("-o --out FILE", "the .safetensors file of the twin", type=Path, required=True),
+        *DATA[:2],
+        _option("--split", "whose images show the ranges of activations", choices=SPLITS, default="validation"),
+        _option("-n --images N", "how many of them", type=whole(1), default=256),
+        _seed("of images that are drawn: the train split's, if binarised"),
+    ],
+)
+
+_command(
+    "compress",
+    "Compress images without loss, by an exact model (nextpixel exact), into a container that decompresses on any\n"
+    "machine. It is decoded again before it is written.",
+    "nextpixel compress exact.safetensors images.npz -o images.npxc",
+    "nextpixel compress exact.safetensors --data mnist-binary -n 100 -o test.npxc",
+    takes=[
+        *MODEL,
+        _option("source IMAGES", "an image, a folder, an npz or npy file", nargs="?", type=Path),
+        *DATA,
+        _option("-n --images N", "only the first N images", type=whole(1)),
+        _option("--label CLASS", "of all images; by default that of each, or the one that costs least"),
+        _seed("of images that are drawn: the train split's, if binarised"),
+        _option("-o --out FILE", "the container", required=True),
+        _option("--no-verify", "do not decode it again", action="store_true"),
+    ],
+)
+
+_command(
+    "decompress",
+    "Give the images of a container back, by the exact model that made it.",
+    "nextpixel decompress exact.safetensors images.npxc -o images.npz",
+    takes=[
+        *MODEL,
+        _option("file FILE", "the container", type=Path),
+        _option("-o --out OUT", "an .npz file, or a new folder of PNG files", required=True),
+        _option("--recover", "leave damaged blocks out, and say which", action="store_true"),
+    ],
+)
+
+_command(
     "export",
     "Write a trained model with a card of its figures, training and data: a folder in the layout of the Hugging Face\n"
     "Hub, which every command takes as MODEL.",

@@ -96,18 +96,11 @@ def _as_several(training: Training, arguments: list[str]) -> NoReturn:
 def _dial(arguments: list[str]) -> dict[str, Any]:
     """A recipe for a data set and the minutes that there are; what was chosen is said."""
     data: dict[str, Any] = {"name": arguments[0]}
-    said = _settings(
-        Path(arguments[0]),
-        arguments,
-        {"model": {"name": "gated_pixelcnn", "likelihood": "logistic_mixture"}, "data": data},
-    )
-    where = device(said.device).type
+    base = {"model": {"name": "gated_pixelcnn", "likelihood": "logistic_mixture"}, "data": data}
+    said = _settings(Path(arguments[0]), arguments, base)
+    options, seed, where = said.data.as_dict(), said.training.seed, device(said.device).type
     # Of several processes the first one chooses: each would measure another speed.
-    choice = processes.said(
-        lambda: json.dumps(
-            choose(open_data(**said.data.as_dict()), said.minutes, seed=said.training.seed, device=where)
-        )
-    )
+    choice = processes.said(lambda: json.dumps(choose(open_data(**options), said.minutes, seed=seed, device=where)))
     recipe, lines = json.loads(choice)
     print("\n  ".join([f"{said.minutes:g} minutes for {arguments[0]}", *lines]), file=sys.stderr)
     return {**recipe, "data": data}

@@ -49,6 +49,8 @@ class GatedPixelCNN(Backbone):
         torch.Size([4, 1, 28, 28])
     """
 
+    grid: ops.Grid | None = None  # of an exact twin, what the sum of the skip connections is brought to
+
     def __init__(
         self,
         spec: ImageSpec,
@@ -112,7 +114,7 @@ class GatedPixelCNN(Backbone):
             v, h, skips = block(v, h, skips, context)
         assert skips is not None, "there is always a first block"
         bias = None if self.head_context is None else self.head_context(context)
-        return _read(skips, lambda x: self.head(x, bias), self.parameters_of)
+        return self._read(skips, lambda x: self.head(x, bias), self.parameters_of)
 
     def init_state(self, batch: int, context: Tensor | None) -> "GatedState":
         width, pixel = self.spec.width, len(self.image_colours)
@@ -142,7 +144,7 @@ class GatedPixelCNN(Backbone):
         for block, its, slot, following in state.steps[substep]:
             out = None if following is None else following.cells[substep][column]
             h = block.step(h, place, its, slot=slot, out=out)
-        return _read(
+        return self._read(
             state.skips.sum(substep),
             lambda x: self.head.step(x, place, state.head),
             lambda x: self.parameters_of.step(x, place, state.parameters_of),
@@ -150,6 +152,11 @@ class GatedPixelCNN(Backbone):
 
     def observe(self, column: int, substep: int, levels: Tensor, state: "GatedState") -> None:
         state.blocks[0].near.left.observe(self.embed(levels, substep), Place(column, substep))
+
+    def _read(
+        self, skips: Tensor, head: Callable[[Tensor], Tensor], parameters_of: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        return parameters_of(ops.rectify(head(ops.rectify(ops.settle(skips, self.grid)))))
 
     def _place(self, image: Tensor, row: int | None = None) -> Tensor:
         """What the vertical stack sees, of all rows or of one: the image, and where each of its places is."""
@@ -171,7 +178,3 @@ class GatedState(NamedTuple):
     parameters_of: LeftState
     bias: Tensor | None  # of the context in the head, (B, O, 1 or H, 1 or W)
     no_row: Tensor  # what stands above the first row: padding, (B, features of a pixel and its coordinates, 1, W)
-
-
-def _read(skips: Tensor, head: Callable[[Tensor], Tensor], parameters_of: Callable[[Tensor], Tensor]) -> Tensor:
-    return parameters_of(ops.rectify(head(ops.rectify(skips))))

@@ -27,7 +27,12 @@ class RowsAbove(nn.Module):
         reach: rows above its own that it sees, and columns to either side.
         strict: leave out its own row (for the first layer, whose input is the image).
         gain: at the start, the output's standard deviation for an input of 1.
+
+    Attributes:
+        grid: of an exact twin, what the output is brought to.
     """
+
+    grid: ops.Grid | None = None
 
     def __init__(self, inputs: int, outputs: int, *, reach: int, strict: bool = False, gain: float = 1.0) -> None:
         super().__init__()
@@ -57,7 +62,7 @@ class RowsAbove(nn.Module):
         return self._window(past)
 
     def _window(self, padded: Tensor) -> Tensor:
-        return ops.convolve(padded, self.weight, self.bias)
+        return ops.settle(ops.convolve(padded, self.weight, self.bias), self.grid)
 
 
 class PixelsLeft(nn.Module):
@@ -73,9 +78,13 @@ class PixelsLeft(nn.Module):
         strict: a colour does not see itself (mask A of van den Oord et al. 2016a; else mask B).
         bias: whether it adds a bias.
         gain: at the start, the output's standard deviation for an input of 1.
+
+    Attributes:
+        grid: of an exact twin, what the output is brought to, the addend included.
     """
 
     mask: Tensor | None
+    grid: ops.Grid | None = None
 
     def __init__(
         self,
@@ -109,13 +118,13 @@ class PixelsLeft(nn.Module):
     def forward(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
         """(B, D, H, W) to (B, O, H, W); `addend` is added to the result."""
         padded = F.pad(x, (self.reach, 0 if self.own else -1)) if self.reach else x
-        sums = ops.convolve(padded, self._masked(), self.bias)
-        return sums if addend is None else sums + addend
+        sums = ops.convolve(padded, self.masked(), self.bias)
+        return ops.settle(sums if addend is None else sums + addend, self.grid)
 
     def init_state(self, batch: int, width: int) -> "LeftState":
         """The weights of each sub-step as matrices, and room for a row of the input."""
         # (O, taps · D), as a window is pixels by features
-        weight = self._masked().squeeze(2).transpose(1, 2).flatten(1)
+        weight = self.masked().squeeze(2).transpose(1, 2).flatten(1)
         inputs = self.weight.shape[1]
         packed = []
         for colour in range(self.colours):
@@ -162,9 +171,10 @@ class PixelsLeft(nn.Module):
         assert window is not None, "only a strict layer, which has a lane, is told of its input later"
         if kept is not None:
             addend = kept if addend is None else kept + addend
-        return ops.multiply(window, state.packed[colour].weight, addend, out=out)
+        return ops.settle(ops.multiply(window, state.packed[colour].weight, addend, out=out), self.grid)
 
-    def _masked(self) -> Tensor:
+    def masked(self) -> Tensor:
+        """The weight, (O, D, 1, taps), with zeros where the order of colours hides something."""
         return self.weight if self.mask is None else self.weight * self.mask
 
 

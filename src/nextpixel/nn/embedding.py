@@ -4,15 +4,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nextpixel.nn import ops
 from nextpixel.spec import ImageSpec, centres
 
 LARGEST = 64  # features of a name, at most
 
 
 class Scaled(nn.Module):
-    """Levels in order, such as brightness: a number in [−1, 1] for each."""
+    """Levels in order, such as brightness: a number in [−1, 1] for each.
+
+    Attributes:
+        steps: of an exact twin, the number for a level is the nearest multiple of 1 / steps.
+    """
 
     features = 1
+    steps: int | None = None
     _unit: Tensor
 
     def __init__(self, levels: int) -> None:
@@ -22,6 +28,8 @@ class Scaled(nn.Module):
 
     def forward(self, levels: Tensor, first: int = 0) -> Tensor:
         """Levels (B, S, …) of any S channels to (B, S, …)."""
+        if self.steps is not None:
+            return ops.spaced(levels, self.levels, self.steps).to(self._unit)
         return centres(levels.to(self._unit.dtype), self.levels)
 
 

@@ -78,14 +78,16 @@ class Chain(Entry):
 
 
 class Residual(Layer):
-    """What comes in is added to what a chain of layers makes of it."""
+    """What comes in is added to what a chain of layers makes of it; of an exact twin, the sum is brought to a grid."""
+
+    grid: ops.Grid | None = None
 
     def __init__(self, *layers: Layer) -> None:
         super().__init__()
         self.body = Chain(layers)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        return x + self.body(x, context)
+        return ops.settle(x + self.body(x, context), self.grid)
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> Parts:
         return self.body.init_state(batch, width, context)
@@ -95,7 +97,7 @@ class Residual(Layer):
 
     def step(self, x: Tensor | None, place: Place, state: Parts) -> Tensor:
         assert x is not None, "a strict layer has no residual connection"
-        return x + self.body.step(x, place, state)
+        return ops.settle(x + self.body.step(x, place, state), self.grid)
 
 
 class Sum(Entry):

@@ -19,9 +19,14 @@ class ColourNorm(nn.Module):
     Args:
         features: colour of each feature, ascending (D,).
 
+    Attributes:
+        grid: of an exact twin, what the output is brought to.
+
     References:
         Li et al., Positional Normalization, 2019.
     """
+
+    grid: ops.Grid | None = None
 
     def __init__(self, features: Sequence[int]) -> None:
         super().__init__()
@@ -32,13 +37,14 @@ class ColourNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, H, W) to the same shape."""
         if len(self._sizes) == 1:
-            return ops.normalise(x, self.weight, self.bias)
+            return ops.normalise(x, self.weight, self.bias, grid=self.grid)
         return torch.cat([self.step(part, colour) for colour, part in enumerate(x.split(self._sizes, 1))], 1)
 
     def step(self, x: Tensor, colour: int) -> Tensor:
         """The features of one colour, (B, D_g, …), to the same shape."""
         first, size = sum(self._sizes[:colour]), self._sizes[colour]
-        return ops.normalise(x, self.weight[first : first + size], self.bias[first : first + size])
+        part = slice(first, first + size)
+        return ops.normalise(x, self.weight[part], self.bias[part], grid=self.grid)
 
 
 class BatchNorm(nn.Module):

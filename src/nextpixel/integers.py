@@ -1,0 +1,365 @@
+"""Exact twins: a trained network in integers, whose every sum is proven, so that all machines get the same bits.
+
+Weights and activations are multiples of powers of two, activations within limits. A sum of products is then a multiple
+of a power of two as well, and below 2^24 of them whatever the image: float32 holds it, and all on the way, exactly.
+"""
+
+import copy
+import math
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from nextpixel.autoregressive import Autoregressive
+from nextpixel.errors import BadInput
+from nextpixel.frequencies import PARAMETERS, Whole
+from nextpixel.likelihoods import LogisticMixture
+from nextpixel.model import Model
+from nextpixel.models.gated_pixelcnn import GatedPixelCNN
+from nextpixel.models.pixelrnn import PixelCNN, ResidualPixelCNN
+from nextpixel.nn import ops
+from nextpixel.nn.causal import PixelsLeft, RowsAbove
+from nextpixel.nn.context import ClassLabel
+from nextpixel.nn.embedding import Named, Scaled
+from nextpixel.nn.gated import GatedBlock, OneStackBlock, TwoStackBlock
+from nextpixel.nn.layers import Chain, Layer, Masked, Normalise, Residual
+from nextpixel.nn.norm import ColourNorm
+from nextpixel.nn.tables import GATED, Tables
+
+FORMAT = 1  # of the arithmetic
+BITS = 11  # of an activation, beside its sign
+ROOM = 2.0**24  # of a sum, in its own unit: what float32 holds
+_MARGIN = 1.25  # how much larger than those of the calibration an activation may be
+STEPS = 4096  # of brightness, from 0 to 1
+PLACES = 256  # steps for rows and columns, from 0 to 1
+
+
+def exact(model: Model, images: Tensor, context: object = None) -> Autoregressive:
+    """Make the integer twin of a trained model: the same network, rounded, with the same bits on every machine.
+
+    It is a model like any other (`log_prob`, `sample`, `save`, …), and its likelihood is what `compress` spends.
+
+    Args:
+        model: a `gated_pixelcnn`, `pixelcnn` or `residual_pixelcnn` without batch norm, given nothing or a class.
+        images: some hundred that are like those to come, (B, C, H, W): theirs are the ranges of activations. Others
+            are coded as well, at a higher cost if they leave these ranges.
+        context: of the images.
+
+    Raises:
+        BadInput: the model has a part that is not exact, or the images are not what it is about.
+    """
+    refused = _refused(model)
+    if refused or not isinstance(model, Autoregressive):
+        raise BadInput(f"There is no exact twin of this model: {refused}.")
+    images = model.spec.check(images).cpu()
+    if not len(images):
+        raise BadInput("An exact twin needs some images to measure the ranges of activations; there are none.")
+    twin = copy.deepcopy(model).to("cpu", torch.float32).eval()
+    grids = {name: _grid(largest) for name, largest in _measured(twin, images, context).items()}
+    _install(twin)
+    kept = _Proof(grids, rounding=True).of(twin)
+    whole = {name: [math.frexp(its.unit)[1] - 1, round(its.limit / its.unit)] for name, its in kept.items()}
+    twin.recipe = {**twin.recipe, "exact": {"format": FORMAT, "grids": whole}}
+    return twin
+
+
+def install(model: Model, about: Any) -> None:
+    """Give a fresh model the arithmetic that a file of an exact twin speaks of; `prove` it when it has its weights.
+
+    Raises:
+        BadInput: it is not such a model, or not such a description.
+    """
+    refused = _refused(model)
+    if refused or not isinstance(model, Autoregressive):
+        raise BadInput(f"it would be the exact twin of something that has none: {refused}.")
+    if not isinstance(about, dict) or about.keys() != {"format", "grids"} or about["format"] != FORMAT:
+        raise BadInput(f"its exact arithmetic is {about!r:.80}; this nextpixel has format {FORMAT}.")
+    _install(model)
+    model.recipe = {**model.recipe, "exact": about}
+
+
+def prove(model: Model) -> None:
+    """Prove that no sum of an exact twin leaves what float32 holds, whatever the image.
+
+    Raises:
+        BadInput: it is none, or a weight is not on its grid, or a sum may be too large.
+    """
+    grids = {}
+    for name, (power, limit) in twin(model).recipe["exact"]["grids"].items():
+        if not (type(power) is type(limit) is int and -40 <= power <= 20 and 1 <= limit <= 2**12):
+            raise BadInput(f"its grid {name!r:.80} is {[power, limit]!r:.80}, which no activation has.")
+        grids[name] = ops.Grid(2.0**power, limit * 2.0**power)
+    kept = _Proof(grids, rounding=False).of(twin(model))
+    for name in grids.keys() - kept.keys():
+        raise BadInput(f"its grid {name!r:.80} is of no layer.")
+
+
+def twin(model: Model) -> Autoregressive:
+    """The model, if it is an exact twin.
+
+    Raises:
+        BadInput: it is none.
+    """
+    if not isinstance(model, Autoregressive) or model.tables is None:
+        raise BadInput("This needs an exact model: nextpixel exact MODEL -o FILE makes the exact twin of MODEL.")
+    return model
+
+
+@contextmanager
+def exactly(device: torch.device) -> Generator[None]:
+    """No approximate products within: TF32, NNPACK and autocast are off, and a known product says whether it is so.
+
+    Raises:
+        BadInput: the device does not multiply and add whole numbers below 2^24 as they are.
+    """
+    backends: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
+    before = [its.allow_tf32 for its in backends]
+    for its in backends:
+        its.allow_tf32 = False
+    try:
+        off = torch.backends.nnpack.flags(enabled=False)  # which rounds, where there is no oneDNN: it is Winograd's
+        with off, torch.no_grad(), torch.autocast(device.type, enabled=False):
+            x = (torch.arange(2 * 8 * 144, device=device) * 37 % 1023 - 511.0).view(2, 8, 12, 12)
+            weight = (torch.arange(8 * 72, device=device) * 29 % 255 - 127.0).view(8, 8, 3, 3)  # 72 times 2^16 at most
+            rows, columns = x.flatten(1)[:, :72], weight.flatten(1).t()
+            known = ops.convolve(x.double(), weight.double()), rows.double() @ columns.double()
+            right = (ops.convolve(x, weight) == known[0]).all() & (rows @ columns == known[1]).all()
+            tie = ops.settle(torch.tensor([2.5, 3.5, -0.5], device=device), ops.Grid(1.0, 8.0)).tolist()
+            if not bool(right) or tie != [2.0, 4.0, 0.0]:
+                raise BadInput(f"The device {device} does not compute exactly; take --device cpu.")
+            yield
+    finally:
+        for its, value in zip(backends, before, strict=True):
+            its.allow_tf32 = value
+
+
+def _refused(model: Model) -> str | None:
+    """What of a model cannot be exact."""
+    if not isinstance(model, Autoregressive):
+        return f"a {model.recipe.get('name')} has no exact likelihood"
+    if model.tables is not None:
+        return "it is one"
+    network, name = model.backbone, model.recipe["name"]
+    if not isinstance(network, GatedPixelCNN | PixelCNN | ResidualPixelCNN):
+        return f"the layers of a {name} are not exact; those of gated_pixelcnn, pixelcnn and residual_pixelcnn are"
+    if isinstance(model.likelihood, LogisticMixture):
+        return "its likelihood is a logistic_mixture; those of bernoulli and categorical are exact"
+    if not isinstance(model.context, ClassLabel | None):
+        return f"it is given {model.context}, numbers of any size; classes are exact"
+    if model.recipe["arguments"].get("norm") == "batch":
+        return "batch norm is not exact; norm='layer' is"
+    if model.recipe["arguments"].get("activation") == "relu":
+        return "activation='relu' is not exact; gates are"
+    return None
+
+
+def _grid(largest: float) -> ops.Grid:
+    """The grid for numbers that were so large."""
+    limit = max(largest, 2**-8) * _MARGIN
+    unit = 2.0 ** (math.ceil(math.log2(limit)) - BITS)
+    return ops.Grid(unit, math.ceil(limit / unit) * unit)
+
+
+@torch.no_grad()
+def _measured(model: Autoregressive, images: Tensor, context: object) -> dict[str, float]:
+    """How large the numbers get that are to be on grids: by the name of the layer that they come from."""
+    most: dict[str, float] = {}
+    hooks = []
+
+    def keep(name: str, layer: nn.Module, given: tuple[Any, ...], made: Tensor) -> None:
+        most[name] = max(most.get(name, 0.0), float(made.abs().max()))
+
+    for name, layer in model.backbone.named_modules():
+        if isinstance(layer, RowsAbove | PixelsLeft | Residual | ColourNorm):
+            hooks += [layer.register_forward_hook(partial(keep, name))]
+    if isinstance(network := model.backbone, GatedPixelCNN):
+        hooks += [network.head.register_forward_pre_hook(lambda layer, given: keep("", layer, given, given[0]))]
+    try:
+        for some in torch.arange(len(images)).split(64):
+            beside = context[some] if isinstance(context, Tensor) and context.ndim else context
+            model.log_prob(images[some], beside)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return most
+
+
+def _install(model: Autoregressive) -> None:
+    """Put the arithmetic in the place of floating point."""
+    network, spec, model.tables = model.backbone, model.spec, Tables()
+    model.requires_grad_(False)
+    model.likelihood = Whole(model.likelihood, model.tables, spec.levels)
+    if isinstance(network.entry, Scaled):
+        network.entry.steps = STEPS
+    for block in network.modules():
+        if isinstance(block, GatedBlock):
+            vars(block)["activate"] = model.tables.gate  # not as a part of its own, which a file would have again
+    if isinstance(network, GatedPixelCNN) and network.coordinates is not None:
+        ends = [ops.spaced(torch.arange(size), size, PLACES) for size in (spec.height, spec.width)]
+        network.coordinates = torch.stack(torch.meshgrid(*ends, indexing="ij"))[None].to(network.coordinates)
+
+
+class _Range(NamedTuple):
+    """What is known of the features that come into a layer: each is a multiple of its unit, up to its limit, (D,)."""
+
+    unit: Tensor
+    limit: Tensor
+
+
+Part = tuple[RowsAbove | PixelsLeft, _Range, slice]  # a layer, what comes in, and which of its outputs are meant
+ALL = slice(None)
+
+
+class _Proof:
+    """Goes through a network with the ranges of its activations, and rounds the weights, or checks that they are so.
+
+    Args:
+        grids: of activations, by the name of the layer that they come from.
+        rounding: else a weight that rounding would change is refused.
+    """
+
+    def __init__(self, grids: dict[str, ops.Grid], *, rounding: bool) -> None:
+        self.grids, self.rounding = grids, rounding
+        self.kept: dict[str, ops.Grid] = {}
+
+    @torch.no_grad()
+    def of(self, model: Autoregressive) -> dict[str, ops.Grid]:
+        """The grids that the model needs, which its layers now have.
+
+        Raises:
+            BadInput: there is no grid for a layer, or a weight is not on its own, or a table not what it should be.
+        """
+        assert model.tables is not None, "it is an exact twin"
+        for name, table in model.tables.named_buffers():
+            if not bool((table * 2**12 == (table * 2**12).round()).all() & (table.abs() <= 2**24).all()):
+                raise BadInput(f"its {name} holds numbers of no table.")
+        network = model.backbone
+        self.names: dict[nn.Module, str] = {layer: name for name, layer in network.named_modules()}
+        self.classes = _Range(torch.ones(1), torch.ones(1))
+        colours = len(network.image_colours)
+        image = _Range(torch.full((colours,), 1.0 if model.spec.levels == 2 else 1 / STEPS), torch.ones(colours))
+        if isinstance(entry := network.entry, Named):
+            self._round(entry.weight, entry.weight.double().mul(STEPS).round().div(STEPS))
+            image = _Range(image.unit * 0 + 1 / STEPS, entry.weight.abs().amax().double().repeat(colours))
+        if isinstance(network, GatedPixelCNN):
+            self._gated(network, image)
+        else:
+            assert isinstance(network, PixelCNN | ResidualPixelCNN), "others are refused"
+            last = self._chain(network.layers, image)
+            assert isinstance(last, Masked), "a stack ends with a convolution"
+            last.left.grid = PARAMETERS
+        return self.kept
+
+    def _gated(self, network: GatedPixelCNN, h: _Range) -> None:
+        v, whole = h, _Range(torch.tensor([GATED.unit]), torch.tensor([GATED.limit]))
+        if network.coordinates is not None:
+            v = _Range(*(torch.cat((a, torch.tensor([b, b]))) for a, b in zip(h, (1 / PLACES, 1.0), strict=True)))
+        for block in network.blocks:
+            if isinstance(block, TwoStackBlock):
+                self._sum((block.above, self._normed(block.norm_above, v), ALL))
+                sums, wide = self._on(block.above, block.above), block.link.weight.shape[0]
+                given = [(block.context, self.classes, slice(wide))] if block.context is not None else []
+                self._sum((block.link, sums, ALL), (block.left, self._normed(block.norm_left, h), ALL), *given)
+                if block.context is not None and not block.last:
+                    self._sum((block.context, self.classes, slice(wide, None)), also=sums)
+                v = whole
+            else:
+                assert isinstance(block, OneStackBlock), "there are two kinds of block"
+                self._masked(block.masked, self._normed(block.norm, h))
+            if block.residual is not None:
+                self._sum((block.residual, whole, ALL), also=h if block.adds else None)
+                h = self._on(block.residual, block.residual)
+        self._sum(*((block.skip, whole, ALL) for block in network.blocks))
+        given = [] if network.head_context is None else [(network.head_context, self.classes, ALL)]
+        self._sum((network.head, self._on(network, network), ALL), *given)
+        self._sum((network.parameters_of, self._on(network.head, network.head), ALL))
+        network.parameters_of.grid = PARAMETERS
+
+    def _chain(self, layers: Chain, its: _Range) -> Layer:
+        """Of a stack, whose last layer it gives."""
+        for layer in layers.layers:
+            match layer:
+                case Masked():
+                    self._masked(layer, its)
+                    its = self._on(layer.left, layer.left) if layer is not layers.layers[-1] else its
+                case Residual():
+                    last = self._chain(layer.body, its)
+                    assert isinstance(last, Masked), "a residual block ends with a convolution"
+                    self._on(last.left, last.left)
+                    its = self._on(layer, layer)
+                case Normalise():
+                    assert isinstance(layer.norm, ColourNorm), "batch norm is refused"
+                    its = self._normed(layer.norm, its)
+                case _:
+                    raise AssertionError("the two models have no other layers")
+        return layers.layers[-1]
+
+    def _masked(self, layer: Masked, its: _Range) -> None:
+        given = [] if layer.context is None else [(layer.context, self.classes, ALL)]
+        self._sum((layer.left, its, ALL), *([] if layer.above is None else [(layer.above, its, ALL)]), *given)
+
+    def _normed(self, norm: ColourNorm | None, its: _Range) -> _Range:
+        if norm is None:
+            return its
+        if float((its.limit / its.unit).max()) > 2**12 or len(norm.weight) > 2**11:
+            raise BadInput(f"the sums of {self.names[norm]} are not proven: {len(norm.weight)} features are too many.")
+        return self._on(norm, norm)
+
+    def _on(self, layer: Any, named: nn.Module) -> _Range:
+        """Give a layer the grid of its output."""
+        name = self.names[named]
+        if name not in self.grids:
+            raise BadInput(f"it has no grid for {name or 'the sum of the skip connections'}.")
+        grid = layer.grid = self.kept[name] = self.grids[name]
+        return _Range(torch.tensor([grid.unit]), torch.tensor([grid.limit]))
+
+    def _sum(self, *parts: Part, also: _Range | None = None) -> None:
+        """Round the weights of layers whose outputs are added up, (O,), and to `also`: that sum is then exact.
+
+        A weight is a multiple of the sum's unit divided by the input's. The finest unit is taken that leaves room for
+        the sum of the absolute values of all weights times the limits of what they are for.
+        """
+        own = [(_weight(layer)[rows].double(), layer.bias, its, rows, layer) for layer, its, rows in parts]
+        unit, first = torch.zeros(1, dtype=torch.float64), True
+        while True:
+            rounded = [_rounded(weight, bias, its, rows, unit) for weight, bias, its, rows, _ in own]
+            bound = sum((most for *_, most in rounded), start=torch.zeros(1) if also is None else also.limit)
+            finest = torch.exp2((bound.double().clamp(min=2.0**-12) / ROOM).log2().floor() + 1)
+            if also is not None:
+                finest = torch.minimum(finest, also.unit.double())
+            if first:
+                unit, first = finest, False
+            elif bool((bound < ROOM * unit).all()):
+                break
+            else:
+                unit = torch.where(bound < ROOM * unit, unit, 2 * unit)
+        for (weight, bias, _), (_, _, _, rows, layer) in zip(rounded, own, strict=True):
+            self._round(layer.weight, weight, rows)
+            if bias is not None and layer.bias is not None:
+                self._round(layer.bias, bias, rows)
+
+    def _round(self, weight: Tensor, rounded: Tensor, rows: slice = ALL) -> None:
+        if self.rounding:
+            weight[rows] = rounded.to(weight)
+        elif not torch.equal(weight[rows].double(), rounded):
+            raise BadInput("a sum of its is not proven to be exact: some weights are not on the grid that it asks for.")
+
+
+def _weight(layer: RowsAbove | PixelsLeft) -> Tensor:
+    return layer.masked() if isinstance(layer, PixelsLeft) else layer.weight
+
+
+def _rounded(
+    weight: Tensor, bias: Tensor | None, its: _Range, rows: slice, unit: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Weights, (O, D, h, w), and biases for sums of a unit, 0 to leave them, and how large their sum can be, (O,)."""
+    if bool((unit > 0).all()):
+        step = unit.view(-1, 1, 1, 1) / its.unit.double().view(1, -1, 1, 1)
+        weight = (weight / step).round() * step
+        bias = None if bias is None else (bias[rows].double() / unit).round() * unit
+    most = (weight.abs() * its.limit.double().view(1, -1, 1, 1)).flatten(1).sum(1)
+    return weight, bias, most if bias is None else most + bias[rows].double().abs()

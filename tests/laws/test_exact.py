@@ -1,0 +1,138 @@
+"""Exact twins: the same bits whatever the batch, the threads, the layout, the kernels and the accumulators."""
+
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+from zoo import CASES, Case, images
+
+import nextpixel as npx
+from nextpixel.integers import exact, exactly, prove
+
+SIZE = (5, 7)
+EXACT = [
+    case
+    for case in CASES
+    if case.name in ("gated_pixelcnn", "pixelcnn", "residual_pixelcnn")
+    and case.likelihood != "logistic_mixture"
+    and (case.context is None or isinstance(case.context, npx.ClassLabel))
+    and case.arguments.get("norm") != "batch"
+    and case.arguments.get("activation") != "relu"
+]
+every_exact = pytest.mark.parametrize("case", EXACT[::5], ids=str)
+
+
+@pytest.fixture(autouse=True)
+def _exactly():
+    with exactly(torch.device("cpu")):
+        yield
+
+
+def _twin(case: Case) -> tuple[npx.Autoregressive, torch.Tensor, object]:
+    spec = case.spec(*SIZE)
+    some = images(spec, 16)
+    given = case.contexts(spec, 16)
+    return exact(case.build(spec), some, given), some, given
+
+
+def _parameters(twin: npx.Autoregressive, x: torch.Tensor, given: object) -> torch.Tensor:
+    with torch.no_grad():
+        return twin.backbone(x, twin.given(given, None))
+
+
+@every_exact
+def test_the_bits_do_not_depend_on_how_they_are_computed(case: Case) -> None:
+    twin, x, given = _twin(case)
+    whole = _parameters(twin, x, given)
+    assert torch.equal(whole * 2**12, (whole * 2**12).round())
+    for size in (1, 3):
+        parts = [
+            _parameters(twin, x[i : i + size], None if given is None else given[i : i + size])
+            for i in range(0, 6, size)
+        ]
+        assert torch.equal(torch.cat(parts), whole[:6])
+    many = _parameters(twin, x.repeat(4, 1, 1, 1), None if given is None else given.repeat(4))
+    assert torch.equal(many[:16], whole)
+    with warnings.catch_warnings(action="ignore"), torch.backends.mkldnn.flags(enabled=False):
+        assert torch.equal(_parameters(twin, x, given), whole)
+    plain = twin.to(memory_format=torch.contiguous_format)
+    assert torch.equal(_parameters(plain, x, given), whole)
+    assert torch.equal(_parameters(twin.double(), x, given), whole.double())
+
+
+@every_exact
+def test_steps_give_the_bits_of_one_pass(case: Case) -> None:
+    twin, x, given = _twin(case)
+    whole = twin.predict(x, given).edges  # (B, C, H, W, L + 1)
+    seen = torch.zeros_like(whole)
+
+    def choose(site, distribution):
+        seen[:, site.channels, site.row, site.column] = distribution.edges
+        return x[:, site.channels, site.row, site.column]
+
+    twin.unroll(choose, len(x), given)
+    assert torch.equal(seen, whole)
+
+
+@every_exact
+def test_every_level_has_a_part_and_the_likelihood_is_near(case: Case) -> None:
+    twin, x, given = _twin(case)
+    edges = twin.predict(x, given).edges
+    assert bool((edges.diff(dim=-1) >= 1).all())
+    assert bool((edges[..., 0] == 1).all() and (edges[..., -1] == 2**24 - 1).all())
+    ours, theirs = twin.log_prob(x, given), case.build(case.spec(*SIZE)).log_prob(x, given)
+    assert float((ours - theirs).abs().max()) < 0.05 * x[0].numel()
+
+
+@every_exact
+def test_no_sum_leaves_its_room_for_the_worst_activations(case: Case) -> None:
+    """Sums of the true weights at all extremes, in float64 and float32: equal, so none was rounded."""
+    twin, *_ = _twin(case)
+    prove(twin)
+    for layer in twin.backbone.modules():
+        weight = getattr(layer, "weight", None)
+        if weight is None or weight.ndim != 4:
+            continue
+        signs = weight.sign().flatten(1)
+        worst = (weight.flatten(1).double() * signs.double()).sum(1)
+        assert torch.equal((weight.flatten(1) * signs).sum(1).double(), worst)
+
+
+def test_a_twin_in_a_file_is_the_twin(tmp_path) -> None:
+    twin, x, _ = _twin(EXACT[1])
+    npx.save(twin, tmp_path / "exact.safetensors")
+    again = npx.load(tmp_path / "exact.safetensors")
+    assert torch.equal(again.predict(x).edges, twin.predict(x).edges)
+    assert torch.equal(again.sample(3, seed=1), twin.sample(3, seed=1))
+
+
+def test_weights_off_their_grid_are_refused(tmp_path) -> None:
+    twin, *_ = _twin(EXACT[1])
+    twin.backbone.blocks[1].left.weight.mul_(1.001)
+    npx.save(twin, tmp_path / "changed.safetensors")
+    with pytest.raises(npx.BadInput, match="not on the grid"):
+        npx.load(tmp_path / "changed.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "reason"),
+    [
+        ("row_lstm", {"layers": 1, "filters": 4, "head": 4}, "row_lstm are not exact"),
+        ("pixelcnn", {"layers": 1, "filters": 4, "head": 4, "norm": "batch"}, "batch norm"),
+        ("gated_pixelcnn", {"filters": 4, "head": 4, "blocks": 1, "activation": "relu"}, "relu"),
+    ],
+)
+def test_what_cannot_be_exact_is_refused(name, settings, reason) -> None:
+    spec = npx.ImageSpec(1, 4, 4, levels=2)
+    with pytest.raises(npx.BadInput, match=reason):
+        exact(npx.build(name, spec, **settings), images(spec, 2))
+
+
+def test_kernels_that_approximate_are_found_out(monkeypatch) -> None:
+    """NNPACK, where oneDNN is not, transforms windows of 3x3 (Winograd): it rounds, so it is off in exact mode."""
+    monkeypatch.setattr(
+        "nextpixel.nn.ops.convolve", lambda x, weight: F.conv2d(x, weight) * (1 + 2e-7 * (x.dtype == torch.float32))
+    )
+    with pytest.raises(npx.BadInput, match="does not compute exactly"), exactly(torch.device("cpu")):
+        raise AssertionError("it is found out before")
