@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 import nextpixel as npx
-from nextpixel.cli.common import asked_images, load, tell
+from nextpixel.cli.common import images_of, load, source_of, tell
 from nextpixel.files import whole_file
 from nextpixel.integers import twin
 
@@ -14,8 +14,13 @@ from nextpixel.integers import twin
 def main(options: Namespace) -> None:
     """Compress, decode again unless told otherwise, and say what it came to."""
     model, out = twin(load(options)), Path(options.out)
-    _, x, split, notes = asked_images(model, options)
-    labels = None if split.labels is None or model.context is None else np.asarray(split.labels)[: len(x)]
+    if options.source is None:
+        _, split, notes, _ = images_of(model, options)
+    else:
+        split, notes = source_of(model, options.source, options)
+    which = np.arange(min(len(split), options.images or len(split)))
+    x, labels = split.batch(which, np.random.default_rng(options.seed))
+    x, labels = x.long(), labels if model.context is not None else None
     made = npx.compress(model, x, labels, verify=not options.no_verify)
     with whole_file(out) as beside:
         beside.write_bytes(made)

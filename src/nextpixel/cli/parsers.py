@@ -300,7 +300,6 @@ _command(
         _option("source IMAGES", "an image, a folder, an npz or npy file", nargs="?", type=Path),
         *DATA,
         _option("-n --images N", "only the first N images", type=whole(1)),
-        _option("--label CLASS", "of all images; by default that of each, or the one that costs least"),
         _seed("of images that are drawn: the train split's, if binarised"),
         _option("-o --out FILE", "the container", required=True),
         _option("--no-verify", "do not decode it again", action="store_true"),

@@ -32,7 +32,9 @@ class Tables(nn.Module):
 
     def gate(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
         """`ops.gate` of numbers of any scale, (B, 2D, …) to (B, D, …), on the grid `GATED`."""
-        index = x.clamp(-_REACH, _REACH).mul_(STEPS).add_(_REACH * STEPS).round_().int()
+        index = (
+            x.clamp(-_REACH, _REACH).mul_(STEPS).round_().add_(_REACH * STEPS).int()
+        )  # round once, whatever the type
         half = x.shape[1] // 2
         index[:, half:] += len(self.gate_table) // 2
         index = index.movedim(1, -1)
