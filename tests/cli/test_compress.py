@@ -11,9 +11,12 @@ import nextpixel as npx
 CLI = Callable[..., Any]
 
 
-def test_images_go_into_a_container_and_come_back(
-    call: CLI, refused: Callable[..., str], labelled: Path, data: Path
-) -> None:
+def test_images_go_into_a_container_and_come_back(call: CLI, labelled: Path, data: Path) -> None:
+    def refused(*words: Any) -> str:
+        said = call(*words)
+        assert (said.status, said.out, said.err.count("\n")) == (2, "", 1)
+        return said.err
+
     made = call("exact", labelled, "-o", "exact.safetensors", "-n", 8)
     assert made.status == 0, made.err
     assert "before it was rounded" in made.out
