@@ -19,7 +19,7 @@ from results import RESULTS, ROOT
 import nextpixel as npx
 from nextpixel import pictures, shipped
 from nextpixel.cli.recipes import recipes
-from nextpixel.data import open_data
+from nextpixel.data import DataSet, open_data
 
 KEPT = RESULTS / "shipped"
 COUNT, SHOWN = 1000, 10  # samples that a classifier judges, and that stand beside training images
@@ -67,7 +67,7 @@ def measure(name: str) -> None:
     print(name, found, flush=True)
 
 
-def _nearest(images: torch.Tensor, data: npx.data.DataSet) -> tuple[torch.Tensor, list[float]]:
+def _nearest(images: torch.Tensor, data: DataSet) -> tuple[torch.Tensor, list[float]]:
     """The training image with the smallest squared distance to each, and the root of the mean of it, in levels."""
     noise, best = np.random.default_rng(0), torch.full((len(images),), torch.inf)
     found, flat = images.clone(), images.flatten(1).float()

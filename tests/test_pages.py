@@ -84,6 +84,13 @@ def test_the_file_of_the_page_about_codes_is_one(tmp_path: Path, monkeypatch: py
     assert open_data("codes.npz").spec == npx.ImageSpec(1, 8, 8, levels=512, ordinal=False)
 
 
+def test_the_page_about_compression_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "compression.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(block, {})
+
+
 def test_the_tables_are_what_the_command_writes() -> None:
     script = _script(ROOT / "benchmarks" / "results.py")
     assert {ROOT / name for name in script.PAGES} == {README, RESULTS}
