@@ -125,7 +125,7 @@ def test_a_pickle_is_not_run(pickled: Path, monkeypatch: pytest.MonkeyPatch) -> 
     batch = pickled / PYTHON_FOLDER / "data_batch_1"
     whole = batch.read_bytes()
     batch.write_bytes(pickle.dumps({b"labels": [1, 2], b"data": IMAGES[:1], b"extra": Malicious()}))
-    with pytest.raises(BadInput, match="data_batch_1 is damaged: it has 3074 bytes, not 6146"):
+    with pytest.raises(BadInput, match="data_batch_1 has 2 labels for 3072 levels"):
         load_cifar(source(), pickled)
     assert [path.name for path in pickled.iterdir()] == [PYTHON_FOLDER]
     for content in (
@@ -136,7 +136,9 @@ def test_a_pickle_is_not_run(pickled: Path, monkeypatch: pytest.MonkeyPatch) -> 
         pickle.dumps({b"labels": [0, 1, 2], b"data": IMAGES[:1, 1:]}),
     ):
         batch.write_bytes(content)
-        with pytest.raises(BadInput, match=r"data_batch_1 is (no batch of CIFAR, or a )?damaged"):
+        with pytest.raises(
+            BadInput, match=r"data_batch_1 (is no batch of CIFAR, or a damaged|has no data|has 3 labels for)"
+        ):
             load_cifar(source(), pickled)
 
 

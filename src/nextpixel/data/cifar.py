@@ -5,7 +5,6 @@ counts only under its exact name, as a plain file of the right size. Those of to
 programs, and not run: their instructions are listed, and the constants in them are all that is needed.
 """
 
-import pickletools
 import tarfile
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.download import Source, below_root
+from nextpixel.data.readers.batches import batch
 from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.idx import unzipped
 from nextpixel.errors import BadInput
@@ -56,19 +56,9 @@ def _read_file(folder: Path, file: str) -> bytes:
 
 
 def _listed(path: Path) -> bytes:
-    """The records in a pickle: its key `labels` is followed by whole numbers, `data` by the levels as a text."""
-    labels, levels, key = list[int](), "", ""
-    with told(path, "is no batch of CIFAR, or a damaged one"):
-        for instruction, value, _ in pickletools.genops(path.read_bytes()):
-            constant = value.decode("latin-1") if isinstance(value, bytes | bytearray) else value
-            if constant in ("data", "labels", "filenames", "batch_label"):
-                key = constant
-            elif key == "data" and isinstance(constant, str):
-                levels = max(levels, constant, key=len)
-            elif key == "labels" and isinstance(constant, int) and instruction.name in ("BININT1", "INT"):
-                labels.append(constant)
-        rows = np.frombuffer(levels.encode("latin-1"), np.uint8).reshape(len(labels), -1)
-        return np.column_stack([np.array(labels, np.uint8), rows]).tobytes()
+    """The records in a pickle."""
+    levels, labels = batch(path, "labels")
+    return np.column_stack([labels.astype(np.uint8), levels]).tobytes()
 
 
 def _read_archive(path: Path) -> dict[str, bytes]:

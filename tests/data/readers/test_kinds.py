@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import pickle
 import struct
 import tracemalloc
 import zipfile
@@ -188,6 +189,57 @@ def test_a_folder_of_npy_files_and_one_of_npz_files(tmp_path: Path, together: st
         for name, array in pieces(GREY, images, labels).items():
             np.save(tmp_path / together.format(name), array)
     assert_whole(read_path(tmp_path, Options()))
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize(("hundred", "classes"), [(False, 3), (True, 3)])
+def test_cifar_as_torchvision_unpacks_it(tmp_path: Path, protocol: int, hundred: bool, classes: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
+    train = ["train"] if hundred else [f"data_batch_{number}" for number in range(1, 6)]
+    label, meta = ("fine_labels", "meta") if hundred else ("labels", "batches.meta")
+    each = 10 // len(train)
+    for number, name in enumerate([*train, "test" if hundred else "test_batch"]):
+        piece = slice(each * number, each * number + (each if number < len(train) else 2))
+        content = {
+            b"data": images[piece].reshape(-1, 3072),
+            label.encode(): [k % classes for k in range(12)[piece]],
+            b"filenames": [b"a.png"] * len(images[piece]),
+        }
+        (tmp_path / name).write_bytes(pickle.dumps(content, protocol))
+    (tmp_path / meta).write_bytes(pickle.dumps({label.removesuffix("s").encode() + b"_names": [b"a", b"b", b"c"]}))
+    parts = read_path(tmp_path, Options())
+    assert parts.class_names == ("a", "b", "c")
+    assert (parts.train.images == images[:10]).all()
+    assert parts.test is not None
+    assert parts.test.labels is not None
+    assert parts.test.labels.tolist() == [10 % 3, 11 % 3]
+    (tmp_path / train[0]).write_bytes(pickle.dumps({b"data": images[:each].reshape(-1, 3072)}))
+    with pytest.raises(BadInput, match=rf"{train[0]} has no {label}, so that it is no batch of CIFAR"):
+        read_path(tmp_path, Options())
+    (tmp_path / train[0]).write_bytes(pickle.dumps({b"data": images[:1], label.encode(): [1, 2]}))
+    with pytest.raises(BadInput, match=rf"{train[0]} has 2 labels for 3072 levels, 3072 an image"):
+        read_path(tmp_path, Options())
+
+
+class Malicious:
+    """Whoever loads it makes a file."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("victim"),)
+
+
+def test_a_batch_of_cifar_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = pickle.dumps({b"data": COLOUR, b"fine_labels": [0], b"extra": Malicious()})
+    for name in ("train", "test"):
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadInput, match="train has 1 labels for 972 levels"):
+        read_path(tmp_path, Options())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["test", "train"]
+    for kept in (0, 1, 100, len(content) - 1):
+        (tmp_path / "train").write_bytes(content[:kept])
+        with pytest.raises(BadInput, match="train is no batch of CIFAR, or a damaged one"):
+            read_path(tmp_path, Options())
 
 
 SUFFIXES = [".png", ".bmp", ".pgm", ".tif", ".webp"]

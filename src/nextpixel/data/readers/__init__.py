@@ -11,6 +11,7 @@ import numpy as np
 
 from nextpixel.data.dataset import Parts
 from nextpixel.data.readers.arrays import arrange
+from nextpixel.data.readers.batches import are_batches, read_batches
 from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.folder import IMAGE_SUFFIXES, read_folder, read_picture
 from nextpixel.data.readers.idx import IDX, load_idx
@@ -39,6 +40,8 @@ def read_path(path: Path, options: Options = UNSAID) -> Parts:
         files = sorted(path.iterdir()) if path.is_dir() else []
         pictures = any(file.is_dir() or file.suffix.lower() in IMAGE_SUFFIXES for file in files)
     loadable = {file: load for file in files if file.is_file() and (load := _loader(file))}
+    if are_batches(path):
+        return read_batches(path, options)
     if loadable and not pictures:
         return arrange(_joined(loadable), path, options)
     if path.is_dir():
