@@ -26,6 +26,8 @@ def test_images_go_into_a_container_and_come_back(call: CLI, labelled: Path, dat
     assert "5 images" in done.out
     assert "decoded again, and the same" in done.out
     assert call("decompress", "exact.safetensors", "five.npxc", "-o", "five.npz").out == "five.npz: 5 images.\n"
+    assert "five.npxc: 5 images" in (said := call("info", "five.npxc").out)
+    assert "  block 0: 5 images, " in said
     call("compress", "exact.safetensors", "five.npz", "-o", "again.npxc", "--no-verify")
     call("decompress", "exact.safetensors", "again.npxc", "-o", "again.npz")
     assert (np.load("again.npz")["images"] == np.load("five.npz")["images"]).all()
@@ -37,6 +39,9 @@ def test_images_go_into_a_container_and_come_back(call: CLI, labelled: Path, dat
         "decompress", "exact.safetensors", "cut.npxc", "-o", "c.npz", "--recover"
     )
     assert not Path("c.npz").exists()
+    assert "  block 0: its stream is cut off" in call("info", "cut.npxc").out
+    assert "no container" in refused("info", "five.npz")
+    assert "There is no file none" in refused("info", "none")
     assert "no container" in refused("decompress", "exact.safetensors", "five.npz", "-o", "c.npz")
     assert "There is no file none" in refused("decompress", "exact.safetensors", "none", "-o", "c.npz")
     assert "nextpixel exact MODEL" in refused("compress", labelled, data, "-o", "c.npxc")

@@ -319,6 +319,13 @@ _command(
 )
 
 _command(
+    "info",
+    "Say what is in a container of compressed images: how many, in which blocks, and by which model.",
+    "nextpixel info images.npxc",
+    takes=[_option("file FILE", "the container", type=Path)],
+)
+
+_command(
     "export",
     "Write a trained model with a card of its figures, training and data: a folder in the layout of the Hugging Face\n"
     "Hub, which every command takes as MODEL.",
