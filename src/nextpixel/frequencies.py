@@ -1,6 +1,7 @@
 """Probabilities as whole numbers: what a coder needs, of an exact network's numbers, the same on every machine."""
 
-from typing import Any, ClassVar
+import math
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -8,13 +9,12 @@ from torch.distributions import constraints
 
 from nextpixel.distributions import Bernoulli, Categorical, Finite
 from nextpixel.errors import BadInput
-from nextpixel.likelihoods import Conditional, Likelihood
+from nextpixel.likelihoods import Conditional, Likelihood, LogisticMixture
 from nextpixel.nn.ops import Grid
-from nextpixel.nn.tables import Tables
+from nextpixel.nn.tables import NEAR, Tables
 
 PARTS = 2**24  # what probabilities are parts of
-PARAMETERS = Grid(2**-12, 512.0)  # what the numbers that an exact network gives are brought to
-MOST_LEVELS = 2**16
+MOST_LEVELS, MOST_LOGISTIC_LEVELS = 2**16, 2**12
 
 
 class Frequencies(Finite):
@@ -27,15 +27,21 @@ class Frequencies(Finite):
     """
 
     arg_constraints: ClassVar = {"edges": constraints.real_vector}
+    edges: Tensor
 
     def __init__(self, edges: Tensor, *, validate_args: bool | None = None) -> None:
         self.edges, self.levels = edges, edges.shape[-1] - 1
         super().__init__(edges.shape[:-1], validate_args=validate_args)
 
+    def at(self, index: Tensor) -> Tensor:
+        """The edges of these numbers, 0 … L, shape (*batch_shape, n) both."""
+        return self.edges.gather(-1, index)
+
     def interval(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """Both edges of levels, float64, of `batch_shape`."""
-        index = value.long().unsqueeze(-1).expand(*self.batch_shape, 1)
-        return self.edges.gather(-1, index).squeeze(-1), self.edges.gather(-1, index + 1).squeeze(-1)
+        index = value.long().expand(self.batch_shape)
+        first, last = self.at(torch.stack((index, index + 1), -1)).unbind(-1)
+        return first, last
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats, shape `batch_shape`: what the coder spends on it."""
@@ -55,28 +61,86 @@ class Frequencies(Finite):
         return Frequencies(self.edges.expand(torch.Size(batch_shape) + self.edges.shape[-1:]), validate_args=False)
 
 
+class Logistics(NamedTuple):
+    """Logistic distributions over levels, by tables."""
+
+    tables: Tables
+    steps: Tensor  # of the table, a level: (*, K), float32 as the next
+    before: Tensor  # steps from level 0 to the mean
+    levels: int
+
+    @classmethod
+    def of(cls, tables: Tables, steps: Tensor, places: Tensor, levels: int) -> "Logistics":
+        """Of the means' places among the levels, float64: rounded to float32 by IEEE 754 once."""
+        return cls(tables, steps.float(), (places * steps).float(), levels)
+
+    def below(self, index: Tensor) -> Tensor:
+        """Parts of 2^24 below the edges of these numbers, 0 … L: (*, n) or (n,) to (*, K, n), float64."""
+        edge = (index.float() - 0.5).masked_fill_(index <= 0, -torch.inf).masked_fill_(index >= self.levels, torch.inf)
+        return self.tables.below((edge.unsqueeze(-2) * self.steps.unsqueeze(-1)).sub_(self.before.unsqueeze(-1)))
+
+
+class MixedFrequencies(Frequencies):
+    """Those of a mixture of logistics; an edge is computed when it is asked for.
+
+    Args:
+        weights: whole numbers, 2^24 in all at most, shape (*batch_shape, K), float64.
+        logistics: the components, whose tensors have the same shape.
+    """
+
+    arg_constraints: ClassVar = {"weights": constraints.real_vector}
+
+    def __init__(self, weights: Tensor, logistics: Logistics) -> None:
+        self.weights, self.logistics, self.levels = weights, logistics, logistics.levels
+        Finite.__init__(self, weights.shape[:-1], validate_args=False)
+
+    @property
+    def edges(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.at(torch.arange(self.levels + 1, device=self.weights.device))
+
+    def at(self, index: Tensor) -> Tensor:
+        sums = (self.weights.unsqueeze(-2) @ self.logistics.below(index)).squeeze(-2)
+        total = self.weights.sum(-1, keepdim=True).mul_(PARTS / 2**19).floor_()
+        return _shared(sums.mul_(2**-19).floor_(), total, index, self.levels)
+
+
+def _shared(below: Tensor, total: Tensor, index: Tensor, levels: int) -> Tensor:
+    """Edges, of the weight below each of them, whole numbers up to a total below 2^29."""
+    return (below * (PARTS - levels - 2)).div_(total).floor_().add_(index).add_(1)
+
+
 class Whole(Likelihood):
     """A likelihood whose probabilities are whole numbers of parts of 2^24, made of an exact network's numbers.
 
     Weights e of levels are whole numbers of a table; with S the sums of the weights below each level, the edges are
-    l + 1 + ⌊S · (2^24 − L − 2) / S_L⌋: products below 2^53, one division of IEEE 754, and a floor.
+    l + 1 + ⌊S · (2^24 − L − 2) / S_L⌋: products below 2^53, one division of IEEE 754, and a floor. A mixture of
+    logistics has S = Σ w · σ of whole weights w and whole parts σ of 2^24 from tables; where colours depend on each
+    other, weights are multiplied by the parts of the levels seen, and brought back to whole numbers by one division.
 
     Args:
         inner: what the numbers mean.
         tables: of the twin.
         levels: of the images (L).
 
+    Attributes:
+        grid: what the network's numbers are brought to.
+
     Raises:
         BadInput: more levels than there is room for.
     """
 
     def __init__(self, inner: Likelihood, tables: Tables, levels: int) -> None:
-        if levels > MOST_LEVELS:
-            raise BadInput(f"An exact model has room for {MOST_LEVELS} levels, not for {levels}.")
+        mixed = isinstance(inner, LogisticMixture)
+        most = MOST_LOGISTIC_LEVELS if mixed else MOST_LEVELS
+        if levels > most:
+            raise BadInput(f"An exact model of this likelihood has room for {most:,} levels, not for {levels:,}.")
         self.inner, self.tables, self.levels = inner, tables, levels
         self.parameters, self.couples = inner.parameters, inner.couples
+        self.grid = Grid(2**-14, 128.0) if mixed else Grid(2**-12, 512.0)
 
     def meaning(self, parameters: Tensor) -> Conditional:
+        if isinstance(self.inner, LogisticMixture):
+            return self._mixture(*self.inner.numbers(parameters.double()))
         given = self.inner.meaning(parameters)
 
         def conditional(levels: Tensor, channels: slice) -> Frequencies:
@@ -84,7 +148,7 @@ class Whole(Likelihood):
             if isinstance(meant, Bernoulli):
                 logits = torch.stack((torch.zeros_like(meant.logits), meant.logits), -1)
             else:
-                assert isinstance(meant, Categorical), "exact twins of other likelihoods are refused"
+                assert isinstance(meant, Categorical), "there are three likelihoods"
                 logits = meant.logits
             weights = self.tables.exp(logits.amax(-1, keepdim=True) - logits)
             return Frequencies(self._edges(weights), validate_args=False)
@@ -95,5 +159,30 @@ class Whole(Likelihood):
         """Of whole weights, (…, L)."""
         scale = 2.0 ** max(0, (self.levels - 1).bit_length() - 4)  # for L weights below 2^29 in all
         below = torch.nn.functional.pad((weights / scale).floor_().cumsum(-1), (1, 0))
-        edges = (below * (PARTS - self.levels - 2)).div_(below[..., -1:]).floor_()
-        return edges.add_(torch.arange(1, self.levels + 2, device=edges.device))
+        return _shared(below, below[..., -1:], torch.arange(self.levels + 1, device=below.device), self.levels)
+
+    def _mixture(self, logits: Tensor, means: Tensor, log_scales: Tensor, coefficients: Tensor) -> Conditional:
+        """Of numbers of C channels, (B, C or so, *, K); places and their moves are exact in float64."""
+        tables, count = self.tables, self.levels
+        middle, room = (count - 1) / 2, 2.0 ** (24 - (logits.shape[-1] - 1).bit_length())  # of a weight
+        assert isinstance(self.inner, LogisticMixture)
+        least = round(self.inner.least * 2**14) / 2**14
+        finest = round(math.exp(-least) / middle * 2**20) / 2**20  # of the inverse scales, in levels
+        weights = (tables.exp(logits.amax(-1, keepdim=True) - logits) * (room / PARTS)).floor_()
+        places, own = (means + 1) * middle, tables.tanh(coefficients)
+        steps = tables.exp(log_scales.clamp(min=least) - least).clamp_(min=1).mul_(finest * NEAR / PARTS)
+
+        def conditional(levels: Tensor, channels: slice) -> Frequencies:
+            parts, after = [(steps[:, 0], places[:, 0])], [weights[:, 0]]
+            for channel in range(1, channels.stop or places.shape[1]):
+                index = levels[:, channel - 1, ..., None] + torch.arange(2, device=levels.device)
+                seen = Logistics.of(tables, *parts[-1], count).below(index).diff(dim=-1).squeeze(-1)
+                likelier = after[-1] * (seen + 1)
+                after.append((likelier * room).div_(likelier.amax(-1, keepdim=True)).floor_())
+                before = channel * (channel - 1) // 2
+                moves = own[:, before : before + channel] * (levels[:, :channel, ..., None] - middle)
+                parts.append((steps[:, channel], places[:, channel] + moves.sum(1)))
+            wide, found = (torch.stack(part[channels], 1) for part in zip(*parts, strict=True))
+            return MixedFrequencies(torch.stack(after[channels], 1), Logistics.of(tables, wide, found, count))
+
+        return conditional

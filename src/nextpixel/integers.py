@@ -9,15 +9,14 @@ import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.errors import BadInput
-from nextpixel.frequencies import PARAMETERS, Whole
-from nextpixel.likelihoods import LogisticMixture
+from nextpixel.frequencies import Whole
 from nextpixel.model import Model
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
 from nextpixel.models.pixelrnn import PixelCNN, ResidualPixelCNN
@@ -30,9 +29,11 @@ from nextpixel.nn.layers import Chain, Layer, Masked, Normalise, Residual
 from nextpixel.nn.norm import ColourNorm
 from nextpixel.nn.tables import GATED, Tables
 
-FORMAT = 1  # of the arithmetic
-BITS = 11  # of an activation, beside its sign
+FORMAT = 2  # of the arithmetic
+BITS = 12  # of an activation, beside its sign
 ROOM = 2.0**24  # of a sum, in its own unit: what float32 holds
+# The head of a gated_pixelcnn is computed in float64, as sharp logistics need it; a sum has room for 2^53 there.
+HEAD, HEAD_BITS, HEAD_ROOM = ("", "head"), 16, 2.0**40
 _MARGIN = 1.25  # how much larger than those of the calibration an activation may be
 STEPS = 4096  # of brightness, from 0 to 1
 PLACES = 256  # steps for rows and columns, from 0 to 1
@@ -59,7 +60,8 @@ def exact(model: Model, images: Tensor, context: object = None) -> Autoregressiv
     if not len(images):
         raise BadInput("An exact twin needs some images to measure the ranges of activations; there are none.")
     twin = copy.deepcopy(model).to("cpu", torch.float32).eval()
-    grids = {name: _grid(largest) for name, largest in _measured(twin, images, context).items()}
+    largest = _measured(twin, images, context)
+    grids = {name: _grid(most, HEAD_BITS if name in HEAD else BITS) for name, most in largest.items()}
     _install(twin)
     kept = _Proof(grids, rounding=True).of(twin)
     whole = {name: [math.frexp(its.unit)[1] - 1, round(its.limit / its.unit)] for name, its in kept.items()}
@@ -90,7 +92,7 @@ def prove(model: Model) -> None:
     """
     grids = {}
     for name, (power, limit) in twin(model).recipe["exact"]["grids"].items():
-        if not (type(power) is type(limit) is int and -40 <= power <= 20 and 1 <= limit <= 2**12):
+        if not (type(power) is type(limit) is int and -40 <= power <= 20 and 1 <= limit <= 2**HEAD_BITS):
             raise BadInput(f"its grid {name!r:.80} is {[power, limit]!r:.80}, which no activation has.")
         grids[name] = ops.Grid(2.0**power, limit * 2.0**power)
     kept = _Proof(grids, rounding=False).of(twin(model))
@@ -146,8 +148,6 @@ def _refused(model: Model) -> str | None:
     network, name = model.backbone, model.recipe["name"]
     if not isinstance(network, GatedPixelCNN | PixelCNN | ResidualPixelCNN):
         return f"the layers of a {name} are not exact; those of gated_pixelcnn, pixelcnn and residual_pixelcnn are"
-    if isinstance(model.likelihood, LogisticMixture):
-        return "its likelihood is a logistic_mixture; those of bernoulli and categorical are exact"
     if not isinstance(model.context, ClassLabel | None):
         return f"it is given {model.context}, numbers of any size; classes are exact"
     if model.recipe["arguments"].get("norm") == "batch":
@@ -157,10 +157,10 @@ def _refused(model: Model) -> str | None:
     return None
 
 
-def _grid(largest: float) -> ops.Grid:
+def _grid(largest: float, bits: int) -> ops.Grid:
     """The grid for numbers that were so large."""
     limit = max(largest, 2**-8) * _MARGIN
-    unit = 2.0 ** (math.ceil(math.log2(limit)) - BITS)
+    unit = 2.0 ** (math.ceil(math.log2(limit)) - bits)
     return ops.Grid(unit, math.ceil(limit / unit) * unit)
 
 
@@ -198,6 +198,9 @@ def _install(model: Autoregressive) -> None:
     for block in network.modules():
         if isinstance(block, GatedBlock):
             vars(block)["activate"] = model.tables.gate  # not as a part of its own, which a file would have again
+    if isinstance(network, GatedPixelCNN):
+        for layer in (network.head, network.parameters_of, network.head_context or nn.Identity()):
+            layer.double()
     if isinstance(network, GatedPixelCNN) and network.coordinates is not None:
         ends = [ops.spaced(torch.arange(size), size, PLACES) for size in (spec.height, spec.width)]
         network.coordinates = torch.stack(torch.meshgrid(*ends, indexing="ij"))[None].to(network.coordinates)
@@ -237,7 +240,7 @@ class _Proof:
         for name, table in model.tables.named_buffers():
             if not bool((table * 2**12 == (table * 2**12).round()).all() & (table.abs() <= 2**24).all()):
                 raise BadInput(f"its {name} holds numbers of no table.")
-        network = model.backbone
+        network, parameters = model.backbone, cast(Whole, model.likelihood).grid
         self.names: dict[nn.Module, str] = {layer: name for name, layer in network.named_modules()}
         self.classes = _Range(torch.ones(1), torch.ones(1))
         colours = len(network.image_colours)
@@ -247,11 +250,12 @@ class _Proof:
             image = _Range(image.unit * 0 + 1 / STEPS, entry.weight.abs().amax().double().repeat(colours))
         if isinstance(network, GatedPixelCNN):
             self._gated(network, image)
+            network.parameters_of.grid = parameters
         else:
             assert isinstance(network, PixelCNN | ResidualPixelCNN), "others are refused"
             last = self._chain(network.layers, image)
             assert isinstance(last, Masked), "a stack ends with a convolution"
-            last.left.grid = PARAMETERS
+            last.left.grid = parameters
         return self.kept
 
     def _gated(self, network: GatedPixelCNN, h: _Range) -> None:
@@ -275,9 +279,8 @@ class _Proof:
                 h = self._on(block.residual, block.residual)
         self._sum(*((block.skip, whole, ALL) for block in network.blocks))
         given = [] if network.head_context is None else [(network.head_context, self.classes, ALL)]
-        self._sum((network.head, self._on(network, network), ALL), *given)
-        self._sum((network.parameters_of, self._on(network.head, network.head), ALL))
-        network.parameters_of.grid = PARAMETERS
+        self._sum((network.head, self._on(network, network), ALL), *given, room=HEAD_ROOM)
+        self._sum((network.parameters_of, self._on(network.head, network.head), ALL), room=HEAD_ROOM)
 
     def _chain(self, layers: Chain, its: _Range) -> Layer:
         """Of a stack, whose last layer it gives."""
@@ -317,7 +320,7 @@ class _Proof:
         grid = layer.grid = self.kept[name] = self.grids[name]
         return _Range(torch.tensor([grid.unit]), torch.tensor([grid.limit]))
 
-    def _sum(self, *parts: Part, also: _Range | None = None) -> None:
+    def _sum(self, *parts: Part, also: _Range | None = None, room: float = ROOM) -> None:
         """Round the weights of layers whose outputs are added up, (O,), and to `also`: that sum is then exact.
 
         A weight is a multiple of the sum's unit divided by the input's. The finest unit is taken that leaves room for
@@ -328,15 +331,15 @@ class _Proof:
         while True:
             rounded = [_rounded(weight, bias, its, rows, unit) for weight, bias, its, rows, _ in own]
             bound = sum((most for *_, most in rounded), start=torch.zeros(1) if also is None else also.limit)
-            finest = torch.exp2((bound.double().clamp(min=2.0**-12) / ROOM).log2().floor() + 1)
+            finest = torch.exp2((bound.double().clamp(min=2.0**-12) / room).log2().floor() + 1)
             if also is not None:
                 finest = torch.minimum(finest, also.unit.double())
             if first:
                 unit, first = finest, False
-            elif bool((bound < ROOM * unit).all()):
+            elif bool((bound < room * unit).all()):
                 break
             else:
-                unit = torch.where(bound < ROOM * unit, unit, 2 * unit)
+                unit = torch.where(bound < room * unit, unit, 2 * unit)
         for (weight, bias, _), (_, _, _, rows, layer) in zip(rounded, own, strict=True):
             self._round(layer.weight, weight, rows)
             if bias is not None and layer.bias is not None:

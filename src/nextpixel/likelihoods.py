@@ -96,6 +96,9 @@ class LogisticMixture(Likelihood):
     Args:
         spec: images of ordinal levels.
         mixtures: components (K).
+
+    Attributes:
+        least: logarithm of the smallest scale.
     """
 
     LEAST_LOG_SCALE = -7.0  # as the paper's authors have it, for 256 levels; of more, each is as much narrower
@@ -109,13 +112,16 @@ class LogisticMixture(Likelihood):
         channels = spec.channels
         self._channels, self._levels, self._mixtures = channels, spec.levels, mixtures
         self._sizes = (1, channels, channels, channels * (channels - 1) // 2)
-        self._least = self.LEAST_LOG_SCALE - math.log(max(1.0, (spec.levels - 1) / 255))
+        self.least = self.LEAST_LOG_SCALE - math.log(max(1.0, (spec.levels - 1) / 255))
         self.parameters, self.couples = mixtures * sum(self._sizes), channels > 1
 
+    def numbers(self, parameters: Tensor) -> list[Tensor]:
+        """Logits of weights, means, logarithms of scales and coefficients as the network gives them, (B, n, *, K)."""
+        return list(parameters.unflatten(1, (-1, self._mixtures)).movedim(2, -1).split(self._sizes, 1))
+
     def meaning(self, parameters: Tensor) -> Conditional:
-        numbers = parameters.unflatten(1, (-1, self._mixtures)).movedim(2, -1)  # (B, P / K, *, K)
-        weights, means, log_scales, coefficients = numbers.split(self._sizes, 1)
-        weights, log_scales = weights.log_softmax(-1), log_scales.clamp(min=self._least)
+        weights, means, log_scales, coefficients = self.numbers(parameters)
+        weights, log_scales = weights.log_softmax(-1), log_scales.clamp(min=self.least)
         coefficients = coefficients.tanh()
 
         def conditional(levels: Tensor, channels: slice) -> distributions.LogisticMixture:

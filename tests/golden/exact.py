@@ -1,4 +1,4 @@
-"""Makes exact.safetensors, exact.npz and exact.npxc beside it: once, for every later release and machine to read."""
+"""Makes exact.* and exact-logistic.* beside it: once for a format, for every later release and machine to read."""
 
 from pathlib import Path
 
@@ -8,30 +8,26 @@ import torch
 import nextpixel as npx
 
 HERE = Path(__file__).parent
+SETTINGS = {"filters": 8, "blocks": 2, "head": 8, "first_kernel": 5, "norm": "layer", "coordinates": True}
 
 
 def main() -> None:
+    made("exact", npx.ImageSpec(1, 6, 6, levels=4), "categorical", **SETTINGS, orders=8)
+    made("exact-logistic", npx.ImageSpec(3, 6, 6, levels=256), "logistic_mixture", **SETTINGS, mixtures=5)
+
+
+def made(name: str, spec: npx.ImageSpec, likelihood: str, **settings) -> None:
     torch.manual_seed(0)
-    spec = npx.ImageSpec(1, 6, 6, levels=4)
-    settings = {
-        "filters": 8,
-        "blocks": 2,
-        "head": 8,
-        "first_kernel": 5,
-        "norm": "layer",
-        "coordinates": True,
-        "orders": 8,
-    }
-    model = npx.build("gated_pixelcnn", spec, "categorical", npx.ClassLabel(3), **settings).eval()
+    model = npx.build("gated_pixelcnn", spec, likelihood, npx.ClassLabel(3), **settings).eval()
     with torch.no_grad():
         for weight in model.parameters():
             weight += 0.3 * torch.randn(weight.shape)
-    x = torch.randint(4, (64, *spec.shape))
+    x = torch.randint(spec.levels, (64, *spec.shape))
     twin = npx.exact(model, x, torch.arange(64) % 3)
-    npx.save(twin, HERE / "exact.safetensors")
+    npx.save(twin, HERE / f"{name}.safetensors")
     images = twin.sample(20, torch.arange(20) % 3, seed=0)
-    np.savez_compressed(HERE / "exact.npz", images=images.numpy().astype(np.uint8))
-    (HERE / "exact.npxc").write_bytes(npx.compress(twin, images, torch.arange(20) % 3))
+    np.savez_compressed(HERE / f"{name}.npz", images=images.numpy().astype(np.uint8))
+    (HERE / f"{name}.npxc").write_bytes(npx.compress(twin, images, torch.arange(20) % 3))
 
 
 if __name__ == "__main__":

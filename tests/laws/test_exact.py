@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import nextpixel as npx
-from nextpixel.frequencies import Frequencies
+from nextpixel.frequencies import Frequencies, MixedFrequencies
 from nextpixel.integers import exact, exactly, prove
 from zoo import CASES, Case, images
 
@@ -17,7 +17,6 @@ EXACT = [
     case
     for case in CASES
     if case.name in ("gated_pixelcnn", "pixelcnn", "residual_pixelcnn")
-    and case.likelihood != "logistic_mixture"
     and (case.context is None or isinstance(case.context, npx.ClassLabel))
     and case.arguments.get("norm") != "batch"
     and case.arguments.get("activation") != "relu"
@@ -54,13 +53,15 @@ def _edges(twin: npx.Model, x: torch.Tensor, given: Any) -> torch.Tensor:
 def test_the_bits_do_not_depend_on_how_they_are_computed(case: Case) -> None:
     twin, x, given = _twin(case)
     whole = _parameters(twin, x, given)
-    assert torch.equal(whole * 2**12, (whole * 2**12).round())
+    assert torch.equal(whole * 2**14, (whole * 2**14).round())
     for size in (1, 3):
         parts = [
             _parameters(twin, x[i : i + size], None if given is None else given[i : i + size])
             for i in range(0, 6, size)
         ]
         assert torch.equal(torch.cat(parts), whole[:6])
+    edges = _edges(twin, x, given)
+    assert torch.equal(_edges(twin, x[1:2], None if given is None else given[1:2]), edges[1:2])
     many = _parameters(twin, x.repeat(4, 1, 1, 1), None if given is None else given.repeat(4))
     assert torch.equal(many[:16], whole)
     with warnings.catch_warnings(action="ignore"), torch.backends.mkldnn.flags(enabled=False):
@@ -72,6 +73,7 @@ def test_the_bits_do_not_depend_on_how_they_are_computed(case: Case) -> None:
     plain = twin.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     assert torch.equal(_parameters(plain, x, given), whole)
     assert torch.equal(_parameters(twin.double(), x, given), whole.double())
+    assert torch.equal(_edges(twin, x, given), edges)
 
 
 @every_exact
@@ -96,6 +98,21 @@ def test_every_level_has_a_part_and_the_likelihood_is_near(case: Case) -> None:
     assert bool((edges[..., 0] == 1).all() and (edges[..., -1] == 2**24 - 1).all())
     ours, theirs = twin.log_prob(x, given), case.build(case.spec(*SIZE)).log_prob(x, given)
     assert float((ours - theirs).abs().max()) < 0.05 * x[0].numel()
+
+
+@pytest.mark.parametrize("case", [case for case in EXACT if case.likelihood == "logistic_mixture"], ids=str)
+def test_edges_of_mixtures_are_those_of_whole_numbers(case: Case) -> None:
+    twin, x, given = _twin(case)
+    meant = twin.predict(x, given)
+    assert isinstance(meant, MixedFrequencies)
+    levels = meant.levels
+    below = meant.logistics.below(torch.arange(levels + 1)).flatten(0, -3)[:20]
+    for edges, weights, parts in zip(meant.edges.flatten(0, -2), meant.weights.flatten(0, -2), below, strict=False):
+        whole = [int(weight) for weight in weights]
+        shares = [sum(w * int(part) for w, part in zip(whole, each, strict=True)) >> 19 for each in parts.t()]
+        total = sum(whole) << 24 >> 19
+        assert shares[-1] == total
+        assert edges.tolist() == [1 + i + part * (2**24 - levels - 2) // total for i, part in enumerate(shares)]
 
 
 @every_exact

@@ -113,7 +113,7 @@ class GatedPixelCNN(Backbone):
         for block in self.blocks:
             v, h, skips = block(v, h, skips, context)
         assert skips is not None, "there is always a first block"
-        bias = None if self.head_context is None else self.head_context(context)
+        bias = self._bias(context)
         return self._read(skips, lambda x: self.head(x, bias), self.parameters_of)
 
     def init_state(self, batch: int, context: Tensor | None) -> "GatedState":
@@ -127,7 +127,7 @@ class GatedPixelCNN(Backbone):
             skips=skips,
             head=self.head.init_state(batch, width),
             parameters_of=self.parameters_of.init_state(batch, width),
-            bias=None if self.head_context is None else self.head_context(context),
+            bias=self._bias(context),
             no_row=self.head.weight.new_zeros(batch, pixel + 2 * (self.coordinates is not None), 1, width),
         )
 
@@ -156,7 +156,11 @@ class GatedPixelCNN(Backbone):
     def _read(
         self, skips: Tensor, head: Callable[[Tensor], Tensor], parameters_of: Callable[[Tensor], Tensor]
     ) -> Tensor:
-        return parameters_of(ops.rectify(head(ops.rectify(ops.settle(skips, self.grid)))))
+        return parameters_of(ops.rectify(head(ops.rectify(ops.settle(skips, self.grid)).to(self.head.weight))))
+
+    def _bias(self, context: Tensor | None) -> Tensor | None:
+        """Of the context in the head, (B, O, 1 or H, 1 or W)."""
+        return self.head_context(context.to(self.head.weight)) if self.head_context and context is not None else None
 
     def _place(self, image: Tensor, row: int | None = None) -> Tensor:
         """What the vertical stack sees, of all rows or of one: the image, and where each of its places is."""

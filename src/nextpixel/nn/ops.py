@@ -4,6 +4,7 @@
 arithmetic of integers (see `Grid`) that an exact twin computes in.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -29,8 +30,14 @@ def settle(x: Tensor, grid: Grid | None) -> Tensor:
     """
     if grid is None:
         return x
-    far = 1.5 * grid.unit / torch.finfo(x.dtype).eps
+    far = number(1.5 * grid.unit / torch.finfo(x.dtype).eps, x.dtype, x.device)
     return x.clamp_(-grid.limit, grid.limit).add_(far).sub_(far)
+
+
+@cache
+def number(value: float | int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A number as a tensor, (): torch would make it one at each call, which takes longer than a step's arithmetic."""
+    return torch.tensor(value, dtype=dtype, device=device)
 
 
 def spaced(index: Tensor, count: int, steps: int) -> Tensor:
@@ -161,15 +168,17 @@ def standardise(x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias:
 def normalise(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float = 1e-5, *, grid: Grid | None = None) -> Tensor:
     """Layer norm over the features of each place on its own: (B, D, …) to the same.
 
-    With a grid, of numbers on one (|x| at most 2^12 units, D at most 2^11): the sums are exact, that of the squares in
-    float64, and what follows is one correctly rounded operation of IEEE 754 after the other, in float32 whatever the
-    network's own type.
+    With a grid, of numbers on one (|x| at most 2^12 units, D at most 2^11): sums and products are exact, those of
+    squares in float64, so that none is rounded twice, in whatever way it is computed; what follows is one correctly
+    rounded operation of IEEE 754 after the other, in float32 whatever the network's own type.
     """
     if grid is None:
         return F.layer_norm(x.movedim(1, -1), weight.shape, weight, bias, epsilon).movedim(-1, 1)
     some, count, form = x.float(), x.shape[1], (-1, *[1] * (x.ndim - 2))
-    total = some.sum(1, keepdim=True).double()
-    spread = (some * some).sum(1, keepdim=True, dtype=torch.float64).mul_(count).sub_(total * total)
-    inverse = (count / spread.add_(epsilon * count * count).sqrt_()).float()
-    scaled = (some - (total / count).float()).mul_(inverse).mul_(weight.float().view(form))
+    total = some.sum(1, keepdim=True)
+    squares = (some * some).sum(1, keepdim=True, dtype=torch.float64)
+    least, one = (number(value, torch.float64, x.device) for value in (epsilon * count * count, -1.0))
+    spread, wide = torch.add(least, squares, alpha=count), total.double()
+    inverse = torch.div(one, spread.addcmul_(wide, wide, value=-1).sqrt_()).float()
+    scaled = torch.sub(total, some, alpha=count).mul_(inverse).mul_(weight.float().view(form))
     return settle(scaled.add_(bias.float().view(form)), grid).to(x.dtype)

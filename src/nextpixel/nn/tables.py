@@ -8,11 +8,13 @@ from nextpixel.nn import ops
 STEPS = 1024  # entries of a table for a distance of 1
 GATED = ops.Grid(1 / STEPS, 1.0)
 _REACH = 8  # where tanh and the logistic function have arrived, as near as a step tells
+_FAR, _FAR_BITS = 1.5 * 2**23, 0x4B400000
 _DEPTH = 18  # nats: what is less likely by more is nothing beside 2^24 parts
+NEAR = 4 * STEPS  # steps for a distance of 1 of the logistic function as a probability
 
 
 class Tables(nn.Module):
-    """tanh and the logistic function for gates, and exp for frequencies.
+    """tanh and the logistic function for gates, exp for frequencies, and of it the logistic function again, finer.
 
     Attributes:
         gate: tanh of −8 … 8, then the logistic function of the same, in steps of 1/1024; multiples of 2^−12.
@@ -29,18 +31,52 @@ class Tables(nn.Module):
         self.register_buffer("gate_table", ((both * 2**12).round() / 2**12).float())
         depth = torch.arange(_DEPTH * STEPS, dtype=torch.float64) / STEPS
         self.register_buffer("exp_table", (depth.neg().exp() * 2**24).round().float())
+        self._kept: dict[tuple[int, int, torch.device], Tensor] = {}
+        self._made: tuple[Tensor | None, int] = None, 0
 
     def gate(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """`ops.gate` of numbers of any scale, (B, 2D, …) to (B, D, …), on the grid `GATED`."""
-        index = (
-            x.clamp(-_REACH, _REACH).mul_(STEPS).round_().add_(_REACH * STEPS).int()
-        )  # round once, whatever the type
-        half = x.shape[1] // 2
-        index[:, half:] += len(self.gate_table) // 2
-        index = index.movedim(1, -1)
+        """`ops.gate` of numbers of any scale, (B, 2D, …) to (B, D, …), on the grid `GATED`.
+
+        Beside 1.5 · 2^23 the last bits of a float32 are a whole number, which it has rounded to.
+        """
+        near = x.float().clamp(-_REACH, _REACH)  # without loss, see `nextpixel.integers`
+        index = torch.add(self._places(x), near, alpha=STEPS).view(torch.int32)
+        index = index.sub_(ops.number(_FAR_BITS, torch.int32, x.device)).movedim(1, -1)
         found = self.gate_table.index_select(0, index.reshape(-1)).view(index.shape).movedim(-1, 1)
-        return ops.settle(torch.mul(found[:, :half], found[:, half:], out=out), GATED)
+        value, valve = found.chunk(2, 1)
+        far = ops.number(1.5 * GATED.unit / torch.finfo(found.dtype).eps, found.dtype, x.device)
+        return torch.mul(value, valve, out=out).add_(far).sub_(far)
+
+    def _places(self, x: Tensor) -> Tensor:
+        """Where the tables of all features have 0, beside 1.5 · 2^23: (1, 2D, 1, …)."""
+        key = x.shape[1], x.ndim, x.device
+        if key not in self._kept:
+            first = _FAR + _REACH * STEPS
+            both = torch.tensor([first, first + len(self.gate_table) // 2], device=x.device)
+            self._kept[key] = both.repeat_interleave(x.shape[1] // 2).view(1, -1, *[1] * (x.ndim - 2))
+        return self._kept[key]
+
+    def tanh(self, x: Tensor) -> Tensor:
+        """A multiple of 2^−12, of the type of `x`."""
+        index = x.clamp(-_REACH, _REACH).mul_(STEPS).round_().add_(_REACH * STEPS).long()
+        return self.gate_table[index].to(x)
 
     def exp(self, depth: Tensor) -> Tensor:
         """The exponential of −depth, for numbers of at least 0, in whole parts of 2^24: float64."""
-        return self.exp_table.double()[(depth * STEPS).floor_().clamp_(max=len(self.exp_table) - 1).long()]
+        return self.exp_table[(depth * STEPS).floor_().clamp_(max=len(self.exp_table) - 1).long()].double()
+
+    def below(self, steps: Tensor) -> Tensor:
+        """The logistic function of so many steps of 1 / `NEAR`, overwritten, in whole parts of 2^24: float64."""
+        index = steps.add_(_DEPTH * NEAR).clamp_(0, 2 * _DEPTH * NEAR).int()
+        return self._logistic().index_select(0, index.flatten()).view(index.shape)
+
+    def _logistic(self) -> Tensor:
+        """Of the table of exp, by operations of IEEE 754 alone, once."""
+        made, version = self._made
+        if made is None or made.device != self.exp_table.device or version != self.exp_table._version:
+            exp = torch.nn.functional.pad(self.exp_table.double(), (0, 1))
+            finer = torch.cat([exp[:-1] * (4 - i) + exp[1:] * i for i in range(4)]).view(4, -1).t().flatten()
+            beyond = (finer * 2**24 / (finer + 2**26)).floor_()  # σ(−z) of z ≥ 0, whole
+            made = torch.cat((beyond.new_zeros(1), beyond.flip(0), 2**24 - beyond[1:], beyond.new_full((1,), 2**24)))
+            self._made = made, self.exp_table._version
+        return made
