@@ -1,5 +1,6 @@
 """Exact twins: the same bits whatever the batch, the threads, the layout, the kernels and the accumulators."""
 
+import math
 import warnings
 from typing import Any
 
@@ -8,8 +9,10 @@ import torch
 import torch.nn.functional as F
 
 import nextpixel as npx
+from nextpixel import integers
 from nextpixel.frequencies import Frequencies, MixedFrequencies
 from nextpixel.integers import exact, exactly, prove
+from nextpixel.nn import ops
 from zoo import CASES, Case, images
 
 SIZE = (5, 7)
@@ -116,17 +119,32 @@ def test_edges_of_mixtures_are_those_of_whole_numbers(case: Case) -> None:
 
 
 @every_exact
-def test_no_sum_leaves_its_room_for_the_worst_activations(case: Case) -> None:
-    """Sums of the true weights at all extremes, in float64 and float32: equal, so none was rounded."""
+def test_no_sum_leaves_its_room_for_the_worst_activations(case: Case, monkeypatch) -> None:
+    """The layers' own products where each activation is at its limit, with the sign of its weight: as of `fsum`."""
     twin, *_ = _twin(case)
+    sums: list[tuple[Any, Any]] = []
+    plain = integers._Proof._sum
+
+    def noted(self: Any, *parts: Any, also: Any = None, **settings: Any) -> None:
+        plain(self, *parts, also=also, **settings)
+        sums.append((parts, also))
+
+    monkeypatch.setattr(integers._Proof, "_sum", noted)
     prove(twin)
-    for layer in twin.backbone.modules():
-        weight = getattr(layer, "weight", None)
-        if weight is None or weight.ndim != 4:
-            continue
-        signs = weight.sign().flatten(1)
-        worst = (weight.flatten(1).double() * signs.double()).sum(1)
-        assert torch.equal((weight.flatten(1) * signs).sum(1).double(), worst)
+    assert sums
+    for parts, also in sums:
+        found, products = 0.0 if also is None else also.limit[:1].float(), []
+        for layer, its, rows in parts:
+            weight = integers._weight(layer)[rows]
+            limit = its.limit.to(weight).view(1, -1, 1, 1)
+            worst = weight.sign() * limit  # of each output: (O, D, h, w)
+            bias = None if layer.bias is None else layer.bias[rows].abs()
+            found = found + ops.convolve(worst, weight, bias).flatten(1).diagonal()
+            products.append((weight.double() * worst.double()).flatten(1))
+            products += [] if bias is None else [bias.double()[:, None]]
+        products += [] if also is None else [also.limit[:1].double().expand(len(products[0]), 1)]
+        exactly_summed = [math.fsum(row) for row in torch.cat(products, 1).tolist()]
+        assert torch.as_tensor(found).double().tolist() == exactly_summed
 
 
 def test_a_twin_in_a_file_is_the_twin(tmp_path) -> None:
