@@ -14,6 +14,7 @@ from nextpixel.data import Split
 from nextpixel.errors import BadInput, whole
 from nextpixel.model import Model
 from nextpixel.models.pixelvae import PixelVAE
+from nextpixel.nn.context import ClassLabel
 from nextpixel.pairing import given
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import PerImage
@@ -51,6 +52,7 @@ def evaluate(
     images: int | None = None,
     batch: int = 64,
     seed: int = 0,
+    classes: bool = True,
     watch: Watch = iter,
 ) -> Evaluation:
     """Measure a model on a split of a data set, image by image, in evaluation mode and the precision of its weights.
@@ -61,24 +63,31 @@ def evaluate(
         images: only the first so many; None for all.
         batch: images at once.
         seed: of images that are drawn: the train split's, if dynamically binarised.
+        classes: give a model of classes those of the images; else it is measured as a model of images alone, which is
+            the mixture of its classes, each as likely, and costs a pass a class.
         watch: goes through the batches, for a progress bar.
 
     Raises:
         BadInput: no images, or not what the model is about.
     """
     orders = model.orders if isinstance(model, Autoregressive) else 1
+    if not (classes or isinstance(model.context, ClassLabel)):
+        raise BadInput("Only a model of classes can be measured without them; this one is given none.")
 
     def costs(x: Tensor, indices: np.ndarray) -> list[Tensor]:
-        context = given(model.context, split, indices)
+        if classes or not isinstance(model.context, ClassLabel):
+            contexts: list[object] = [given(model.context, split, indices)]
+        else:
+            contexts = [torch.full((len(x),), label) for label in range(model.context.classes)]
         if not isinstance(model, Autoregressive) or orders == 1:
-            return [-model.log_prob(x, context)]
-        return [-model.log_prob(x, context, order=order) for order in range(orders)]
+            return [-model.log_prob(x, context) for context in contexts]
+        return [-model.log_prob(x, context, order=order) for order in range(orders) for context in contexts]
 
-    nats = _measured(costs, split, images, batch, seed, watch)
-    if orders == 1:
-        return summarise(nats[0], model.spec)
-    mixture = math.log(orders) - (-torch.stack(nats)).logsumexp(0)
-    return replace(summarise(mixture, model.spec), orders=tuple(summarise(each, model.spec) for each in nats))
+    nats = torch.stack(_measured(costs, split, images, batch, seed, watch)).unflatten(0, (orders, -1))
+    alone = math.log(nats.shape[1]) - (-nats).logsumexp(1)
+    mixture = math.log(orders) - (-alone).logsumexp(0)
+    each = tuple(summarise(order, model.spec) for order in alone) if orders > 1 else ()
+    return replace(summarise(mixture, model.spec), orders=each)
 
 
 @dataclass(frozen=True)

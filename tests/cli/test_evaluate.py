@@ -27,6 +27,18 @@ def test_the_figures_are_those_of_the_model(call: Callable[..., Any], labelled: 
     assert (figures["model"], figures["data"], figures["split"]) == (str(labelled), str(data), "test")
 
 
+def test_a_model_of_classes_without_them(
+    call: Callable[..., Any], refused: Callable[..., Any], labelled, plain
+) -> None:
+    with_them, without = (
+        json.loads(call("evaluate", labelled, "--json", *more).out) for more in ((), ("--without-classes",))
+    )
+    assert without["classes"] is False
+    assert "classes" not in with_them
+    assert abs(without["nats"] - with_them["nats"]) > 1e-4
+    assert "for models of classes" in refused("evaluate", plain, "--without-classes")
+
+
 def test_the_figures_are_told_in_words_too(call: Callable[..., Any], plain: Path, data: Path) -> None:
     said = call("evaluate", plain / "last.safetensors", "--data", data, "--split", "train", "--images", 7)
     assert said.status == 0, said.err

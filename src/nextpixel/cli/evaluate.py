@@ -25,13 +25,15 @@ def main(options: Namespace) -> None:
     began = time.monotonic()
     watch = partial(common.with_bar, doing="evaluating")
     settings = {"images": options.images, "batch": common.BATCH, "seed": options.seed, "watch": watch}
+    if options.without_classes and not isinstance(model.context, npx.ClassLabel):
+        raise npx.BadInput("--without-classes is for models of classes; this one is given none.")
     if isinstance(model, npx.PixelVAE):
         samples = LATENT_SAMPLES if options.samples is None else options.samples
         result = evaluate_bounds(model, split, samples=samples, **settings)
     elif options.samples is not None:
         raise npx.BadInput(f"--samples {options.samples} is for bounds, but the likelihood of this model is exact.")
     else:
-        result = evaluate(model, split, **settings)
+        result = evaluate(model, split, classes=not options.without_classes, **settings)
     seconds = time.monotonic() - began
     common.tell(notes)
     beside = baselines(model.spec, train, split, images=options.images)
@@ -39,6 +41,7 @@ def main(options: Namespace) -> None:
         common.write_arrays(table, **_columns(result, split, model.spec))
     if options.json:
         about = {"model": str(options.model), "data": name, "split": options.split}
+        about |= {"classes": False} if options.without_classes else {}
         figures = asdict(
             result, dict_factory=lambda items: {name: value for name, value in items if name != "each" and value != ()}
         )

@@ -167,6 +167,11 @@ _command(
             f"of z, for a pixelvae's importance-weighted bound; 0 leaves it out (default: {LATENT_SAMPLES})",
             type=whole(0),
         ),
+        _option(
+            "--without-classes",
+            "of a model of classes: as a model of images, the mixture of all classes",
+            action="store_true",
+        ),
         _option("--per-image FILE", "write the nats and bits of each image, .csv or .npz"),
         JSON,
     ],
