@@ -3,6 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, final, get_args
 
 import numpy as np
@@ -16,7 +17,7 @@ from nextpixel.model import Model, evaluating
 from nextpixel.nn.causal import split
 from nextpixel.nn.context import Context
 from nextpixel.nn.embedding import entry
-from nextpixel.nn.tables import Tables
+from nextpixel.nn.tables import Tables, exactly
 from nextpixel.nn.weightnorm import WeightNorm, initialising
 from nextpixel.orders import Orders
 from nextpixel.particles import Completion, Particles
@@ -317,7 +318,7 @@ class Autoregressive(Model):
         """
         context = self._check_context(context, count)
         network = evaluating(self)
-        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+        with torch.inference_mode(), self._computing(), torch.autocast(self.device.type, enabled=False):
             encoded, shape = network.given(context, order), (count, *self.spec.shape)
             images = torch.zeros(shape, dtype=torch.long, device=self.device) if given is None else given.long()
             made = unroll(
@@ -391,11 +392,19 @@ class Autoregressive(Model):
 
     def _turned(self, x: Tensor, context: Any, order: Tensor | None) -> Finite:
         """The distribution of the sub-pixels of images that are turned as their order reads them."""
-        return self.likelihood.distribution(self.backbone(x, self.given(context, order)), x)
+        return self.likelihood.distribution(self._numbers(x, context, order), x)
 
     def _distribution(self, x: Tensor, context: Any, order: Tensor | None) -> Finite:
-        parameters = self.backbone(self.reading.turn(x, order), self.given(context, order))
+        parameters = self._numbers(self.reading.turn(x, order), context, order)
         return self.likelihood.distribution(self.reading.turn_back(parameters, order), x)
+
+    def _numbers(self, x: Tensor, context: Any, order: Tensor | None) -> Tensor:
+        with self._computing():
+            return self.backbone(x, self.given(context, order))
+
+    def _computing(self) -> AbstractContextManager[None]:
+        """What the network computes in: an exact twin without products that approximate."""
+        return nullcontext() if self.tables is None else exactly(self.device)
 
     def _mask(self, x: Tensor, known: Tensor) -> Tensor:
         if not isinstance(x, Tensor) or x.is_floating_point() or x.ndim != 4:

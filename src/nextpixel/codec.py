@@ -27,7 +27,7 @@ from torch import Tensor
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.errors import BadInput
 from nextpixel.frequencies import PARTS, Frequencies
-from nextpixel.integers import exactly, twin
+from nextpixel.integers import twin
 from nextpixel.model import Model
 from nextpixel.nn.context import ClassLabel
 from nextpixel.unroll import Site
@@ -65,11 +65,10 @@ def compress(model: Model, images: Tensor, context: object = None, *, verify: bo
     labels = None if context is None or own.context is None else own.context.check(context, len(images), own.spec)
     each = max(1, BLOCK // own.spec.subpixels)
     parts = []
-    with exactly(own.device):
-        for start in range(0, len(images), each):
-            some = images[start : start + each]
-            stream = _encoded(own, some, None if labels is None else labels[start : start + each])
-            parts += [_PIECE.pack(len(some), len(stream), _crc(own, some)), stream]
+    for start in range(0, len(images), each):
+        some = images[start : start + each]
+        stream = _encoded(own, some, None if labels is None else labels[start : start + each])
+        parts += [_PIECE.pack(len(some), len(stream), _crc(own, some)), stream]
     head = _HEAD.pack(MAGIC, VERSION, digest(own), len(images))
     made = b"".join([head, _CRC.pack(zlib.crc32(head)), *parts])
     if verify and not torch.equal(decompress(own, made), images.cpu().long()):
@@ -108,15 +107,14 @@ def decoded(model: Autoregressive, data: bytes) -> Iterator[Tensor | str]:
     if seen != digest(model):
         raise BadInput("The images were compressed by another model, or another version of this one; give that one.")
     done = 0
-    with exactly(model.device):
-        for block in blocks:
-            wanted = min(count - done, max(1, BLOCK // model.spec.subpixels))
-            if isinstance(block, str) or block.images != wanted:
-                yield block if isinstance(block, str) else f"it says that it has {block.images} images, not {wanted}"
-            else:
-                images = _decoded(model, block)
-                yield "its stream was changed" if images is None or _crc(model, images) != block.crc else images
-            done += wanted
+    for block in blocks:
+        wanted = min(count - done, max(1, BLOCK // model.spec.subpixels))
+        if isinstance(block, str) or block.images != wanted:
+            yield block if isinstance(block, str) else f"it says that it has {block.images} images, not {wanted}"
+        else:
+            images = _decoded(model, block)
+            yield "its stream was changed" if images is None or _crc(model, images) != block.crc else images
+        done += wanted
     if done != count:
         yield f"it ends after {done} of {count} images"
 

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 import nextpixel as npx
 from nextpixel import integers
 from nextpixel.frequencies import Frequencies, MixedFrequencies
-from nextpixel.integers import exact, exactly, prove
+from nextpixel.integers import exact, prove
 from nextpixel.nn import ops
+from nextpixel.nn.tables import exactly
 from zoo import CASES, Case, images
 
 SIZE = (5, 7)
@@ -175,6 +176,18 @@ def test_what_cannot_be_exact_is_refused(name, settings, reason) -> None:
     spec = npx.ImageSpec(1, 4, 4, levels=2)
     with pytest.raises(npx.BadInput, match=reason):
         exact(npx.build(name, spec, **settings), images(spec, 2))
+
+
+@pytest.mark.parametrize("use", ["log_prob", "predict", "sample"])
+def test_a_twin_computes_exactly_whatever_it_is_asked(use: str, monkeypatch) -> None:
+    twin, x, _ = _twin(EXACT[1])
+    seen = []
+    monkeypatch.setattr("nextpixel.autoregressive.exactly", lambda device: seen.append(device) or exactly(device))
+    twin.sample(1) if use == "sample" else getattr(twin, use)(x)
+    assert seen
+    edges = _edges(twin, x, None)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(_edges(twin, x, None), edges)
 
 
 def test_kernels_that_approximate_are_found_out(monkeypatch) -> None:

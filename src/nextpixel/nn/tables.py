@@ -1,8 +1,13 @@
 """The functions of an exact twin: tables that are made once, when it is made, and stored in its file."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from nextpixel.errors import BadInput
 from nextpixel.nn import ops
 
 STEPS = 1024  # entries of a table for a distance of 1
@@ -80,3 +85,31 @@ class Tables(nn.Module):
             made = torch.cat((beyond.new_zeros(1), beyond.flip(0), 2**24 - beyond[1:], beyond.new_full((1,), 2**24)))
             self._made = made, self.exp_table._version
         return made
+
+
+@contextmanager
+def exactly(device: torch.device) -> Generator[None]:
+    """No approximate products within: TF32, NNPACK and autocast are off, and a known product says whether it is so.
+
+    Raises:
+        BadInput: the device does not multiply and add whole numbers below 2^24 as they are.
+    """
+    backends: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
+    before = [its.allow_tf32 for its in backends]
+    for its in backends:
+        its.allow_tf32 = False
+    try:
+        off = torch.backends.nnpack.flags(enabled=False)  # which rounds, where there is no oneDNN: it is Winograd's
+        with off, torch.no_grad(), torch.autocast(device.type, enabled=False):
+            x = (torch.arange(2 * 8 * 144, device=device) * 37 % 1023 - 511.0).view(2, 8, 12, 12)
+            weight = (torch.arange(8 * 72, device=device) * 29 % 255 - 127.0).view(8, 8, 3, 3)  # 72 times 2^16 at most
+            rows, columns = x.flatten(1)[:, :72], weight.flatten(1).t()
+            known = ops.convolve(x.double(), weight.double()), rows.double() @ columns.double()
+            right = (ops.convolve(x, weight) == known[0]).all() & (rows @ columns == known[1]).all()
+            tie = ops.settle(torch.tensor([2.5, 3.5, -0.5], device=device), ops.Grid(1.0, 8.0)).tolist()
+            if not bool(right) or tie != [2.0, 4.0, 0.0]:
+                raise BadInput(f"The device {device} does not compute exactly; take --device cpu.")
+            yield
+    finally:
+        for its, value in zip(backends, before, strict=True):
+            its.allow_tf32 = value
