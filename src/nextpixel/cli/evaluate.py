@@ -12,9 +12,10 @@ import nextpixel as npx
 from nextpixel import processes
 from nextpixel.baselines import baselines, compared
 from nextpixel.cli import common
-from nextpixel.cli.parsers import LATENT_SAMPLES
 from nextpixel.data import Split
 from nextpixel.evaluation import Bounds, Evaluation, evaluate, evaluate_bounds
+
+LATENT_SAMPLES = 16  # of z, where nobody says how many
 
 
 def main(options: Namespace) -> None:

@@ -14,9 +14,12 @@ from torch import Tensor
 import nextpixel as npx
 from nextpixel import pictures, plots
 from nextpixel.cli.common import drawn, exact, images_of, load, place, tell, with_bar
-from nextpixel.cli.parsers import ACROSS, COMPLETED, DRAWN, LATENT_COLUMNS, LATENT_ROWS, PICTURES
+from nextpixel.cli.parsers import PICTURES
 from nextpixel.data import Split
 from nextpixel.pairing import given
+
+LATENT_ROWS, LATENT_COLUMNS = 12, 6  # of the figures of a pixelvae
+ACROSS, DRAWN, COMPLETED = 12, 6, 6  # columns of the figure, rows from scratch, rows of completions
 
 Plot = tuple[Image.Image, str]  # the picture, and what is said of it
 
