@@ -25,13 +25,6 @@ from nextpixel.evaluation import evaluate, evaluate_bounds
 from nextpixel.pairing import given, part_of
 from nextpixel.shipped import CONFIG, SAMPLES, located
 
-LICENCES = {
-    "mnist": "MNIST, by Yann LeCun, Corinna Cortes and Christopher Burges, CC BY-SA 3.0.",
-    "fashion-mnist": "Fashion-MNIST, by Han Xiao, Kashif Rasul and Roland Vollgraf (Zalando SE), MIT licence.",
-    "digits": "The digits of scikit-learn, from the UCI repository (Alpaydin and Kaynak), CC BY 4.0.",
-    "shapes": "Drawn by nextpixel itself; no rights are reserved.",
-    "cifar10": "CIFAR-10, by Alex Krizhevsky; no licence is stated.",
-}
 FIGURES = ("images", "nats", "nats_error", "bits_per_dim", "bits_per_dim_error")
 COUNT = 64  # samples of the picture
 
@@ -46,7 +39,7 @@ def main(options: Namespace) -> None:
     data, split, _, train = images_of(model, options)
     figures = _figures(model, data, split, train, options)
     sheet = _samples(model, split)
-    known = next((its for key, its in LICENCES.items() if data.startswith(key)), None) if data in CATALOGUE else None
+    known = CATALOGUE[data].licence if data in CATALOGUE else None
     card = Card(
         name, Path(data).name, options.licence or known, options.command, _training(source, options.machine), figures
     )

@@ -25,16 +25,6 @@ FOLDER, PYTHON_FOLDER = "cifar-10-batches-bin", "cifar-10-batches-py"  # below t
 _RECORD = 1 + 3 * 32 * 32
 
 
-CIFAR10 = Source(
-    "",
-    ("https://www.cs.toronto.edu/~kriz/",),
-    # The page gives only the MD5, c32a1d4ab5d03f1284b67883e8d87530; this is what public loaders of the archive check.
-    {ARCHIVE: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
-    ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-    (FOLDER, PYTHON_FOLDER),
-)
-
-
 def load_cifar(source: Source, root: str | Path | None) -> Parts:
     """Read the training and the test images, 256 levels of red, green and blue."""
     folder = below_root(root, *source.unpacked)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
-from nextpixel.data.download import ROOT_VARIABLE, data_root
+from nextpixel.data.download import ROOT_VARIABLE, TABLE, data_root
 from nextpixel.data.lazy import View
 from nextpixel.data.readers.folder import read_folders
 from nextpixel.data.readers.mapped import map_array, read_array
@@ -18,8 +18,7 @@ from nextpixel.data.readers.options import Options
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
-CLASSES = 1000
-SOURCE = "https://image-net.org/download-images (with an account)"
+CLASSES, SOURCE = (TABLE["sets"]["imagenet32"][key] for key in ("classes", "source"))
 TRAIN_FILES, TEST_FILE = tuple(f"train_data_batch_{number}.npz" for number in range(1, 11)), "val_data.npz"
 
 
