@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nextpixel.data.catalogue import painted
+from nextpixel.data.catalogue import load_mnist, painted
 from nextpixel.data.download import SOURCES, Source
-from nextpixel.data.mnist import load_mnist
 from nextpixel.errors import BadInput
 
 

@@ -10,10 +10,9 @@ import numpy as np
 
 import nextpixel as npx
 from nextpixel import processes
-from nextpixel.baselines import baselines, compared
 from nextpixel.cli import common
 from nextpixel.data import Split
-from nextpixel.evaluation import Bounds, Evaluation, evaluate, evaluate_bounds
+from nextpixel.evaluation import Bounds, Evaluation, baselines, compared, evaluate, evaluate_bounds
 
 LATENT_SAMPLES = 16  # of z, where nobody says how many
 

@@ -17,11 +17,10 @@ from PIL import Image
 
 import nextpixel as npx
 from nextpixel import pictures
-from nextpixel.baselines import baselines
 from nextpixel.cards import Card, export, safe
 from nextpixel.cli.common import BATCH, config_of, images_of, load, with_bar
 from nextpixel.data import CATALOGUE, Split
-from nextpixel.evaluation import evaluate, evaluate_bounds
+from nextpixel.evaluation import baselines, evaluate, evaluate_bounds
 from nextpixel.pairing import given, part_of
 from nextpixel.shipped import CONFIG, SAMPLES, located
 

@@ -13,9 +13,8 @@ import numpy as np
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.download import Source, below_root
 from nextpixel.data.readers.batches import batch
-from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.idx import unzipped
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, told
 from nextpixel.spec import ImageSpec
 
 ARCHIVE, IMAGES, CLASSES = "cifar-10-binary.tar.gz", 10_000, 10  # images in each of its six files

@@ -27,10 +27,6 @@ class Fitting:
         size: rows and columns, as a number for both or as "HxW"; None to leave pictures as they are.
         fit: how.
         channels: 1 for grey, 3 for colour; None to leave them as they are.
-
-    Example:
-        >>> Fitting(size="4x6", fit="tiles", channels=3)(np.zeros((1, 9, 20), np.uint8)).shape
-        (6, 3, 4, 6)
     """
 
     size: int | str | None = None

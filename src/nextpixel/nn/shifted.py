@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nextpixel.nn import ops
 from nextpixel.nn.causal import Lane
-from nextpixel.nn.weightnorm import WeightNorm
+from nextpixel.nn.norm import WeightNorm
 
 
 class Down(WeightNorm):

@@ -17,21 +17,19 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Adam, AdamW, Optimizer, RMSprop
 
 from nextpixel import pictures, processes
-from nextpixel.baselines import baselines, compared
 from nextpixel.checkpoint import save
 from nextpixel.data import DataSet, describe, learnt_from
 from nextpixel.errors import BadInput
+from nextpixel.evaluation import baselines, compared
 from nextpixel.model import Model, evaluating
 from nextpixel.nn.context import ClassLabel
 from nextpixel.pairing import check_all, difference, given
 from nextpixel.threads import Threads
 from nextpixel.training.batches import Batches, Streamed
-from nextpixel.training.display import Display
-from nextpixel.training.ema import MovingAverage
-from nextpixel.training.interruption import interruption
+from nextpixel.training.display import Display, interruption
 from nextpixel.training.run import Metrics, RunFolder
 from nextpixel.training.settings import Training
-from nextpixel.training.state import Position, State
+from nextpixel.training.state import MovingAverage, Position, State
 
 MARGIN = 1.5  # how many times as quick as all threads one must be: less does not change the sums of a run
 MOST_LEFT_OUT = 100  # steps in a row, of losses or gradients that are not finite

@@ -25,10 +25,9 @@ from PIL import ExifTags, Image, ImageOps
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.lazy import Lazy, choose, contents, number_of
-from nextpixel.data.readers.damage import Damaged, told
 from nextpixel.data.readers.levels import Levels, check_levels, find_levels
 from nextpixel.data.readers.options import MOST_IN_MEMORY, Options
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, Damaged, told
 from nextpixel.spec import ImageSpec
 
 Bytes: TypeAlias = BufferedReader | BytesIO

@@ -20,11 +20,10 @@ import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.readers.arrays import number_labels
-from nextpixel.data.readers.damage import Damaged, told
 from nextpixel.data.readers.encoded import Bytes, Labels, Source, decode
 from nextpixel.data.readers.options import SPLIT_OF, Options
 from nextpixel.data.stream import Record, Stream, first
-from nextpixel.errors import BadInput, needs
+from nextpixel.errors import BadInput, Damaged, needs, told
 from nextpixel.files import home
 
 HELD_OUT = 2_000  # first images of a stream, of which each split without one of its own has so many
