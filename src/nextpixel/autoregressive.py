@@ -411,7 +411,9 @@ class Autoregressive(Model):
         if self.context is not None:
             return self.context.check(context, batch, self.spec)
         if context is not None:
-            raise BadInput(f"This model is not conditioned on anything, but was given {_brief(context)}.")
+            shape = tuple(context.shape) if isinstance(context, Tensor) else None
+            said = f"the context {context!r}" if shape is None else f"a context of shape {shape}"
+            raise BadInput(f"This model is not conditioned on anything, but was given {said}.")
         return None
 
     def given(self, context: Any, order: Tensor | None) -> Tensor | None:
@@ -425,7 +427,3 @@ def _repeated(context: Any, count: int) -> Any:
     if isinstance(context, tuple):
         return tuple(_repeated(part, count) for part in context)
     return None if context is None else context.repeat_interleave(count, 0)
-
-
-def _brief(context: object) -> str:
-    return f"a context of shape {tuple(context.shape)}" if isinstance(context, Tensor) else f"the context {context!r}"

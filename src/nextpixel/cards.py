@@ -26,8 +26,7 @@ class Card:
     """What is said of a model beside its weights.
 
     Args:
-        name: of the model.
-        data: the name of the set that it learnt from.
+        name, data: of the model, and of the set that it learnt from.
         licence: of the data, and whom to thank; None where nobody said.
         command: that trains it, None where nobody knows.
         training: steps, minutes and the machine, in words.

@@ -165,7 +165,11 @@ def baselines(spec: ImageSpec, train: Split, split: Split, *, images: int | None
     found = {"uniform": math.log2(spec.levels)}
     if spec.levels * spec.subpixels <= _MOST_COUNTS:
         learnt, coded = _some(train, len(train), _LEARNT_FROM), _some(split, count, _LEARNT_FROM)
-        found["independent pixels"] = _independent(spec, learnt, coded)
+        places, counts = np.arange(spec.subpixels) * spec.levels, np.ones(spec.subpixels * spec.levels)
+        for image in learnt:
+            counts[places + image.ravel()] += 1
+        bits = -np.log2(counts / (len(learnt) + spec.levels))
+        found["independent pixels"] = float(np.mean([bits[places + image.ravel()].mean() for image in coded]))
     some, form = _some(split, count, _COMPRESSED), formats(spec)[0]
     found[form] = 8 * lossless(some, spec, form) / some.size
     return found
@@ -201,12 +205,3 @@ def _some(split: Split, count: int, most: int) -> np.ndarray:
     """Images of the first `count`, evenly spaced, (N, C, H, W)."""
     most = most if isinstance(split.images, np.ndarray) else min(most, _COMPRESSED)  # on disk
     return split.batch(evenly(count, most), np.random.default_rng(0))[0].numpy()
-
-
-def _independent(spec: ImageSpec, train: np.ndarray, images: np.ndarray) -> float:
-    places = np.arange(spec.subpixels) * spec.levels
-    counts = np.ones(spec.subpixels * spec.levels)
-    for image in train:
-        counts[places + image.ravel()] += 1
-    bits = -np.log2(counts / (len(train) + spec.levels))
-    return float(np.mean([bits[places + image.ravel()].mean() for image in images]))

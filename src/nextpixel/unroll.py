@@ -223,12 +223,9 @@ def _tensors(part: Any) -> Iterator[Tensor]:
     elif is_dataclass(part):
         yield from _tensors([getattr(part, its.name) for its in fields(part)])
     elif hasattr(type(part), "__slots__") and not isinstance(part, str | bytes | torch.dtype | torch.device):
-        yield from _tensors([getattr(part, name) for name in _slots(part) if hasattr(part, name)])
+        slots = [vars(kind).get("__slots__", ()) for kind in type(part).__mro__]
+        names = [name for some in slots for name in ((some,) if isinstance(some, str) else some)]
+        yield from _tensors([getattr(part, name) for name in names if hasattr(part, name)])
         yield from _tensors([*vars(part).values()] if hasattr(part, "__dict__") else [])
     elif hasattr(part, "__dict__") and not callable(part) and not isinstance(part, type | nn.Module):
         yield from _tensors(vars(part))
-
-
-def _slots(part: object) -> list[str]:
-    found = [vars(kind).get("__slots__", ()) for kind in type(part).__mro__]
-    return [name for names in found for name in ((names,) if isinstance(names, str) else names)]

@@ -38,16 +38,14 @@ def _read_file(folder: Path, file: str) -> bytes:
     path = folder / (file.removesuffix(".bin") if pickled else file)
     if not path.is_file():
         raise BadInput(f"{path} is missing; {folder} must hold all of {'its archive' if pickled else ARCHIVE}.")
-    content = _listed(path) if pickled else path.read_bytes()
+    if pickled:
+        levels, labels = batch(path, "labels")
+        content = np.column_stack([labels.astype(np.uint8), levels]).tobytes()
+    else:
+        content = path.read_bytes()
     if len(content) != IMAGES * _RECORD:
         raise BadInput(f"{path} is damaged: it has {len(content)} bytes, not {IMAGES * _RECORD}.")
     return content
-
-
-def _listed(path: Path) -> bytes:
-    """The records in a pickle."""
-    levels, labels = batch(path, "labels")
-    return np.column_stack([labels.astype(np.uint8), levels]).tobytes()
 
 
 def _read_archive(path: Path) -> dict[str, bytes]:

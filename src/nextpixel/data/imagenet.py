@@ -1,8 +1,7 @@
-"""Downsampled ImageNet, of 32x32 or 64x64 pixels: more than the memory holds, so its images stay on disk.
+"""Downsampled ImageNet, of 32x32 or 64x64 pixels, on disk; its published validation images are the test split here.
 
 Two sets have this name. Chrabaszcz et al. (2017) publish npz batches with labels, van den Oord et al. (2016) folders of
-PNG files without; they are scaled differently, so figures of one say nothing of the other. The published validation
-images are the test split here; training images are set aside for validation.
+PNG files without; they are scaled differently, so figures of one say nothing of the other.
 """
 
 from pathlib import Path
