@@ -20,7 +20,7 @@ from orders import machine
 
 import nextpixel as npx
 from nextpixel import shipped
-from nextpixel.baselines import formats, lossless
+from nextpixel.evaluation import formats, lossless
 from nextpixel.pairing import given
 
 KEPT = Path(__file__).parents[1] / "results" / "shipped" / "codec.json"

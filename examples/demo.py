@@ -16,9 +16,8 @@ from rich.table import Table
 
 import nextpixel as npx
 from nextpixel import pictures
-from nextpixel.baselines import baselines
 from nextpixel.data import open_data
-from nextpixel.evaluation import evaluate
+from nextpixel.evaluation import baselines, evaluate
 from nextpixel.training import Training, train
 from nextpixel.training.dial import build_section, choose
 

@@ -9,7 +9,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 import nextpixel as npx
-from nextpixel.baselines import formats, lossless
+from nextpixel.evaluation import formats, lossless
 from zoo import Case, every_model, images
 
 SPEC = npx.ImageSpec(1, 4, 5, levels=3)

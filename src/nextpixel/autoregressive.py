@@ -17,8 +17,8 @@ from nextpixel.model import Model, evaluating
 from nextpixel.nn.causal import split
 from nextpixel.nn.context import Context
 from nextpixel.nn.embedding import entry
+from nextpixel.nn.norm import WeightNorm, initialising
 from nextpixel.nn.tables import Tables, exactly
-from nextpixel.nn.weightnorm import WeightNorm, initialising
 from nextpixel.orders import Orders
 from nextpixel.particles import Completion, Particles
 from nextpixel.spec import ImageSpec
@@ -271,7 +271,7 @@ class Autoregressive(Model):
             BadInput: images, mask or context are not what the model is about, or no particles.
         """
         settings = {"seed": seed, "temperature": temperature, "first": first, "particles": particles}
-        return self._completed(x, known, context, **settings, weigh=whole(particles, "particles", least=1) > 1).images
+        return self.completion(x, known, context, **settings, weigh=whole(particles, "particles", least=1) > 1).images
 
     def completion(
         self,
@@ -283,10 +283,38 @@ class Autoregressive(Model):
         temperature: Number = 1.0,
         first: Whole = 0,
         particles: Whole = 64,
+        weigh: bool = True,
     ) -> Completion:
-        """`complete`, with an estimate of how likely the known sub-pixels are; arguments and errors are the same."""
-        settings = {"seed": seed, "temperature": temperature, "first": first, "particles": particles}
-        return self._completed(x, known, context, **settings, weigh=True)
+        """`complete`, with an estimate of how likely the known sub-pixels are; other arguments and errors are the same.
+
+        Where not to `weigh`, known rows are passed over, and the evidence means nothing.
+        """
+        count = whole(particles, "particles", least=1)
+        known = self._mask(x, known)
+        given = torch.where(known, x.to(self.device), torch.zeros_like(x, device=self.device))
+        given, context = self._check(given, context)
+        order = self._order(given, known, context, seed=seed, first=first)
+        given, known = self.reading.turn(given.long(), order), self.reading.turn(known, order)
+        rows = [row for row in range(self.spec.height) if not bool(known[:, :, row].all())]
+        above = min(rows, default=self.spec.height)  # so many rows come before anything unknown
+        numbers = noise(self.spec, len(given), seed=seed, first=first, each=count).to(self.device)
+        images, marks = (part.repeat_interleave(count, 0) for part in (given, known))
+        chosen = Particles(draw(numbers, temperature), images, marks, count=count, seed=seed, first=first)
+        made = self.unroll(
+            chosen,
+            len(images),
+            _repeated(context, count),
+            given=images,
+            rows=range(above, self.spec.height) if weigh else rows,
+            order=_repeated(order, count),
+            ancestors=chosen.ancestors if weigh and count > 1 else None,
+        )
+        kept = self.reading.turn_back(made[chosen.last()], order)
+        if not weigh or not above:
+            return Completion(kept, chosen.evidence)
+        with torch.no_grad():
+            nats = evaluating(self)._turned(given, context, order).log_prob(given)[:, :, :above]
+        return Completion(kept, chosen.evidence + nats.to(chosen.evidence.device).double().flatten(1).sum(1))
 
     def unroll(
         self,
@@ -331,45 +359,6 @@ class Autoregressive(Model):
                 ancestors=ancestors,
             )
         return made.clone()  # outside of inference mode, so that it may take part in a gradient
-
-    def _completed(
-        self,
-        x: Tensor,
-        known: Tensor,
-        context: object,
-        *,
-        seed: Whole,
-        temperature: Number,
-        first: Whole,
-        particles: Whole,
-        weigh: bool,
-    ) -> Completion:
-        """Where not to `weigh`, known rows are passed over, and the evidence means nothing."""
-        count = whole(particles, "particles", least=1)
-        known = self._mask(x, known)
-        given = torch.where(known, x.to(self.device), torch.zeros_like(x, device=self.device))
-        given, context = self._check(given, context)
-        order = self._order(given, known, context, seed=seed, first=first)
-        given, known = self.reading.turn(given.long(), order), self.reading.turn(known, order)
-        rows = [row for row in range(self.spec.height) if not bool(known[:, :, row].all())]
-        numbers = noise(self.spec, len(given), seed=seed, first=first, each=count).to(self.device)
-        images, marks = (part.repeat_interleave(count, 0) for part in (given, known))
-        chosen = Particles(draw(numbers, temperature), images, marks, count=count, seed=seed, first=first)
-        made = self.unroll(
-            chosen,
-            len(images),
-            _repeated(context, count),
-            given=images,
-            rows=range(min(rows, default=self.spec.height), self.spec.height) if weigh else rows,
-            order=_repeated(order, count),
-            ancestors=chosen.ancestors if weigh and count > 1 else None,
-        )
-        kept = self.reading.turn_back(made[chosen.last()], order)
-        if not weigh or not (above := min(rows, default=self.spec.height)):
-            return Completion(kept, chosen.evidence)
-        with torch.no_grad():  # of rows that nothing unknown comes before
-            nats = evaluating(self)._turned(given, context, order).log_prob(given)[:, :, :above]
-        return Completion(kept, chosen.evidence + nats.to(chosen.evidence.device).double().flatten(1).sum(1))
 
     def _order(self, given: Tensor, known: Tensor, context: Any, *, seed: Whole, first: Whole) -> Tensor | None:
         """The order in which to complete each image, (B,): of those in which fewest known sub-pixels come late."""
@@ -431,7 +420,9 @@ class Autoregressive(Model):
         if self.context is not None:
             return self.context.check(context, batch, self.spec)
         if context is not None:
-            raise BadInput(f"This model is not conditioned on anything, but was given {_brief(context)}.")
+            shape = tuple(context.shape) if isinstance(context, Tensor) else None
+            said = f"the context {context!r}" if shape is None else f"a context of shape {shape}"
+            raise BadInput(f"This model is not conditioned on anything, but was given {said}.")
         return None
 
     def given(self, context: Any, order: Tensor | None) -> Tensor | None:
@@ -445,7 +436,3 @@ def _repeated(context: Any, count: int) -> Any:
     if isinstance(context, tuple):
         return tuple(_repeated(part, count) for part in context)
     return None if context is None else context.repeat_interleave(count, 0)
-
-
-def _brief(context: object) -> str:
-    return f"a context of shape {tuple(context.shape)}" if isinstance(context, Tensor) else f"the context {context!r}"

@@ -144,24 +144,19 @@ def check(
     trials = [_Trial(exact, x, context, seed, order) for order in range(exact.orders)]
     laws = [law for its in trials for law in (its.sees, its.changes, its.steps, its.numbers, its.tiny)]
     with torch.random.fork_rng([]):
-        return _worst([finding for law in watch(laws) for finding in law()])
-
-
-def difference(some: Tensor, others: Tensor) -> Tensor:
-    """How far numbers are apart; where both are −∞ they agree, though their difference is not a number."""
-    return (some - others).masked_fill(some == others, 0.0).abs()
-
-
-def _worst(findings: list[Finding]) -> list[Finding]:
-    """Of each law the worst finding of all reading orders."""
+        findings = [finding for law in watch(laws) for finding in law()]
 
     def how_bad(finding: Finding) -> tuple[int, float]:
         kind = ("fails", "note", "not applicable", "holds").index(finding.verdict)
         return kind, finding.figure if finding.least else -finding.figure
 
-    return [
-        min((its for its in findings if its.law == law), key=how_bad) for law in dict.fromkeys(f.law for f in findings)
-    ]
+    names = dict.fromkeys(finding.law for finding in findings)
+    return [min((its for its in findings if its.law == law), key=how_bad) for law in names]  # of all reading orders
+
+
+def difference(some: Tensor, others: Tensor) -> Tensor:
+    """How far numbers are apart; where both are −∞ they agree, though their difference is not a number."""
+    return (some - others).masked_fill(some == others, 0.0).abs()
 
 
 class _Trial(NamedTuple):

@@ -1,4 +1,4 @@
-"""The one exception for input that a user can mend, and the checks that raise it."""
+"""The one exception for input that a user can mend, the checks that raise it, and what is said of damaged files."""
 
 import difflib
 import re
@@ -64,3 +64,24 @@ def needs(package: str, extra: str, what: str) -> Generator[None, None, None]:
         if (error.name or "").partition(".")[0] != package:
             raise
         raise BadInput(f"{what} needs {package}: pip install 'nextpixel[{extra}]'.") from error
+
+
+class Damaged(BadInput):
+    """A file that cannot be read, in contrast to one that does not fit."""
+
+
+@contextmanager
+def told(what: object, cannot: str = "is damaged or cannot be read") -> Generator[None]:
+    """Say which file it was that failed; only calls of libraries belong inside, since our own defects would hide.
+
+    What a library raises for a damaged file is whatever its bytes lead it into, from `zlib.error` to `AssertionError`.
+    """
+    try:
+        yield
+    except (BadInput, ImportError):
+        raise
+    except MemoryError as error:
+        raise BadInput(f"{what} does not fit into memory.") from error
+    except Exception as error:
+        reason = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split()) or repr(error)
+        raise Damaged(f"{what} {cannot} ({reason.rstrip('.')}).") from error

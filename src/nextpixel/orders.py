@@ -18,9 +18,7 @@ class Orders(nn.Module):
     An order turns the image before the network reads it, so that nothing causal changes, and tells the network which
     it is by a class of its own.
 
-    Args:
-        spec: the images.
-        count: of the orders: 1, 4, or 8 of squares.
+    The `count` of orders is 1, 4, or 8 of squares.
 
     Example:
         >>> orders = Orders(ImageSpec(1, 2, 2, levels=4), 8)

@@ -43,10 +43,6 @@ def grid(images: Levels, levels: int, *, ordinal: bool = True, columns: int | No
         ordinal: False where levels are names.
         columns: images in a row; None for a grid about as wide as high.
         gap: pixels between images.
-
-    Example:
-        >>> grid(np.zeros((10, 1, 8, 8), dtype=int), 17, columns=5).size
-        (328, 130)
     """
     return _assemble(_enlarged(_colours(images, levels, ordinal)), columns, gap)
 
@@ -57,10 +53,6 @@ def by_class(images: Levels, names: Sequence[str], levels: int, *, ordinal: bool
     Args:
         images: (K·B, C, H, W): the K images of the first class, then those of the second, and so on.
         names: of the B classes.
-
-    Example:
-        >>> by_class(np.zeros((12, 1, 8, 8), dtype=int), ["cats", "dogs", "eels"], 17).height
-        196
     """
     tiles = _enlarged(_colours(images, levels, ordinal))
     if not names or len(tiles) % len(names):
@@ -84,11 +76,6 @@ def completions(
         known: (B, 1 or C, H, W), True where a sub-pixel is given. A pixel with any unknown sub-pixel is tinted.
         completed: (K·B, C, H, W): the K completions of the first image, then those of the second, and so on.
         original: whether `given` is shown whole as the last of each row.
-
-    Example:
-        >>> zeros = np.zeros((2, 1, 8, 8), dtype=int)
-        >>> completions(zeros, zeros > 0, np.zeros((6, 1, 8, 8), dtype=int), 17).size
-        (262, 130)
     """
     first, others = _colours(given, levels, ordinal), _colours(completed, levels, ordinal)
     if len(others) % len(first) or others.shape[1:] != first.shape[1:]:

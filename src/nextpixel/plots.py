@@ -14,9 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from nextpixel import pictures
 from nextpixel.autoregressive import Autoregressive
+from nextpixel.data import Split
 from nextpixel.errors import BadInput, needs
+from nextpixel.model import Model
+from nextpixel.nn.context import ClassLabel
 from nextpixel.nn.embedding import Named
+from nextpixel.pairing import given
 
 Over = Literal["epoch", "step", "minutes"]
 
@@ -71,14 +76,19 @@ def receptive_field(
     exact = copy.deepcopy(model).to(where, torch.float64).eval().requires_grad_()
     generator = torch.Generator().manual_seed(seed)
     field = torch.zeros(len(channels), *model.spec.shape, dtype=torch.float64)
+    features = 0 if model.context is None else model.context.features
     if isinstance(exact.backbone.entry, Named):
         exact.backbone.entry.register_forward_hook(_moved)
     with torch.enable_grad():
         for image in watch(range(images)):  # one at a time: a deep network keeps much of each for its gradient
             drawn = torch.randint(model.spec.levels, (1, *model.spec.shape), generator=generator)
             levels = drawn.to(where, torch.float64).requires_grad_()
-            given = exact.reading.told(_some_context(model, image, levels), exact.reading.check(order, 1), like=levels)
-            parameters = exact.backbone(levels, given)[:, :, row, column]
+            # A class, or any features: what is seen does not depend on it.
+            some = (
+                F.one_hot(torch.tensor([image % features]), features)[..., None, None].to(levels) if features else None
+            )
+            told = exact.reading.told(some, exact.reading.check(order, 1), like=levels)
+            parameters = exact.backbone(levels, told)[:, :, row, column]
             nats = exact.likelihood.distribution(parameters, levels[:, :, row, column]).log_pmf()[0]
             mix = torch.randn(nats.shape, generator=generator, dtype=torch.float64).to(where)
             for place, which in enumerate(channels):
@@ -129,19 +139,19 @@ def draw_receptive_field(
     grid = figure.subplots(len(channels), field.shape[1], squeeze=False, sharex=True, sharey=True)
     most = float(field.max())
     shades = LogNorm(vmin=most * FAINTEST, vmax=most, clip=True) if most > 0 else None
-    for (place, given), axes in np.ndenumerate(grid):
-        before = earlier(model, row, column, channels[place])[given].numpy()
+    for (place, source), axes in np.ndenumerate(grid):
+        before = earlier(model, row, column, channels[place])[source].numpy()
         axes.imshow(np.where(before[..., None], BLIND, LATER), interpolation="nearest")
-        gradient = field[place, given].numpy()
+        gradient = field[place, source].numpy()
         shown = axes.imshow(np.ma.masked_equal(gradient, 0.0), norm=shades, cmap="viridis", interpolation="nearest")
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=PIXEL, linewidth=2))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.yaxis.get_major_locator().set_params(integer=True)
         if model.spec.channels > 1 and place == 0:
-            axes.set_title(f"sees {_name(model, given)}", fontsize=10)
-        if model.spec.channels > 1 and given == 0:
+            axes.set_title(f"sees {_name(model, source)}", fontsize=10)
+        if model.spec.channels > 1 and source == 0:
             axes.set_ylabel(_name(model, channels[place]))
-        if most > 0 and (place, given) == (0, 0):
+        if most > 0 and (place, source) == (0, 0):
             figure.colorbar(shown, ax=grid, label="mean absolute gradient", shrink=0.8)
     figure.suptitle("\n".join(describe_receptive_field(model, field, row, column, channel)), fontsize=11)
     keys = [Patch(color=BLIND, label="earlier, not seen"), Patch(color=LATER, label="later")]
@@ -204,17 +214,26 @@ def draw_curves(runs: Sequence[Curves], over: Over = "epoch") -> Image.Image:
     return _picture(figure)
 
 
+def samples(model: Model, split: Split, count: int, *, seed: int) -> Image.Image:
+    """Draw about so many samples of a model, uncurated.
+
+    Classes alone have a row each; maps are those of the first images of the split, with their classes if need be.
+    """
+    spec, context = model.spec, model.context
+    if isinstance(context, ClassLabel):
+        classes = min(context.classes, count)
+        chosen = torch.arange(classes).repeat_interleave(count // classes)
+        names = [context.name(label) for label in range(classes)]
+        images = model.sample(len(chosen), chosen, seed=seed)
+        return pictures.by_class(images, names, spec.levels, ordinal=spec.ordinal)
+    count = count if context is None else min(count, len(split))
+    images = model.sample(count, given(context, split, np.arange(count)), seed=seed)
+    return pictures.grid(images, spec.levels, ordinal=spec.ordinal)
+
+
 def _moved(named: Named, given: tuple[Any, ...], made: Tensor) -> Tensor:
     """Vectors of names with a gradient with respect to levels: as if all features moved with the level."""
     return made + (given[0] - given[0].detach()).repeat_interleave(named.features, 1)
-
-
-def _some_context(model: Autoregressive, image: int, like: Tensor) -> Tensor | None:
-    """A context as the network gets it, (1, d, 1, 1): a class or any features; what is seen does not depend on it."""
-    if model.context is None:
-        return None
-    features = model.context.features
-    return F.one_hot(torch.tensor([image % features]), features)[:, :, None, None].to(like)
 
 
 def _channels(model: Autoregressive, channel: int | None) -> list[int]:

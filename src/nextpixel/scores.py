@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from nextpixel.autoregressive import Autoregressive
-from nextpixel.baselines import formats, lossless
 from nextpixel.errors import BadInput
+from nextpixel.evaluation import formats, lossless
 from nextpixel.model import Model
 
 

@@ -20,17 +20,14 @@ class Threads:
     """Sets the number of torch's threads for laps of equal work, until the end of a `with`.
 
     A trial is so many laps with one thread that do not count, as many that do, and as many with all threads, or fewer
-    where these are slow; then the better number is kept. After a minute or more it is tried again. Nothing is tried
-    outside of the main thread, for the number is that of a process.
-
-    Sums of floating-point numbers depend on how they are divided among threads, so one thread is chosen only where it
-    is `margin` times as quick: for what makes a difference, not for what the clock happens to say.
+    where these are slow; then the better number is kept, for a minute or more. Nothing is tried outside of the main
+    thread, for the number is that of a process. As sums depend on how threads divide them, one thread must be `margin`
+    times as quick: for what makes a difference, not for what the clock happens to say.
 
     Args:
         what: is done in the laps of a trial, for the log.
         device: where; only a processor has threads.
-        laps: that are compared.
-        margin: how many times as quick one thread must be.
+        laps, margin: as above.
         chosen: by an earlier run, for a minute; None to begin with a trial.
     """
 

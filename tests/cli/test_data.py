@@ -7,7 +7,7 @@ import pooch
 import pytest
 from PIL import Image
 
-from nextpixel.cli.parsers import MOST_CLASSES
+from nextpixel.cli.data import MOST_CLASSES
 from nextpixel.data import CATALOGUE
 
 IMAGES = np.random.default_rng(0).integers(0, 4, (12, 5, 6, 3), dtype=np.uint8)

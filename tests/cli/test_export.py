@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import yaml
 
 import nextpixel as npx
 from nextpixel import shipped
-from nextpixel.cards import safe
+from nextpixel.cards import Card, safe, text_of
 
 SHIPPED = pytest.mark.parametrize("name", shipped.names())
 
@@ -49,6 +50,22 @@ def test_a_run_becomes_a_folder_that_every_command_takes(call: Callable[..., Any
         assert words in body
     x = torch.zeros(1, *npx.load("out").spec.shape, dtype=torch.long)
     assert npx.load("out").log_prob(x, [0]).equal(npx.load(labelled).log_prob(x, [0]))
+
+
+@pytest.mark.parametrize("kind", npx.MODELS)
+def test_a_card_names_the_paper_of_its_model(kind: str) -> None:
+    model = npx.build("gated_pixelcnn", npx.ImageSpec(1, 4, 4, levels=2), filters=4, blocks=1, orders=4)
+    model.recipe["name"] = kind
+    figures = {
+        "bits_per_dim": 1.0,
+        "bits_per_dim_error": None,
+        "nats": 11.0,
+        "nats_error": 0.1,
+        "images": 1,
+        "split": "test",
+    }
+    cited = text_of(model, Card("a", "b", None, None, "in some way", figures)).partition("## Cite")[2]
+    assert re.fullmatch(r"\n\n- .+ et al\., .+, 201\d\n- Jain et al\., .+\n- nextpixel .+\n", cited), cited
 
 
 def test_what_cannot_be_exported(refused: Callable[..., str], labelled: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from nextpixel.cli import VERBS, main
+from nextpixel.cli import VERBS, data, evaluate, main, plot, score
 from nextpixel.cli.parsers import PARSERS
 from nextpixel.likelihoods import LIKELIHOODS
 from nextpixel.models import MODELS, settings_of
@@ -49,6 +49,18 @@ def test_the_version_is_told(call: Callable[..., Any]) -> None:
 def test_an_unknown_verb_is_refused_with_a_guess(refused: Callable[..., Any]) -> None:
     assert "no command 'smaple'; did you mean sample?" in refused("smaple")
     assert "no command 'xyz'; there are train, " in refused("xyz")
+
+
+def test_numbers_in_the_help_are_those_of_the_code() -> None:
+    images, rows = plot.ACROSS, plot.DRAWN + plot.COMPLETED
+    told = {
+        "score": f"the {score.COSTLIEST} costliest images",
+        "evaluate": f"(default: {evaluate.LATENT_SAMPLES})",
+        "data show": f"(at the most {data.MOST_CLASSES})",
+        "plot figure": f"{images}x{rows} images: {plot.DRAWN} rows from scratch, then {plot.COMPLETED} rows",
+    }
+    for words, number in told.items():
+        assert number in " ".join(PARSERS[words].format_help().split()), words
 
 
 @pytest.mark.parametrize("words", [["train"], ["models"], ["plot", "curves"], ["recipes"], []], ids=" ".join)

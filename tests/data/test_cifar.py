@@ -13,9 +13,9 @@ import pytest
 
 from nextpixel.data import cifar
 from nextpixel.data.catalogue import CATALOGUE
-from nextpixel.data.cifar import ARCHIVE, CIFAR10, FOLDER, PYTHON_FOLDER, TEST_FILE, TRAIN_FILES, load_cifar
+from nextpixel.data.cifar import ARCHIVE, FOLDER, PYTHON_FOLDER, TEST_FILE, TRAIN_FILES, load_cifar
 from nextpixel.data.dataset import DataSet
-from nextpixel.data.download import Source
+from nextpixel.data.download import SOURCES, Source
 from nextpixel.errors import BadInput
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
@@ -46,7 +46,7 @@ WHOLE = packed(inside(FILES))
 
 
 def source(*mirrors: str, content: bytes = WHOLE) -> Source:
-    return replace(CIFAR10, mirrors=mirrors, hashes={ARCHIVE: hashlib.sha256(content).hexdigest()})
+    return replace(SOURCES["cifar10"], mirrors=mirrors, hashes={ARCHIVE: hashlib.sha256(content).hexdigest()})
 
 
 @pytest.fixture(autouse=True)
@@ -281,5 +281,5 @@ def test_where_it_is(unpacked: Path, tmp_path: Path, cache: Path) -> None:
 
 
 def test_the_published_source() -> None:
-    assert all(mirror.endswith("/") for mirror in CIFAR10.mirrors)
-    assert len(bytes.fromhex(CIFAR10.hashes["cifar-10-binary.tar.gz"])) == 32
+    assert all(mirror.endswith("/") for mirror in SOURCES["cifar10"].mirrors)
+    assert len(bytes.fromhex(SOURCES["cifar10"].hashes["cifar-10-binary.tar.gz"])) == 32

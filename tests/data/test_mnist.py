@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nextpixel.data.catalogue import painted
-from nextpixel.data.download import Source
-from nextpixel.data.mnist import FASHION_MNIST, MNIST, load_mnist
+from nextpixel.data.catalogue import load_mnist, painted
+from nextpixel.data.download import SOURCES, Source
 from nextpixel.errors import BadInput
 
 
@@ -82,7 +81,7 @@ def test_files_that_do_not_fit(
         load_mnist(source(files), root)
 
 
-@pytest.mark.parametrize("published", [MNIST, FASHION_MNIST], ids=["mnist", "fashion"])
+@pytest.mark.parametrize("published", [SOURCES["mnist"], SOURCES["fashion-mnist"]], ids=["mnist", "fashion"])
 def test_the_published_sources_are_complete(files: dict[str, bytes], published: Source) -> None:
     assert set(published.hashes) == set(files)
     assert len(published.mirrors) == 2

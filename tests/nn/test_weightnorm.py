@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import nextpixel as npx
-from nextpixel.nn.weightnorm import WeightNorm, initialising
+from nextpixel.nn.norm import WeightNorm, initialising
 from zoo import images
 
 

@@ -9,9 +9,8 @@ import torch
 import nextpixel as npx
 from nextpixel.data import Split
 from nextpixel.data.lazy import Lazy
-from nextpixel.data.readers.damage import Damaged
 from nextpixel.data.transforms import binarise
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, Damaged
 from nextpixel.training.batches import Batches
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from nextpixel.training.ema import MovingAverage
+from nextpixel.training.state import MovingAverage
 
 
 def walk(model: nn.Linear, average: MovingAverage, values: list[float]) -> None:

@@ -24,12 +24,11 @@ from nextpixel import pictures, sealed
 from nextpixel.data import DataSet, Split
 from nextpixel.training import Training, train
 from nextpixel.training.batches import Batches
-from nextpixel.training.ema import MovingAverage
-from nextpixel.training.interruption import interruption
+from nextpixel.training.display import interruption
 from nextpixel.training.loop import _Loop
 from nextpixel.training.run import RunFolder
 from nextpixel.training.settings import LARGEST
-from nextpixel.training.state import Position, State
+from nextpixel.training.state import MovingAverage, Position, State
 from test_files import full_disk
 
 SETTINGS = Training(epochs=3, batch=8, learning_rate=0.02, warmup=2, ema=0.5, samples=4, precision="fp32")

@@ -6,10 +6,12 @@ import numpy as np
 
 from nextpixel import pictures
 from nextpixel.cli.common import place, several
-from nextpixel.cli.parsers import MOST_CLASSES, PICTURES
+from nextpixel.cli.parsers import PICTURES
 from nextpixel.data import CATALOGUE, DataSet, Split, describe, open_data
 from nextpixel.data.packing import pack
 from nextpixel.files import home
+
+MOST_CLASSES = 20  # rows of a data set's picture
 
 
 def main(options: Namespace) -> None:

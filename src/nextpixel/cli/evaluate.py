@@ -5,16 +5,17 @@ import time
 from argparse import Namespace
 from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 import nextpixel as npx
 from nextpixel import processes
-from nextpixel.baselines import baselines, compared
 from nextpixel.cli import common
-from nextpixel.cli.parsers import LATENT_SAMPLES
 from nextpixel.data import Split
-from nextpixel.evaluation import Bounds, Evaluation, evaluate, evaluate_bounds
+from nextpixel.evaluation import Bounds, Evaluation, baselines, compared, evaluate, evaluate_bounds
+
+LATENT_SAMPLES = 16  # of z, where nobody says how many
 
 
 def main(options: Namespace) -> None:
@@ -23,17 +24,10 @@ def main(options: Namespace) -> None:
     model = common.load(options)
     name, split, notes, train = common.images_of(model, options)
     began = time.monotonic()
-    watch = partial(common.with_bar, doing="evaluating")
-    settings = {"images": options.images, "batch": common.BATCH, "seed": options.seed, "watch": watch}
     if options.without_classes and not isinstance(model.context, npx.ClassLabel):
         raise npx.BadInput("--without-classes is for models of classes; this one is given none.")
-    if isinstance(model, npx.PixelVAE):
-        samples = LATENT_SAMPLES if options.samples is None else options.samples
-        result = evaluate_bounds(model, split, samples=samples, **settings)
-    elif options.samples is not None:
-        raise npx.BadInput(f"--samples {options.samples} is for bounds, but the likelihood of this model is exact.")
-    else:
-        result = evaluate(model, split, classes=not options.without_classes, **settings)
+    settings = {"images": options.images, "seed": options.seed, "samples": options.samples}
+    result = measured(model, split, **settings, classes=not options.without_classes)
     seconds = time.monotonic() - began
     common.tell(notes)
     beside = baselines(model.spec, train, split, images=options.images)
@@ -42,15 +36,40 @@ def main(options: Namespace) -> None:
     if options.json:
         about = {"model": str(options.model), "data": name, "split": options.split}
         about |= {"classes": False} if options.without_classes else {}
-        figures = asdict(
-            result, dict_factory=lambda items: {name: value for name, value in items if name != "each" and value != ()}
-        )
-        common.print_json({**about, **figures, "baselines": beside, "seconds": round(seconds, 2)})
+        common.print_json({**about, **as_json(result), "baselines": beside, "seconds": round(seconds, 2)})
     else:
         total = result.elbo if isinstance(result, Bounds) else result
         print(f"{name}, {options.split}, {common.several(total.images, 'image')} in {seconds:.1f} s")
         print("\n".join(_lines(result)))
         print(f"  beside it, bits per dimension: {compared(total.bits_per_dim, beside)}")
+
+
+def measured(
+    model: npx.Model,
+    split: Split,
+    *,
+    images: int | None,
+    seed: int = 0,
+    samples: int | None = None,
+    classes: bool = True,
+) -> Evaluation | Bounds:
+    """What a model's likelihood of a split's images is, or its bounds, by so many samples of z."""
+    watch = partial(common.with_bar, doing="evaluating")
+    settings = {"images": images, "batch": common.BATCH, "seed": seed, "watch": watch}
+    if isinstance(model, npx.PixelVAE):
+        return evaluate_bounds(model, split, samples=LATENT_SAMPLES if samples is None else samples, **settings)
+    if samples is not None:
+        raise npx.BadInput(f"--samples {samples} is for bounds, but the likelihood of this model is exact.")
+    return evaluate(model, split, classes=classes, **settings)
+
+
+def as_json(result: Evaluation | Bounds) -> dict[str, Any]:
+    """The figures without those of each image, and a NaN, which JSON has not, as None."""
+
+    def kept(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {name: None if value != value else value for name, value in items if name != "each" and value != ()}
+
+    return asdict(result, dict_factory=kept)
 
 
 def _columns(result: Evaluation | Bounds, split: Split, spec: npx.ImageSpec) -> dict[str, np.ndarray | None]:
@@ -66,11 +85,19 @@ def _columns(result: Evaluation | Bounds, split: Split, spec: npx.ImageSpec) -> 
 def _lines(result: Evaluation | Bounds) -> list[str]:
     """What was measured, in words."""
     if isinstance(result, Evaluation):
-        return [
+        lines = [
             f"  {result.nats:10.4f}{common.plus_minus(result.nats_error)} nats per image",
             f"  {result.bits_per_dim:10.4f}{common.plus_minus(result.bits_per_dim_error)} bits per dimension",
-            *_by_order(result),
         ]
+        if result.orders:
+            number, best = min(enumerate(result.orders), key=lambda order: order[1].nats)
+            nats, error = ", ".join(f"{each.nats:.4f}" for each in result.orders), common.plus_minus(best.nats_error)
+            count = len(result.orders)
+            lines += [
+                f"  That is the mixture of {count} reading orders, which alone are {nats} nats per image;",
+                f"  the best single one is order {number}: {best.nats:.4f}{error}.",
+            ]
+        return lines
     rows = {"ELBO": result.elbo, "  reconstruction": result.reconstruction, "  KL": result.kl}
     if result.importance is not None:
         rows[f"importance-weighted, k = {result.samples}"] = result.importance
@@ -81,15 +108,3 @@ def _lines(result: Evaluation | Bounds) -> list[str]:
         for name, its in rows.items()
     ]
     return ["  upper bounds of the cost −log p(x):", *lines, f"  The KL is {share:.1f} % of the ELBO."]
-
-
-def _by_order(result: Evaluation) -> list[str]:
-    """What the mixture is made of."""
-    if not result.orders:
-        return []
-    number, best = min(enumerate(result.orders), key=lambda order: order[1].nats)
-    nats = ", ".join(f"{each.nats:.4f}" for each in result.orders)
-    return [
-        f"  That is the mixture of {len(result.orders)} reading orders, which alone are {nats} nats per image;",
-        f"  the best single one is order {number}: {best.nats:.4f}{common.plus_minus(best.nats_error)}.",
-    ]

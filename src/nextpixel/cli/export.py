@@ -7,31 +7,18 @@ import platform
 import re
 import shutil
 from argparse import Namespace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image
-
 import nextpixel as npx
-from nextpixel import pictures
-from nextpixel.baselines import baselines
+from nextpixel import pictures, plots
 from nextpixel.cards import Card, export, safe
-from nextpixel.cli.common import BATCH, config_of, images_of, load, with_bar
+from nextpixel.cli.common import config_of, images_of, load
+from nextpixel.cli.evaluate import as_json, measured
 from nextpixel.data import CATALOGUE, Split
-from nextpixel.evaluation import evaluate, evaluate_bounds
-from nextpixel.pairing import given, part_of
+from nextpixel.evaluation import Evaluation, baselines
 from nextpixel.shipped import CONFIG, SAMPLES, located
 
-LICENCES = {
-    "mnist": "MNIST, by Yann LeCun, Corinna Cortes and Christopher Burges, CC BY-SA 3.0.",
-    "fashion-mnist": "Fashion-MNIST, by Han Xiao, Kashif Rasul and Roland Vollgraf (Zalando SE), MIT licence.",
-    "digits": "The digits of scikit-learn, from the UCI repository (Alpaydin and Kaynak), CC BY 4.0.",
-    "shapes": "Drawn by nextpixel itself; no rights are reserved.",
-    "cifar10": "CIFAR-10, by Alex Krizhevsky; no licence is stated.",
-}
 FIGURES = ("images", "nats", "nats_error", "bits_per_dim", "bits_per_dim_error")
 COUNT = 64  # samples of the picture
 
@@ -45,8 +32,8 @@ def main(options: Namespace) -> None:
     model, source = load(options), located(options.model)
     data, split, _, train = images_of(model, options)
     figures = _figures(model, data, split, train, options)
-    sheet = _samples(model, split)
-    known = next((its for key, its in LICENCES.items() if data.startswith(key)), None) if data in CATALOGUE else None
+    sheet = plots.samples(model, split, COUNT, seed=0)
+    known = CATALOGUE[data].licence if data in CATALOGUE else None
     card = Card(
         name, Path(data).name, options.licence or known, options.command, _training(source, options.machine), figures
     )
@@ -74,40 +61,10 @@ def _figures(model: npx.Model, name: str, split: Split, train: Split, options: N
         if about != name:
             raise npx.BadInput(f"{options.figures} has figures of {about}, but the model's data is {name}.")
         return found
-    settings: dict[str, Any] = {
-        "images": options.images,
-        "batch": BATCH,
-        "watch": partial(with_bar, doing="evaluating"),
-    }
-    if isinstance(model, npx.PixelVAE):
-        bounds = evaluate_bounds(model, split, **settings)
-        found = bounds.importance or bounds.elbo
-    else:
-        found = evaluate(model, split, **settings)
+    result = measured(model, split, images=options.images)
+    found = as_json(result if isinstance(result, Evaluation) else result.importance or result.elbo)
     beside = baselines(model.spec, train, split, images=options.images)
-    figures = {key: getattr(found, key) for key in FIGURES}
-    figures = {key: None if math.isnan(figure) else figure for key, figure in figures.items()}  # JSON has no NaN
-    return {**figures, "split": options.split, "baselines": beside}
-
-
-def _samples(model: npx.Model, split: Split) -> Image.Image:
-    """Uncurated, seed 0: a row a class, or what images of the split are given."""
-    spec, classes = model.spec, model.context
-    if isinstance(classes, npx.ClassLabel):
-        each = max(1, COUNT // classes.classes)
-        images = model.sample(classes.classes * each, torch.arange(classes.classes).repeat_interleave(each), seed=0)
-        names = [classes.name(label) for label in range(classes.classes)]
-        return pictures.by_class(images, names, spec.levels, ordinal=spec.ordinal)
-    count = COUNT if part_of(classes, npx.Map) is None else min(COUNT, len(split))
-    images = model.sample(count, given(classes, split, np.arange(count)), seed=0)
-    return pictures.grid(images, spec.levels, ordinal=spec.ordinal)
-
-
-def _processor() -> str:
-    """What this machine's is called."""
-    path = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*: (.*)", path.read_text("utf-8")) if path.is_file() else []
-    return names[0] if names else platform.processor() or platform.machine()
+    return {**{key: found[key] for key in FIGURES}, "split": options.split, "baselines": beside}
 
 
 def _training(source: Path, machine: str | None) -> str:
@@ -116,9 +73,11 @@ def _training(source: Path, machine: str | None) -> str:
     rows = list(csv.DictReader(path.read_text("utf-8").splitlines())) if path.is_file() else []
     if not rows:
         return "Nothing beside the weights says how they were trained."
-    last = rows[-1]
+    last, about = rows[-1], Path("/proc/cpuinfo")
+    processor = re.search(r"model name\s*: (.*)", about.read_text("utf-8")) if about.is_file() else None
+    machine = machine or (processor[1] if processor else platform.processor() or platform.machine())
     return (
         f"{int(last['step']):,} steps, {float(last['epoch']):.2f} epochs, {float(last['minutes']):.0f} minutes on "
-        f"{machine or _processor()}; validation "
+        f"{machine}; validation "
         f"{min(float(row['validation_bits_per_dim']) for row in rows):.4f} bits per dimension."
     )

@@ -9,10 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.encoded import opened
 from nextpixel.data.readers.mapped import load_arrays
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, told
 
 PARTS = ("top-half", "bottom-half", "left-half", "right-half", "centre", "border")
 

@@ -154,7 +154,10 @@ def _sentence(message: str, parser: ArgumentParser) -> str:
         return f"{wrong[1]} must be {' or '.join(wanted)}, not {wrong[2]}."
     text = re.sub(r"^Group '(\w+)' does not accept option '([\w.-]+)'", r"unrecognized arguments: --\1.\2 ", text)
     if unknown := re.match(r"unrecognized arguments: --([\w.-]+)", text):
-        return f"There is no setting {unknown[1]}{_hint(unknown[1], parser)}"
+        known = [key for key in parser.get_defaults().keys() if "." in key]  # noqa: SIM118 (not a dict)
+        same = [key for key in known if key.endswith(f".{unknown[1]}")]
+        close = same or difflib.get_close_matches(unknown[1], known, cutoff=0.8)
+        return f"There is no setting {unknown[1]}{f'; did you mean {close[0]}?' if close else '.'}"
     if missing := re.match(r"the following arguments are required: (.*)", text):
         return f"The recipe does not say {missing[1]}."
     return f"{text[:1].upper()}{text[1:].rstrip('.')}; see nextpixel train --help."
@@ -165,10 +168,3 @@ def _called(kind: str) -> str:
     if choices := re.fullmatch(r"typing\.Literal\[(.*)\]", kind):
         return "one of " + choices[1].replace("'", "")
     return KINDS.get(kind.removeprefix("<class '").removesuffix("'>"), f"a {kind}")
-
-
-def _hint(unknown: str, parser: ArgumentParser) -> str:
-    known = [key for key in parser.get_defaults().keys() if "." in key]  # noqa: SIM118 (not a dict)
-    same = [key for key in known if key.endswith(f".{unknown}")]
-    close = same or difflib.get_close_matches(unknown, known, cutoff=0.8)
-    return f"; did you mean {close[0]}?" if close else "."

@@ -20,9 +20,15 @@ def main(options: Namespace) -> None:
         for name, path in recipes().items():
             told = re.findall(r"\A# .*|^# (?:Cost|Measured): .*", path.read_text("utf-8"), re.MULTILINE)
             print(name, *(line.removeprefix("# ") for line in told), sep="\n  ")
+        return
+    text = named(options.name, recipes(), "recipe").read_text("utf-8")
+    if options.action == "show":
+        print(text, end="")
+    elif (out := place(options.out or f"{options.name}.yaml", ".yaml", ".yml")).exists():
+        raise BadInput(f"{out} is there already; name another file with -o.")
     else:
-        text = named(options.name, recipes(), "recipe").read_text("utf-8")
-        print(text if options.action == "show" else _copy(text, options.out or f"{options.name}.yaml"), end="")
+        out.write_text(text, "utf-8")
+        print(f"{out} is a recipe to edit; nextpixel train {out} trains by it.")
 
 
 def find(text: str) -> Path:
@@ -34,10 +40,3 @@ def find(text: str) -> Path:
 def recipes() -> dict[str, Path]:
     """The recipes of the package by name."""
     return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"), key=lambda path: path.stem)}
-
-
-def _copy(recipe: str, where: str) -> str:
-    if (out := place(where, ".yaml", ".yml")).exists():
-        raise BadInput(f"{out} is there already; name another file with -o.")
-    out.write_text(recipe, "utf-8")
-    return f"{out} is a recipe to edit; nextpixel train {out} trains by it.\n"

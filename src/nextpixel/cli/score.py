@@ -14,15 +14,16 @@ from torch import Tensor
 
 import nextpixel as npx
 from nextpixel import pictures, processes
-from nextpixel.baselines import formats
 from nextpixel.cli import common
-from nextpixel.cli.parsers import COSTLIEST, PICTURES
+from nextpixel.cli.parsers import PICTURES
 from nextpixel.data import CATALOGUE, Split
 from nextpixel.data.dataset import evenly
 from nextpixel.data.readers.hub import is_hub
-from nextpixel.evaluation import evaluate
+from nextpixel.evaluation import evaluate, formats
 from nextpixel.pairing import fit, given
 from nextpixel.scores import auroc, score
+
+COSTLIEST = 12  # images that are shown of each set
 
 
 def main(options: Namespace) -> None:

@@ -20,7 +20,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 import nextpixel as npx
 from nextpixel import processes
 from nextpixel.cli.common import afford, device, require
-from nextpixel.cli.parsers import PARSERS, TRAIN, imported
+from nextpixel.cli.parsers import COMMANDS, PARSERS, imported, options
 from nextpixel.cli.recipe import SECTIONS, Parser, override, parse, read
 from nextpixel.cli.recipes import find
 from nextpixel.data import DataSet, open_data
@@ -154,7 +154,7 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
         default_env=False,
     )
     add = parser.add_argument
-    for names, about in TRAIN:
+    for names, about in options(COMMANDS["train"]["takes"]):
         add(*names, **about)
     add("--model.name", default=name, help=f"one of {', '.join(npx.MODELS)}")
     add("--model.likelihood", default="categorical", help=f"one of {', '.join(LIKELIHOODS)}")

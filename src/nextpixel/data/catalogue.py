@@ -1,20 +1,44 @@
-"""The data sets that have names: one row each, and the few lines that load it."""
+"""The data sets that have names: what catalogue.yaml says of each, and the few lines that load it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from nextpixel.data import imagenet
-from nextpixel.data.cifar import CIFAR10, load_cifar
+from nextpixel.data.cifar import load_cifar
 from nextpixel.data.dataset import DataSet, Parts, Split
-from nextpixel.data.download import Source
-from nextpixel.data.mnist import CLASSES, FASHION_MNIST, MNIST, load_mnist
+from nextpixel.data.download import SOURCES, TABLE, Source
+from nextpixel.data.imagenet import find_imagenet, load_imagenet
+from nextpixel.data.readers.idx import read_idx
 from nextpixel.data.shapes import load_shapes
 from nextpixel.data.transforms import binarise, desaturate, paint, threshold
+from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
+
+CLASSES = 10
+
+
+def load_mnist(source: Source, root: str | Path | None) -> Parts:
+    """Read the 60,000 training and 10,000 test images, 256 levels."""
+    train, test = (_load_split(source, root, which) for which in ("train", "t10k"))
+    return Parts(ImageSpec(1, 28, 28, levels=256), CLASSES, train, test=test, class_names=source.class_names)
+
+
+def _load_split(source: Source, root: str | Path | None, which: str) -> Split:
+    images_file = source.locate(f"{which}-images-idx3-ubyte.gz", root)
+    labels_file = source.locate(f"{which}-labels-idx1-ubyte.gz", root)
+    images, labels = read_idx(images_file, axes=3), read_idx(labels_file, axes=1)
+    if images.shape[1:] != (28, 28) or not len(images):
+        raise BadInput(f"{images_file} has shape {images.shape}, not that of images of 28x28 pixels.")
+    if len(labels) != len(images):
+        raise BadInput(f"{labels_file} has {len(labels)} labels for {len(images)} images.")
+    if labels.max() >= CLASSES:
+        raise BadInput(f"{labels_file} has the label {labels.max()}; they go from 0 to {CLASSES - 1}.")
+    return Split(images[:, None], labels.astype(np.int64))
+
 
 VALIDATION_SEED, TEST_SEED = 28, 2011  # of the noise that binarises these splits, once
 
@@ -24,13 +48,15 @@ class CatalogueRow:
     """A data set with a name."""
 
     spec: ImageSpec
+    load: Callable[[str | Path | None], Parts]  # reads it, given a data root or None
+    find: Callable[[str | Path | None], str]  # says in words where it is on this machine
+    change: Callable[[DataSet], DataSet] = lambda data: data  # what happens to the levels once the splits are made
+    _: KW_ONLY
     classes: int | None  # how many labels there are
     sizes: tuple[int, int, int]  # images for training, validation and test
     source: str  # where it comes from, for a reader
     description: str  # one line
-    load: Callable[[str | Path | None], Parts]  # reads it, given a data root or None
-    find: Callable[[str | Path | None], str]  # says in words where it is on this machine
-    change: Callable[[DataSet], DataSet] = lambda data: data  # what happens to the levels once the splits are made
+    licence: str | None = None  # of its images, and whom to thank, as far as that is stated
 
 
 def _load_digits(root: str | Path | None) -> Parts:
@@ -67,84 +93,32 @@ def _each(function: Callable[[np.ndarray], np.ndarray], data: DataSet, **spec: i
     return data.with_splits(lambda split: replace(split, images=function(split.images)), spec=made)
 
 
-def _mnist_row(
-    levels: int,
-    description: str,
-    *,
-    channels: int = 1,
-    source: Source = MNIST,
-    load: Callable[[Source, str | Path | None], Parts] = load_mnist,
-    change: Callable[[DataSet], DataSet] = lambda data: data,
-) -> CatalogueRow:
-    spec, place = ImageSpec(channels, 28, 28, levels=levels), source.mirrors[0]
-    reads = partial(load, source), source.whereabouts
-    return CatalogueRow(spec, CLASSES, (55_000, 5_000, 10_000), place, description, *reads, change)
+def _named(name: str) -> tuple[Callable[[str | Path | None], Parts], Callable[[str | Path | None], str]]:
+    """How a set that is downloaded is loaded and found."""
+    return partial(load_cifar if name == "cifar10" else load_mnist, SOURCES[name]), SOURCES[name].whereabouts
 
 
-def _shapes_row(channels: int, levels: int, description: str, load: Callable[..., Parts]) -> CatalogueRow:
-    spec, sizes, source = ImageSpec(channels, 20, 20, levels=levels), (10_000, 1_000, 2_000), "made by nextpixel"
-    return CatalogueRow(spec, 4, sizes, source, description, load, lambda root: "here, generated when opened")
+def _generated(root: str | Path | None) -> str:
+    return "here, generated when opened"
 
 
-def _cifar_row(channels: int, description: str, *change: Callable[[DataSet], DataSet]) -> CatalogueRow:
-    spec, place = ImageSpec(channels, 32, 32, levels=256), CIFAR10.mirrors[0]
-    reads = partial(load_cifar, CIFAR10), CIFAR10.whereabouts
-    return CatalogueRow(spec, 10, (45_000, 5_000, 10_000), place, description, *reads, *change)
-
-
-def _imagenet_row(size: int) -> CatalogueRow:
-    spec = ImageSpec(3, size, size, levels=256)
-    description = (
-        f"ImageNet scaled to {size}x{size}, npz batches (or image files, then without classes), read from disk as "
-        "needed; test is the published validation set"
-    )
-    reads = partial(imagenet.load_imagenet, size), partial(imagenet.find_imagenet, size)
-    sizes = (1_271_167, 10_000, 50_000)
-    return CatalogueRow(spec, imagenet.CLASSES, sizes, imagenet.SOURCE, description, *reads)
-
-
-CATALOGUE: dict[str, CatalogueRow] = {
-    "digits": CatalogueRow(
-        ImageSpec(1, 8, 8, levels=17),
-        10,
-        (1_257, 180, 360),
-        "UCI, the copy of scikit-learn",
-        "small handwritten digits; needs no download",
-        _load_digits,
-        lambda root: "here, a part of nextpixel",
-    ),
-    "mnist": _mnist_row(256, "handwritten digits in grey"),
-    "mnist-binary": _mnist_row(
-        2,
-        "MNIST, a pixel being 1 with probability level / 255; train drawn for every batch, the rest once",
-        change=_binarised,
-    ),
-    "mnist-threshold": _mnist_row(
-        2, "MNIST, a pixel being 1 above level 127", change=partial(_each, threshold, levels=2)
-    ),
-    "mnist-coloured": _mnist_row(
-        4,
-        "MNIST above level 127 in one colour on another, drawn once for each image",
-        channels=3,
-        load=lambda source, root: painted(load_mnist(source, root), 1998, 2294, above=127),
-    ),
-    "fashion-mnist": _mnist_row(256, "pieces of clothing in grey", source=FASHION_MNIST),
-    "shapes": _shapes_row(
-        1,
-        2,
-        "discs, squares, triangles and crosses of any place, size and rotation; no two images are alike",
-        load_shapes,
-    ),
-    "shapes-coloured": _shapes_row(
-        3,
-        4,
-        "the same shapes in one colour on another, drawn for each image",
-        lambda root: painted(load_shapes(root), 294),
-    ),
-    "cifar10": _cifar_row(3, "small photographs of animals and vehicles (CIFAR-10)"),
-    "cifar10-grey": _cifar_row(
-        1, "CIFAR-10 in grey: (19595 R + 38470 G + 7471 B) / 65536, rounded", partial(_each, desaturate, channels=1)
-    ),
-    "imagenet32": _imagenet_row(32),
-    "imagenet64": _imagenet_row(64),
+_MNIST, _WHERE = _named("mnist")
+_WAYS: dict[str, tuple[Callable[..., Any], ...]] = {  # how each is loaded and found, and what is done to its levels
+    "digits": (_load_digits, lambda root: "here, a part of nextpixel"),
+    "mnist": (_MNIST, _WHERE),
+    "mnist-binary": (_MNIST, _WHERE, _binarised),
+    "mnist-threshold": (_MNIST, _WHERE, partial(_each, threshold, levels=2)),
+    "mnist-coloured": (lambda root: painted(_MNIST(root), 1998, 2294, above=127), _WHERE),
+    "fashion-mnist": _named("fashion-mnist"),
+    "shapes": (load_shapes, _generated),
+    "shapes-coloured": (lambda root: painted(load_shapes(root), 294), _generated),
+    "cifar10": _named("cifar10"),
+    "cifar10-grey": (*_named("cifar10"), partial(_each, desaturate, channels=1)),
+    "imagenet32": (partial(load_imagenet, 32), partial(find_imagenet, 32)),
+    "imagenet64": (partial(load_imagenet, 64), partial(find_imagenet, 64)),
+}
+CATALOGUE = {
+    name: CatalogueRow(ImageSpec(*spec), *_WAYS[name], sizes=tuple(sizes), **row)
+    for name, row in TABLE["sets"].items()
+    for spec, sizes in [(row.pop("spec"), row.pop("sizes"))]
 }

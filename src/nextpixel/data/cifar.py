@@ -13,9 +13,8 @@ import numpy as np
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.download import Source, below_root
 from nextpixel.data.readers.batches import batch
-from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.idx import unzipped
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, told
 from nextpixel.spec import ImageSpec
 
 ARCHIVE, IMAGES, CLASSES = "cifar-10-binary.tar.gz", 10_000, 10  # images in each of its six files
@@ -23,16 +22,6 @@ TRAIN_FILES, TEST_FILE = tuple(f"data_batch_{number}.bin" for number in range(1,
 _FILES = *TRAIN_FILES, TEST_FILE
 FOLDER, PYTHON_FOLDER = "cifar-10-batches-bin", "cifar-10-batches-py"  # below the data root as in the archives
 _RECORD = 1 + 3 * 32 * 32
-
-
-CIFAR10 = Source(
-    "",
-    ("https://www.cs.toronto.edu/~kriz/",),
-    # The page gives only the MD5, c32a1d4ab5d03f1284b67883e8d87530; this is what public loaders of the archive check.
-    {ARCHIVE: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
-    ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-    (FOLDER, PYTHON_FOLDER),
-)
 
 
 def load_cifar(source: Source, root: str | Path | None) -> Parts:
@@ -49,16 +38,14 @@ def _read_file(folder: Path, file: str) -> bytes:
     path = folder / (file.removesuffix(".bin") if pickled else file)
     if not path.is_file():
         raise BadInput(f"{path} is missing; {folder} must hold all of {'its archive' if pickled else ARCHIVE}.")
-    content = _listed(path) if pickled else path.read_bytes()
+    if pickled:
+        levels, labels = batch(path, "labels")
+        content = np.column_stack([labels.astype(np.uint8), levels]).tobytes()
+    else:
+        content = path.read_bytes()
     if len(content) != IMAGES * _RECORD:
         raise BadInput(f"{path} is damaged: it has {len(content)} bytes, not {IMAGES * _RECORD}.")
     return content
-
-
-def _listed(path: Path) -> bytes:
-    """The records in a pickle."""
-    levels, labels = batch(path, "labels")
-    return np.column_stack([labels.astype(np.uint8), levels]).tobytes()
 
 
 def _read_archive(path: Path) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pooch
 import requests
+import yaml
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -14,6 +15,7 @@ from nextpixel.errors import BadInput
 from nextpixel.files import home
 
 ROOT_VARIABLE = "NEXTPIXEL_DATA"
+TABLE = yaml.safe_load(Path(__file__).with_name("catalogue.yaml").read_text("utf-8"))
 
 
 def data_root(root: str | Path | None) -> Path | None:
@@ -84,6 +86,15 @@ class Source:
     def _below_root(self, file: str, root: str | Path | None) -> Path | None:
         """The user's own, which may also lie there uncompressed, without `.gz`."""
         return below_root(root, Path(self.folder, file), Path(self.folder, file.removesuffix(".gz")))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+SOURCES = {
+    name: Source(**{key: _frozen(value) for key, value in files.items()}) for name, files in TABLE["files"].items()
+}
 
 
 def bar_of_bytes() -> Progress:

@@ -17,20 +17,11 @@ _MOST = 2**14  # rows or columns
 
 @dataclass(frozen=True)
 class Fitting:
-    """What pictures are brought to.
+    """What pictures are brought to: the arguments are those of `open_data`.
 
     "crop" covers the size and cuts off what is beyond it on both sides; "pad" fits the whole picture in and leaves
     black around it; "stretch" changes its proportions; "tiles" cuts it as it is into pieces that do not overlap, from
     the left above, and leaves out the rest. Sizes change by pillow's antialiased filter (Lanczos).
-
-    Args:
-        size: rows and columns, as a number for both or as "HxW"; None to leave pictures as they are.
-        fit: how.
-        channels: 1 for grey, 3 for colour; None to leave them as they are.
-
-    Example:
-        >>> Fitting(size="4x6", fit="tiles", channels=3)(np.zeros((1, 9, 20), np.uint8)).shape
-        (6, 3, 4, 6)
     """
 
     size: int | str | None = None

@@ -1,8 +1,7 @@
-"""Downsampled ImageNet, of 32x32 or 64x64 pixels: more than the memory holds, so its images stay on disk.
+"""Downsampled ImageNet, of 32x32 or 64x64 pixels, on disk; its published validation images are the test split here.
 
 Two sets have this name. Chrabaszcz et al. (2017) publish npz batches with labels, van den Oord et al. (2016) folders of
-PNG files without; they are scaled differently, so figures of one say nothing of the other. The published validation
-images are the test split here; training images are set aside for validation.
+PNG files without; they are scaled differently, so figures of one say nothing of the other.
 """
 
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
-from nextpixel.data.download import ROOT_VARIABLE, data_root
+from nextpixel.data.download import ROOT_VARIABLE, TABLE, data_root
 from nextpixel.data.lazy import View
 from nextpixel.data.readers.folder import read_folders
 from nextpixel.data.readers.mapped import map_array, read_array
@@ -18,8 +17,7 @@ from nextpixel.data.readers.options import Options
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
-CLASSES = 1000
-SOURCE = "https://image-net.org/download-images (with an account)"
+CLASSES, SOURCE = (TABLE["sets"]["imagenet32"][key] for key in ("classes", "source"))
 TRAIN_FILES, TEST_FILE = tuple(f"train_data_batch_{number}.npz" for number in range(1, 11)), "val_data.npz"
 
 

@@ -1,14 +1,11 @@
-"""Cutting validation and test images off.
+"""Cutting validation and test images off; splits that the source itself has keep their images and their order.
 
 Named sets: the images are put in an order that depends only on how many there are, by a fixed seed. Test images are the
 last of that order, validation images are those before them, and training images keep it.
 
-Own data: each image has a number in [0, 2^64) that only its content decides (`contents`). Test images are those in the
-first tenth of all numbers, validation images those in the second, training images the rest; images go by their number.
-So an image and its copies are always in the same split, and whatever is added, removed or renamed moves no other image.
-A split that would be empty gets the image of the next number, with its copies: only then may an addition move one.
-
-Splits that the source itself has keep their images and their order.
+Own data: each image has a number in [0, 2^64) that only its content decides (`contents`); test images are those in the
+first tenth of all numbers, validation images those in the second. So copies are in one split, and what is added,
+removed or renamed moves no other image, but that an empty split gets the image of the next number, with its copies.
 """
 
 import itertools

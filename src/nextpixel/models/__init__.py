@@ -99,8 +99,9 @@ def build(
     if kind is PixelVAE and orders > 1:
         raise BadInput(f"{name} has no exact likelihood to mix, so it reads in one order, not in {orders}.")
     made = kind(spec, outputs, features, **{key: value for key, value in arguments.items() if key in own})
+    module = _script() if kind.__module__ == "__main__" else kind.__module__
     recipe = {
-        "name": name if isinstance(name, str) else f"{_module(kind)}:{kind.__qualname__}",
+        "name": name if isinstance(name, str) else f"{module}:{kind.__qualname__}",
         "spec": asdict(spec),
         "likelihood": likelihood,
         "context": describe(context),
@@ -135,10 +136,6 @@ def kind_of(name: object) -> type[Backbone | PixelVAE]:
 def loaded(module: str) -> ModuleType | None:
     """A module that is there already; that of the script that runs is called as its file, by which others import it."""
     return sys.modules["__main__"] if module == _script() else sys.modules.get(module)
-
-
-def _module(kind: type) -> str:
-    return _script() if kind.__module__ == "__main__" else kind.__module__
 
 
 def _script() -> str:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from nextpixel.nn import ops
 from nextpixel.nn.causal import one_by_one, row_of
+from nextpixel.nn.norm import WeightNorm
 from nextpixel.nn.shifted import Dense, Down, DownRight, DownRightState
-from nextpixel.nn.weightnorm import WeightNorm
 
 
 class Features(NamedTuple):

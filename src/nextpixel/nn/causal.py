@@ -22,8 +22,7 @@ class RowsAbove(nn.Module):
     Rows below are cropped from the kernel, not masked.
 
     Args:
-        inputs: features of the input.
-        outputs: features of the output.
+        inputs, outputs: features.
         reach: rows above its own that it sees, and columns to either side.
         strict: leave out its own row (for the first layer, whose input is the image).
         gain: at the start, the output's standard deviation for an input of 1.
@@ -220,9 +219,7 @@ class Lane:
 
     Args:
         like: a tensor whose dtype and device the lane has.
-        batch: images (B).
-        width: pixels in a row (W).
-        reach: pixels of padding.
+        batch, width, reach: images (B), pixels in a row (W), pixels of padding.
         colours: how many features the input has of each colour.
         lengths: for each colour, how many numbers its window has.
         keep: False where no window reaches further than its own pixel: then all columns share one place, which stays

@@ -56,9 +56,8 @@ class Summary(nn.Module):
     """Convolutions that halve the resolution, then one layer over all that is left.
 
     Args:
-        inputs: features of the image.
+        inputs, height, width: features of the image, and its size.
         outputs: numbers of the summary.
-        height, width: of the image.
         filters: features at the first resolution; each following one has twice as many, up to eight times.
         depth: how often the resolution is halved.
         equalised: of the layers, as of `Conv`.
@@ -89,8 +88,7 @@ class SpreadOut(nn.Module):
 
     Args:
         inputs: numbers (z).
-        outputs: features of the map (d).
-        height, width: of the map.
+        outputs, height, width: features of the map (d), and its size.
         equalised: of the layers, as of `Conv`.
     """
 
@@ -140,17 +138,14 @@ class Whitened(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, z) to the same shape."""
         if self.training:
-            self._see(x.detach())
+            seen = x.detach().to(self.mean)
+            self.mean.lerp_(seen.mean(0), MOMENTUM)
+            off = seen - self.mean
+            self.covariance.lerp_((off.unsqueeze(2) * off.unsqueeze(1)).mean(0), MOMENTUM)  # no product in bfloat16
         least = LEAST * self.covariance.diagonal().mean() + 1e-6  # vectors that are all alike have no variance
         # In the dtype of x, which is float32 at least: no root is taken of less.
         root = torch.linalg.cholesky(self.covariance + least * torch.eye(len(self.mean)).to(x))
         return torch.linalg.solve_triangular(root, (x - self.mean).T, upper=False).T
-
-    def _see(self, x: Tensor) -> None:
-        x = x.to(self.mean)
-        self.mean.lerp_(x.mean(0), MOMENTUM)
-        off = x - self.mean
-        self.covariance.lerp_((off.unsqueeze(2) * off.unsqueeze(1)).mean(0), MOMENTUM)  # no product in bfloat16
 
 
 def _start(layer: Conv | Dense) -> None:

@@ -46,24 +46,35 @@ Parts = list[tuple[Layer, Any]]
 """The state of layers that are put together: each of them with its own state, as looking it up takes time."""
 
 
-class Chain(Entry):
+class Several(Layer):
+    """Layers that are put together."""
+
+    @abstractmethod
+    def parts(self) -> Iterable[Layer]:
+        """Which they are."""
+
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> Parts:
+        return [(layer, layer.init_state(batch, width, context)) for layer in self.parts()]
+
+    def begin_row(self, row: int, state: Parts) -> None:
+        for layer, its in state:
+            layer.begin_row(row, its)
+
+
+class Chain(Several, Entry):
     """Layers one after the other; an entry if the first one is."""
 
     def __init__(self, layers: Iterable[Layer]) -> None:
         super().__init__()
         self.layers: list[Layer] = listed(layers)
 
+    def parts(self) -> Iterable[Layer]:
+        return self.layers
+
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         for layer in self.layers:
             x = layer(x, context)
         return x
-
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> Parts:
-        return [(layer, layer.init_state(batch, width, context)) for layer in self.layers]
-
-    def begin_row(self, row: int, state: Parts) -> None:
-        for layer, its in state:
-            layer.begin_row(row, its)
 
     def step(self, x: Tensor | None, place: Place, state: Parts) -> Tensor:
         for layer, its in state:
@@ -77,7 +88,7 @@ class Chain(Entry):
         first.observe(x, place, its)
 
 
-class Residual(Layer):
+class Residual(Several):
     """What comes in is added to what a chain of layers makes of it; of an exact twin, the sum is brought to a grid."""
 
     grid: ops.Grid | None = None
@@ -86,21 +97,18 @@ class Residual(Layer):
         super().__init__()
         self.body = Chain(layers)
 
+    def parts(self) -> Iterable[Layer]:
+        return self.body.layers
+
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         return ops.settle(x + self.body(x, context), self.grid)
-
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> Parts:
-        return self.body.init_state(batch, width, context)
-
-    def begin_row(self, row: int, state: Parts) -> None:
-        self.body.begin_row(row, state)
 
     def step(self, x: Tensor | None, place: Place, state: Parts) -> Tensor:
         assert x is not None, "a strict layer has no residual connection"
         return ops.settle(x + self.body.step(x, place, state), self.grid)
 
 
-class Sum(Entry):
+class Sum(Several, Entry):
     """Two layers side by side, added up; an entry if both are. Files have their weights under the names given here."""
 
     def __init__(self, **both: Layer) -> None:
@@ -108,16 +116,12 @@ class Sum(Entry):
         for name, layer in both.items():
             self.add_module(name, layer)
 
+    def parts(self) -> Iterable[Layer]:
+        return cast("Iterable[Layer]", self.children())
+
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         first, second = self.children()
         return first(x, context) + second(x, context)
-
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> Parts:
-        return [(layer, layer.init_state(batch, width, context)) for layer in cast("Iterable[Layer]", self.children())]
-
-    def begin_row(self, row: int, state: Parts) -> None:
-        for layer, its in state:
-            layer.begin_row(row, its)
 
     def step(self, x: Tensor | None, place: Place, state: Parts) -> Tensor:
         (first, one), (second, other) = state

@@ -89,9 +89,7 @@ class LSTMState:
 class FromRight(Entry):
     """An LSTM along diagonals from the top right, shifted one row down, so that it brings only what lies in rows above.
 
-    Its input therefore needs no order of colours, and may even be the image itself.
-
-    Args: as those of `RowLSTM`, without `kernel`.
+    Its input therefore needs no order of colours, and may even be the image itself. Arguments are those of `RowLSTM`.
     """
 
     def __init__(self, inputs: Sequence[int], features: Sequence[int], *, context: int) -> None:
@@ -131,10 +129,7 @@ class FromRight(Entry):
 
 
 class Diagonal(Layer):
-    """An LSTM at each place of which those at its left and above it arrive: it steps along diagonals [1, section 3.2].
-
-    Args: as those of `RowLSTM`, without `kernel`.
-    """
+    """An LSTM at each place of which those at its left and above it arrive, by diagonals [1, section 3.2]."""
 
     def __init__(self, inputs: Sequence[int], features: Sequence[int], *, context: int) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nextpixel.nn import ops
 from nextpixel.nn.causal import Lane
-from nextpixel.nn.weightnorm import WeightNorm
+from nextpixel.nn.norm import WeightNorm
 
 
 class Down(WeightNorm):
@@ -205,7 +205,7 @@ class Entrance(nn.Module):
         sums = shift_right(ops.convolve(state.nothing if image is None else image, state.left_above, self.left.bias))
         if image is not None:
             sums = sums + self.above.step(image, state.above)
-        state.addends = columns_of(sums)
+        state.addends = sums.squeeze(2).permute(2, 0, 1).contiguous().unbind(0)
 
     def step(self, column: int, state: "EntranceState") -> Tensor:
         """The features at one place, (B, D)."""
@@ -232,11 +232,6 @@ class EntranceState:
 def with_ones(image: Tensor) -> Tensor:
     """The image with one more channel, of ones, which tells it from the zeros around it: (B, C, …) to (B, C + 1, …)."""
     return torch.cat((image, torch.ones_like(image[:, :1])), 1)
-
-
-def columns_of(row: Tensor) -> Sequence[Tensor]:
-    """A row of features, (B, O, 1, W), as W tensors (B, O)."""
-    return row.squeeze(2).permute(2, 0, 1).contiguous().unbind(0)
 
 
 def shift_down(x: Tensor) -> Tensor:

@@ -13,8 +13,7 @@ from torch import Tensor
 from nextpixel import processes
 from nextpixel.data import Split
 from nextpixel.data.lazy import in_memory
-from nextpixel.data.readers.damage import Damaged
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, Damaged
 from nextpixel.nn.context import Context
 from nextpixel.pairing import given
 

@@ -1,9 +1,12 @@
-"""What a training run shows while it runs: a bar in a terminal, a line now and then in a log."""
+"""How a training run talks with whoever started it: a bar in a terminal, a line now and then in a log, signals."""
 
 import math
+import signal
 import sys
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from rich.console import Console
@@ -76,3 +79,33 @@ class Display:
             return "time left unknown"
         seconds = min(max(0.0, limit), (time.monotonic() - self._began) * (1 - progress) / done)
         return f"{seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"
+
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+@contextmanager
+def interruption() -> Generator[threading.Event]:
+    """Give an event that the first Ctrl-C, SIGTERM or SIGHUP sets; a second one has its usual effect.
+
+    What whoever started the process had it ignore, as `nohup` does with SIGHUP, stays ignored.
+    """
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+        yield event
+        return
+    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    usual = {number: signal.getsignal(number) for number in numbers}
+    usual = {number: handler for number, handler in usual.items() if handler not in (signal.SIG_IGN, None)}
+
+    def ask(number: int, frame: object) -> None:
+        event.set()
+        signal.signal(number, usual[signal.Signals(number)])
+
+    for number in usual:
+        signal.signal(number, ask)
+    try:
+        yield event
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)

@@ -16,22 +16,19 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Adam, AdamW, Optimizer, RMSprop
 
-from nextpixel import pictures, processes
-from nextpixel.baselines import baselines, compared
+from nextpixel import pictures, plots, processes
 from nextpixel.checkpoint import save
 from nextpixel.data import DataSet, describe, learnt_from
 from nextpixel.errors import BadInput
+from nextpixel.evaluation import baselines, compared
 from nextpixel.model import Model, evaluating
-from nextpixel.nn.context import ClassLabel
 from nextpixel.pairing import check_all, difference, given
 from nextpixel.threads import Threads
 from nextpixel.training.batches import Batches, Streamed
-from nextpixel.training.display import Display
-from nextpixel.training.ema import MovingAverage
-from nextpixel.training.interruption import interruption
+from nextpixel.training.display import Display, interruption
 from nextpixel.training.run import Metrics, RunFolder
 from nextpixel.training.settings import Training
-from nextpixel.training.state import Position, State
+from nextpixel.training.state import MovingAverage, Position, State
 
 MARGIN = 1.5  # how many times as quick as all threads one must be: less does not change the sums of a run
 MOST_LEFT_OUT = 100  # steps in a row, of losses or gradients that are not finite
@@ -60,14 +57,11 @@ def train(
     Args:
         model: with the data set's spec; with a `ClassLabel` context if it is to see the labels, a `Map` for the maps.
         data: its train split is learnt, its validation split chooses the best weights.
-        out: the run folder.
+        out: the run folder, which is returned.
         settings: how to train; None for the defaults.
         resume: whether to go on with the run in `out`, from the state it saved last.
         config: written as config.yaml; None for what the model and the settings tell.
         device: "auto", "cpu", "cuda" or "mps".
-
-    Returns:
-        The run folder.
 
     Raises:
         BadInput: a folder that cannot be used, no images, images without the context that the model needs, or a loss
@@ -371,26 +365,12 @@ class _Loop:
         return sum(each.item() for each in sums) / self.watched
 
     def draw(self) -> None:
-        """Draw samples of the average weights, always from the same noise.
-
-        Classes alone have a row each; maps are those of the first validation images, with their classes if need be.
-        """
-        count, context, spec = self.settings.samples, self.model.context, self.model.spec
-        if count == 0:
-            return
-        if isinstance(context, ClassLabel):
-            classes = min(context.classes, count)
-            chosen = torch.arange(classes).repeat_interleave(count // classes)
-            images = self.model.sample(len(chosen), chosen, seed=self.settings.seed)
-            names = [context.name(label) for label in range(classes)]
-            sheet = pictures.by_class(images, names, spec.levels, ordinal=spec.ordinal)
-        else:
-            count = count if context is None else min(count, len(self.data.validation))
-            chosen = given(context, self.data.validation, np.arange(count))
-            images = self.model.sample(count, chosen, seed=self.settings.seed)
-            sheet = pictures.grid(images, spec.levels, ordinal=spec.ordinal)
-        pictures.write(sheet, self.folder.picture(self.position.step))
-        self.folder.log(self.position.step, {}, sheet)
+        """Draw samples of the average weights, always from the same noise."""
+        settings, step = self.settings, self.position.step
+        if settings.samples:
+            sheet = plots.samples(self.model, self.data.validation, settings.samples, seed=settings.seed)
+            pictures.write(sheet, self.folder.picture(step))
+            self.folder.log(step, {}, sheet)
 
     def save(self) -> None:
         if not self.first:

@@ -12,14 +12,12 @@ import numpy as np
 from nextpixel.data.dataset import Parts
 from nextpixel.data.readers.arrays import arrange
 from nextpixel.data.readers.batches import are_batches, read_batches
-from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.folder import IMAGE_SUFFIXES, read_folder, read_picture
 from nextpixel.data.readers.idx import IDX, load_idx
 from nextpixel.data.readers.mapped import load_arrays
-from nextpixel.data.readers.matlab import load_matlab
+from nextpixel.data.readers.matlab import load_matlab, load_text
 from nextpixel.data.readers.options import UNSAID, Options
-from nextpixel.data.readers.text import load_text
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, told
 
 _LOADERS = {".npz": load_arrays, ".npy": load_arrays, ".mat": load_matlab, ".amat": load_text}
 _OTHERS = {

@@ -11,9 +11,8 @@ import numpy as np
 
 from nextpixel.data.dataset import Parts
 from nextpixel.data.readers.arrays import arrange
-from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.options import UNSAID, Options
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, told
 
 _TEN = ([f"data_batch_{number}" for number in range(1, 6)], ["test_batch"], "batches.meta", "labels", "label_names")
 _HUNDRED = (["train"], ["test"], "meta", "fine_labels", "fine_label_names")

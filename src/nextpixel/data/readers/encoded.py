@@ -1,14 +1,9 @@
-"""Pictures that are encoded, as PNG or JPEG for one, wherever their bytes are.
+"""Pictures that are encoded, as PNG or JPEG for one, wherever their bytes are; see `levels` for what pixels mean.
 
-How pixels become levels (see `levels`):
-
-- grey, RGB: as they are, 1 or 3 channels; 1 bit: levels 0 and 255 of grey (`bits=1` makes that two levels);
-- palette (so every GIF, grey or not), CMYK, YCbCr and HSV: RGB;
-- transparency, in any of them: laid over white;
-- a rotation noted by the camera: done; of several frames: the first;
-- then what `size`, `fit` and `channels` ask for.
-
-Sets of more than 1 GiB of levels are read image by image, when a batch is asked for.
+Grey and RGB are taken as they are, 1 bit as levels 0 and 255 of grey (`bits=1` makes that two), palettes (so every GIF,
+grey or not), CMYK, YCbCr and HSV as RGB, transparency is laid over white, a rotation noted by the camera is done, and
+of several frames the first is taken; then comes what `size`, `fit` and `channels` ask for. Sets of more than 1 GiB of
+levels are read image by image, when a batch is asked for.
 """
 
 import warnings
@@ -25,10 +20,9 @@ from PIL import ExifTags, Image, ImageOps
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.lazy import Lazy, choose, contents, number_of
-from nextpixel.data.readers.damage import Damaged, told
 from nextpixel.data.readers.levels import Levels, check_levels, find_levels
 from nextpixel.data.readers.options import MOST_IN_MEMORY, Options
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, Damaged, told
 from nextpixel.spec import ImageSpec
 
 Bytes: TypeAlias = BufferedReader | BytesIO
@@ -70,7 +64,12 @@ def decode(
     meant = find_levels(kind, lowest, highest, pictures.what, asked=options.levels, like=options.like)
     pictures.meant = meant
     kept = [pictures.levels(index, pixels) for index, pixels in enumerate(kept)]
-    marks = None if stay else _marks(kept, pictures.contents(np.arange(len(kept))))
+    marks = None
+    if not stay:  # images of the same levels get the same mark, the lowest of their files' numbers, also across splits
+        _, alike = np.unique(contents(kept), return_inverse=True)
+        lowest = np.full(len(kept), np.iinfo(np.uint64).max)
+        np.minimum.at(lowest, alike, pictures.contents(np.arange(len(kept))))
+        marks = lowest[alike]
     splits: dict[str, Any] = {}
     for split, (own, files) in zip(sources, pictures.spans("that can be read"), strict=True):
         splits[split] = Split(
@@ -202,14 +201,6 @@ class _Pictures(Lazy):
                     self.damaged.append(str(name))
                 return None
         return last[1][self._tiles[index]]
-
-
-def _marks(images: Sequence[np.ndarray], files: np.ndarray) -> np.ndarray:
-    """Images of the same levels get the same mark, the lowest of their files' numbers, also across splits."""
-    _, alike = np.unique(contents(images), return_inverse=True)
-    lowest = np.full(len(images), np.iinfo(np.uint64).max)
-    np.minimum.at(lowest, alike, files)
-    return lowest[alike]
 
 
 def read_pixels(file: Path | Bytes, name: object) -> np.ndarray:

@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from nextpixel.data.dataset import Parts
-from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.encoded import Source, decode
 from nextpixel.data.readers.options import SPLIT_OF, SPLITS, UNSAID, Options
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, told
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 

@@ -1,10 +1,7 @@
 """What Hugging Face `datasets` opens: `hf:NAME_OR_PATH`, a name on the Hub or something on this machine.
 
-On this machine that is a folder of parquet or arrow files, webdataset tars or images, what `save_to_disk` left, or one
-such file. Pictures stay in its memory map, encoded, until they are asked for; its copies are in its own cache. A part
-`:NAME` at the end is one of the configurations that a data set may have.
-
-Source: https://huggingface.co/docs/datasets/loading
+Here that is a folder of parquet or arrow files, webdataset tars or images, what `save_to_disk` left, or one such file.
+Pictures stay in its memory map, encoded, until they are asked for. A part `:NAME` at the end names a configuration.
 """
 
 import json
@@ -20,11 +17,10 @@ import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.readers.arrays import number_labels
-from nextpixel.data.readers.damage import Damaged, told
 from nextpixel.data.readers.encoded import Bytes, Labels, Source, decode
 from nextpixel.data.readers.options import SPLIT_OF, Options
 from nextpixel.data.stream import Record, Stream, first
-from nextpixel.errors import BadInput, needs
+from nextpixel.errors import BadInput, Damaged, needs, told
 from nextpixel.files import home
 
 HELD_OUT = 2_000  # first images of a stream, of which each split without one of its own has so many

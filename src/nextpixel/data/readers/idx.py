@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.options import MOST_IN_MEMORY
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, told
 
 IDX = re.compile(r"[-._]idx([134])-ubyte(\.gz)?$", re.IGNORECASE)  # how a file's name ends
 

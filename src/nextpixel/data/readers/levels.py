@@ -1,13 +1,10 @@
 """How many levels stored values mean, by their type and range; where that is not clear, the option `levels` decides.
 
-- booleans, and whatever holds 0 and 1 alone: 2;
-- bytes, as in most pictures: 256, if one of them is at least 64; images that are all darker are refused, since they may
-  as well have fewer levels, such as digits of 17;
+- booleans, and whatever holds 0 and 1 alone: 2; a single value everywhere is refused: nothing can be learnt from it;
+- bytes, as in most pictures: 256, if one is at least 64; darker ones are refused, as they may have fewer levels;
 - 16 bits of grey: below 256 they are bytes that were stored wide; from 2**15 on their upper eight bits are taken; what
   lies between is of 10 to 15 bits, and refused;
 - wider integers in arrays: the greatest plus one, but 256 where that is above 128 and below.
-
-A single value in all images is refused: nothing can be learnt from it.
 """
 
 from collections.abc import Iterable

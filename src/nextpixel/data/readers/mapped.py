@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from nextpixel.data.download import bar_of_bytes, cache_folder
-from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.options import MOST_IN_MEMORY
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, told
 from nextpixel.files import whole_file
 
 _PIECE = 2**20  # bytes

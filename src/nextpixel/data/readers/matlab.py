@@ -1,13 +1,12 @@
-"""MATLAB's files up to version 7, such as those of SVHN, whose digit 0 has the label 10 there."""
+"""MATLAB's files up to version 7, such as those of SVHN, whose digit 0 has the label 10 there; and numbers as text."""
 
 import math
 from pathlib import Path
 
 import numpy as np
 
-from nextpixel.data.readers.damage import told
 from nextpixel.data.readers.options import MOST_IN_MEMORY
-from nextpixel.errors import BadInput, needs
+from nextpixel.errors import BadInput, needs, told
 
 _NUMBERS = ("logical", "double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 
@@ -42,3 +41,12 @@ def as_integers(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind != "f" or not array.size or not (array == np.rint(array)).all() or abs(array).max() >= 2**53:
         return array
     return array.astype(np.uint8 if array.min() >= 0 and array.max() < 256 else np.int64)
+
+
+def load_text(path: Path) -> dict[str, np.ndarray]:
+    """Rows of numbers, such as the .amat files of binarised MNIST, an image a row, as the array `images`."""
+    with told(path):
+        with path.open("rb") as file:
+            if not file.read(2**10).split():
+                raise BadInput(f"{path} has no rows of numbers.")
+        return {"images": as_integers(np.loadtxt(path, np.float32, ndmin=2))}
