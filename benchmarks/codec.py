@@ -1,36 +1,43 @@
 """What exact models compress to, and how long it takes: the table of docs/compression.md.
 
     python benchmarks/codec.py [NAME …] [--images 1000]     # of shipped models; needs NEXTPIXEL_DATA
+    python benchmarks/codec.py --images 0                   # the table alone, of what was measured
 
 Twins are calibrated on 256 validation images; compressed are the first test images, with their classes where the model
-is given one, each class at −log2 of its share. Times are of one thread, the best of three.
+is given one. Times are of one thread, the best of three. JPEG XL needs pillow-jxl-plugin, zstd pyarrow.
 """
 
 import argparse
+import io
 import json
 import math
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pillow_jxl  # noqa: F401  # tells Pillow of JPEG XL
+import pyarrow as pa
 import torch
 from orders import machine
+from PIL import Image
 
 import nextpixel as npx
 from nextpixel import shipped
-from nextpixel.evaluation import formats, lossless
+from nextpixel.evaluation import lossless
 from nextpixel.pairing import given
 
 KEPT = Path(__file__).parents[1] / "results" / "shipped" / "codec.json"
 PAGE = Path(__file__).parents[1] / "docs" / "compression.md"
+FORMS = ("PNG", "WebP", "JXL", "zstd")
 SAMPLED = 64  # images whose passes, drawing and decoding are timed
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=["mnist-class"])
+    parser.add_argument("names", nargs="*", default=["mnist-class", "mnist-8", "fashion"])
     parser.add_argument("--images", type=int, default=1000)
     options = parser.parse_args()
     if options.images:
@@ -65,16 +72,18 @@ def measure(name: str, count: int) -> dict[str, Any]:
         passes = [_seconds(lambda each=each: each.log_prob(first, beside, order=order)) for each in (model, twin)]
     drawn = [_seconds(lambda each=each: each.sample(SAMPLED, beside, seed=0)) for each in (model, twin)]
     size = x.numel()
-    share = count * math.log2(model.context.classes) if isinstance(model.context, npx.ClassLabel) else 0
     row = {
         "model": name,
         "images": count,
+        "subpixels": size,
         "float": nats[0] / math.log(2) / size,
         "exact": nats[1] / math.log(2) / size,
-        "container": 8 * len(made) / size,
-        "classes": share / size,
+        "classes": model.context.classes if isinstance(model.context, npx.ClassLabel) else 1,
+        "orders": model.orders,
         "bytes": len(made),
-        "codecs": {form: 8 * _tiled(x, model.spec, form) / size for form in formats(model.spec)},
+        "twin": len(_file(twin)),
+        "single": {form: 8 * sum(_lossless(each[None], model.spec, form) for each in x) / size for form in FORMS},
+        "tiled": {form: 8 * sum(_lossless(part, model.spec, form) for part in x.split(500)) / size for form in FORMS},
         "pass": passes[1] / passes[0],
         "decode": _seconds(lambda: npx.decompress(twin, small)) / drawn[0],
         "draw": drawn[1] / drawn[0],
@@ -83,13 +92,28 @@ def measure(name: str, count: int) -> dict[str, Any]:
     return row
 
 
+def _file(model: npx.Model) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        npx.save(model, path := Path(folder) / "exact.safetensors")
+        return path.read_bytes()
+
+
+def _lossless(images: torch.Tensor, spec: npx.ImageSpec, form: str) -> int:
+    """Bytes of images below each other as one file."""
+    if form in ("PNG", "WebP"):
+        return lossless(images.numpy(), spec, form)
+    column = np.moveaxis(images.numpy().astype(np.uint8), 1, 3).reshape(-1, spec.width, spec.channels)
+    if form == "zstd":
+        raw = np.packbits(column) if spec.levels == 2 else column
+        return len(pa.Codec("zstd", compression_level=19).compress(raw.tobytes()))
+    column = column * (255 // (spec.levels - 1))
+    picture = Image.fromarray(column if spec.channels == 3 else column[..., 0])
+    picture.save(file := io.BytesIO(), "JXL", lossless=True, effort=9)
+    return file.tell()
+
+
 def _piece(x: torch.Tensor, labels: Any, start: int) -> tuple[torch.Tensor, Any]:
     return x[start : start + 100], None if labels is None else labels[start : start + 100]
-
-
-def _tiled(x: torch.Tensor, spec: npx.ImageSpec, form: str) -> int:
-    """Bytes as files of 500 images below each other, of which WebP has room for."""
-    return sum(lossless(part.numpy(), spec, form) for part in x.split(500))
 
 
 def _seconds(work: Callable[[], Any]) -> float:
@@ -102,35 +126,33 @@ def _seconds(work: Callable[[], Any]) -> float:
 
 
 def table() -> str:
+    """Sizes first, then seconds."""
     kept = json.loads(KEPT.read_text())
-    headings = ["model", "test images", "float model", "exact twin", "container, classes included", "of it classes"]
-    headings += [
-        "PNG, 500 in one",
-        "WebP, 500 in one",
-        "one pass: exact / float",
-        "decoding / drawing by the float model",
-    ]
-    lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
-    for row in kept["rows"]:
-        figures = [
-            row["float"],
-            row["exact"],
-            row["container"],
-            row["classes"],
-            row["codecs"]["PNG"],
-            row["codecs"]["WebP"],
-        ]
-        cells = [f"`{row['model']}`", f"{row['images']:,}", *(f"{value:.4f}" for value in figures)]
-        cells += [f"{row[ratio]:.2f}" for ratio in ("pass", "decode")]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"Bits a sub-pixel, and ratios of seconds, on {kept['machine']}: `python benchmarks/codec.py`.",
-            "",
-        ]
+    sizes, times = (
+        [["model", "float model", "exact twin", "container, bytes", "of it at least, by the float model"]],
+        [],
     )
+    sizes[0] += ["of it for classes and orders", "twin, bytes", *(f"{form}, single / 500 in one" for form in FORMS)]
+    times = [["model", "one pass: exact / float", "decoding / drawing by the float model"]]
+    times[0] += ["decoding / drawing by the twin", "drawing: twin / float"]
+    for row in kept["rows"]:
+        least = row["float"] * row["subpixels"] / 8
+        beside = row["images"] * math.log2(row["classes"] * row["orders"]) / 8
+        name = f"`{row['model']}`, {row['images']:,} test images"
+        sizes.append([name, f"{row['float']:.4f}", f"{row['exact']:.4f}", f"{row['bytes']:,}", f"{least:,.0f}"])
+        sizes[-1] += [f"{beside:,.0f}", f"{row['twin']:,}"]
+        sizes[-1] += [f"{row['single'][form]:.3f} / {row['tiled'][form]:.3f}" for form in FORMS]
+        times.append([f"`{row['model']}`", *(f"{row[ratio]:.2f}" for ratio in ("pass", "decode"))])
+        times[-1] += [f"{row['decode'] / row['draw']:.2f}", f"{row['draw']:.2f}"]
+    note = (
+        f"Sizes are bits a sub-pixel where nothing else is said; times of {SAMPLED} images are ratios, one thread, on"
+    )
+    return f"{_rows(sizes)}\n{_rows(times)}\n{note}\n{kept['machine']}: `python benchmarks/codec.py`.\n"
+
+
+def _rows(rows: list[list[str]]) -> str:
+    lines = [f"| {' | '.join(cells)} |" for cells in rows]
+    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:], ""])
 
 
 if __name__ == "__main__":

@@ -393,3 +393,17 @@ def test_of_several_processes_the_first_one_turns_the_dial(folder: Path) -> None
     said = call(TWO, "train", "digits", "--minutes", 0.05, "--out", "dialled", "--data.limit", 300, cwd=folder)
     assert said.stderr.count("0.05 minutes for digits") == 1
     assert (folder / "dialled" / "model.safetensors").exists()
+
+
+def test_two_processes_make_the_same_container_and_give_its_images(tmp_path: Path) -> None:
+    spec = npx.ImageSpec(1, 64, 64)
+    twin = npx.exact(npx.build("pixelcnn", spec, filters=2, layers=1), torch.zeros(2, *spec.shape).long())
+    npx.save(twin, tmp_path / "exact.safetensors")
+    images = np.arange(300 * 64 * 64, dtype=np.uint8).reshape(300, 64, 64) % 2  # in two blocks, as PNG
+    np.savez(tmp_path / "x.npz", images=images, levels=2)
+    for name, command in (("one", ONE), ("two", TWO)):
+        call(command, "compress", "exact.safetensors", "x.npz", "--no-verify", "-o", f"{name}.npxc", cwd=tmp_path)
+    assert (tmp_path / "one.npxc").read_bytes() == (tmp_path / "two.npxc").read_bytes()
+    said = call(TWO, "decompress", "exact.safetensors", "two.npxc", "-o", "two.npz", cwd=tmp_path)
+    assert said.stdout == "two.npz: 300 images.\n"
+    assert (np.load(tmp_path / "two.npz")["images"][:, 0] == images).all()

@@ -3,52 +3,72 @@
 The coder is range ANS [1] with whole frequencies, a stream for each block of images. A container is, little-endian:
 
     "NPXC", version (1 byte), digest of the model (16), images (4), CRC-32 of what came so far (4); then for each block
-    images (4), bytes of its stream (4), CRC-32 of its levels in order (4), the stream: words of 4 bytes.
+    "NPXB", kind (1 byte), number of its first image (4), bytes of its content (4), CRC-32 of its levels (of its content
+    if that is a list of pictures) (4), CRC-32 of these 17 bytes (4), the content: of kind 0 a stream, words of 4 bytes;
+    of kind 1 a PNG file of the images below each other, where that is shorter; of kind 2 a list of pictures (tiles.py).
 
 A stream holds of each image its class, if the model is given one, and its reading order, if there are several, each as
-likely as any other; then, place by place in the orders of the images, the levels of all images there.
+likely as any other; then, place by place in the orders of the images, the levels of all images there. Where a block's
+head was changed, the next "NPXB" with its CRC goes on.
 
 References:
     [1] Duda, Asymmetric numeral systems, 2013.
 """
 
 import hashlib
+import io
 import json
 import struct
+import warnings
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
+from nextpixel import processes
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.errors import BadInput
 from nextpixel.frequencies import PARTS, Frequencies
 from nextpixel.integers import twin
 from nextpixel.model import Model
 from nextpixel.nn.context import ClassLabel
+from nextpixel.tiles import Picture, packed, unpacked
 from nextpixel.unroll import Site
 
-MAGIC, VERSION = b"NPXC", 1
+MAGIC, VERSION, MARK = b"NPXC", 2, b"NPXB"
+STREAM, PNG, LIST = range(3)  # kinds of blocks
 BLOCK = 2**20  # sub-pixels of a block, at most, if it has several images
-_HEAD, _PIECE, _CRC = struct.Struct("<4sB16sI"), struct.Struct("<III"), struct.Struct("<I")
+_HEAD, _PIECE, _CRC = struct.Struct("<4sB16sI"), struct.Struct("<4sBIII"), struct.Struct("<I")
 _LOW = 2**32  # the state of the coder is from here to 2^64; it begins here, and a whole stream ends here
 _AT_ONCE = 2**24  # edges of frequencies that are held
 
 
 class Block(NamedTuple):
-    """Of a container: so many images, the CRC of their levels, their stream."""
+    """Of a container: its kind, the number of its first image, the CRC of its levels, its content."""
 
-    images: int
+    kind: int
+    first: int
     crc: int
-    stream: bytes
+    content: bytes
 
 
-def compress(model: Model, images: Tensor, context: object = None, *, verify: bool = True) -> bytes:
-    """Make a container of images.
+class Opened(NamedTuple):
+    """Of a container: blocks of images by the number of their first, its pictures if it has any, what is damaged."""
+
+    blocks: dict[int, Tensor]
+    pictures: list[Picture]
+    damage: list[str]
+
+
+def compress(
+    model: Model, images: Tensor, context: object = None, *, verify: bool = True, pictures: Sequence[Picture] = ()
+) -> bytes:
+    """Make a container of images; several processes share the work, and each has all of it.
 
     Args:
         model: an exact twin.
@@ -56,6 +76,7 @@ def compress(model: Model, images: Tensor, context: object = None, *, verify: bo
         context: labels (B,), for a model of classes; None lets each image have the class that costs least. Neither does
             it come back: `decompress` gives images.
         verify: whether what was made is decoded again before it is given.
+        pictures: whose tiles the images are, one after another.
 
     Raises:
         BadInput: no exact model, or images that it is not about; or decoding did not give the images back.
@@ -63,12 +84,20 @@ def compress(model: Model, images: Tensor, context: object = None, *, verify: bo
     own = twin(model)
     images = own.spec.check(images)
     labels = None if context is None or own.context is None else own.context.check(context, len(images), own.spec)
-    each = max(1, BLOCK // own.spec.subpixels)
-    parts = []
-    for start in range(0, len(images), each):
+    each = _each(own)
+
+    def made_of(start: int) -> bytes:
         some = images[start : start + each]
-        stream = _encoded(own, some, None if labels is None else labels[start : start + each])
-        parts += [_PIECE.pack(len(some), len(stream), _crc(own, some)), stream]
+        found = _encoded(own, some, None if labels is None else labels[start : start + each])
+        as_png = _png(own, some)
+        kind, content = (STREAM, found) if len(found) <= len(as_png) else (PNG, as_png)
+        return _block(kind, start, _crc(own, some), content)
+
+    parts = []
+    if pictures:
+        content = packed(pictures)
+        parts = [_block(LIST, 0, zlib.crc32(content), content)]
+    parts += processes.everywhere(range(0, len(images), each), made_of)
     head = _HEAD.pack(MAGIC, VERSION, digest(own), len(images))
     made = b"".join([head, _CRC.pack(zlib.crc32(head)), *parts])
     if verify and not torch.equal(decompress(own, made), images.cpu().long()):
@@ -89,34 +118,41 @@ def decompress(model: Model, data: bytes, *, recover: bool = False) -> Tensor:
     Raises:
         BadInput: another model, or no whole container, or a damaged one.
     """
-    own = twin(model)
-    found = []
-    for number, got in enumerate(decoded(own, data)):
-        if isinstance(got, Tensor):
-            found.append(got)
-        elif not recover:
-            raise BadInput(
-                f"Block {number} is damaged: {got}; --recover (recover=True) gives the images of the others."
-            )
-    return torch.cat(found) if found else torch.zeros(0, *own.spec.shape, dtype=torch.long)
+    found = opened(twin(model), data, recover=recover).blocks
+    return torch.cat([torch.zeros(0, *twin(model).spec.shape, dtype=torch.long), *found.values()])
 
 
-def decoded(model: Autoregressive, data: bytes) -> Iterator[Tensor | str]:
-    """Block by block the images, or in a word what is wrong."""
-    seen, count, blocks = parsed(data)
+def opened(model: Autoregressive, data: bytes, *, recover: bool = False, what: str = "The container") -> Opened:
+    """All of a container, decoded; several processes share the work, and each has all of it.
+
+    Raises:
+        BadInput: as `decompress`; `what` is what the sentence calls the container.
+    """
+    seen, count, found = parsed(data)
     if seen != digest(model):
         raise BadInput("The images were compressed by another model, or another version of this one; give that one.")
-    done = 0
-    for block in blocks:
-        wanted = min(count - done, max(1, BLOCK // model.spec.subpixels))
-        if isinstance(block, str) or block.images != wanted:
-            yield block if isinstance(block, str) else f"it says that it has {block.images} images, not {wanted}"
+    each, damage, pictures, blocks = _each(model), list[str](), list[Picture](), dict[int, Block]()
+    for block in found:
+        if isinstance(block, str):
+            damage.append(block)
+        elif block.kind == LIST and not pictures and zlib.crc32(block.content) == block.crc:
+            pictures = unpacked(block.content, model.spec, count) or []
+            damage += [] if pictures else ["its list of pictures is not about its images"]
+        elif block.kind not in (STREAM, PNG) or block.first % each or block.first >= count or block.first in blocks:
+            damage.append(f"a block of kind {block.kind} from image {block.first} on is none of its own, or damaged")
         else:
-            images = _decoded(model, block)
-            yield "its stream was changed" if images is None or _crc(model, images) != block.crc else images
-        done += wanted
-    if done != count:
-        yield f"it ends after {done} of {count} images"
+            blocks[block.first] = block
+    missing = -(-count // each) - len(blocks)
+    damage += [f"{missing} of {missing + len(blocks)} blocks of images are missing"] if missing else []
+    tell = f"{what} is damaged: {{}}; --recover (recover=True) gives the images of whole blocks."
+    if damage and not recover:
+        raise BadInput(tell.format(damage[0]))
+    order = sorted(blocks)
+    images = processes.everywhere(order, lambda first: _images(model, blocks[first], min(each, count - first)))
+    damage += [f"block {first // each} was changed" for first, got in zip(order, images, strict=True) if got is None]
+    if damage and not recover:
+        raise BadInput(tell.format(damage[0]))
+    return Opened({first: got for first, got in zip(order, images, strict=True) if got is not None}, pictures, damage)
 
 
 def parsed(data: bytes) -> tuple[bytes, int, Iterator[Block | str]]:
@@ -136,15 +172,82 @@ def parsed(data: bytes) -> tuple[bytes, int, Iterator[Block | str]]:
     return seen, count, _blocks(data, size)
 
 
-def _blocks(data: bytes, start: int) -> Iterator[Block | str]:
-    while start < len(data):
-        if len(data) - start < _PIECE.size:
-            yield "its head is cut off"
+def _blocks(data: bytes, at: int) -> Iterator[Block | str]:
+    """No two of them share a byte, so that a hostile container is not read more than once."""
+    while at < len(data):
+        begin = _begin(data, at)
+        if begin > at:
+            yield f"{begin - at:,} bytes from byte {at:,} on are no block"
+        if begin == len(data):
             return
-        images, size, crc = _PIECE.unpack_from(data, start)
-        start += _PIECE.size
-        stream, start = data[start : start + size], start + size
-        yield Block(images, crc, stream) if len(stream) == size and size % 4 == 0 else "its stream is cut off"
+        _, kind, first, size, crc = _PIECE.unpack_from(data, begin)
+        start = begin + _PIECE.size + _CRC.size
+        at = start + size
+        if at != len(data) and (at > len(data) or _begin(data, at, at + len(MARK)) != at):
+            following = _begin(data, start)
+            if following < at:
+                at = following
+                yield f"the block from image {first} on is cut off"
+                continue
+        yield Block(kind, first, crc, data[start:at])
+
+
+def _begin(data: bytes, start: int, end: int | None = None) -> int:
+    """Where the next block begins; the end of the data if there is none."""
+    while (start := data.find(MARK, start, end)) >= 0:
+        last = start + _PIECE.size
+        if data[last : last + _CRC.size] == _CRC.pack(zlib.crc32(data[start:last])):
+            return start
+        start += 1
+    return len(data)
+
+
+def _block(kind: int, first: int, crc: int, content: bytes) -> bytes:
+    head = _PIECE.pack(MARK, kind, first, len(content), crc)
+    return head + _CRC.pack(zlib.crc32(head)) + content
+
+
+def _each(model: Autoregressive) -> int:
+    return max(1, BLOCK // model.spec.subpixels)
+
+
+def _images(model: Autoregressive, block: Block, count: int) -> Tensor | None:
+    """The images of a block; None if its content was changed."""
+    images = (_decoded if block.kind == STREAM else _from_png)(model, block.content, count)
+    return None if images is None or _crc(model, images) != block.crc else images
+
+
+def _png(model: Autoregressive, images: Tensor) -> bytes:
+    """A PNG file of images below each other; unless they are of bytes in three channels, grey, of bytes."""
+    rows = np.ascontiguousarray(images.cpu().movedim(1, 3).numpy().astype(_kind(model)))
+    rows = rows.reshape(-1, *_row(model))
+    Image.fromarray(rows if rows.ndim == 3 else rows.view("u1")).save(file := io.BytesIO(), "PNG", optimize=True)
+    return file.getvalue()
+
+
+def _row(model: Autoregressive) -> tuple[int, ...]:
+    spec = model.spec
+    return (spec.width, 3) if spec.channels == 3 and spec.levels <= 2**8 else (spec.width * spec.channels,)
+
+
+def _from_png(model: Autoregressive, content: bytes, count: int) -> Tensor | None:
+    spec, row = model.spec, _row(model)
+    wide = row[0] * (np.dtype(_kind(model)).itemsize if len(row) == 1 else 1)
+    try:
+        with warnings.catch_warnings(action="error"), Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
+            stated = (wide, count * spec.height), "L" if len(row) == 1 else "RGB"
+            if (picture.size, picture.mode) != stated:  # before memory is taken
+                return None
+            pixels = np.asarray(picture)
+    except (OSError, ValueError, SyntaxError, struct.error, zlib.error, Warning, Image.DecompressionBombError):
+        return None
+    levels = np.ascontiguousarray(pixels).view(_kind(model)).reshape(count, spec.height, spec.width, spec.channels)
+    images = torch.from_numpy(levels.astype(np.int64)).movedim(3, 1).contiguous()
+    return images if int(images.max()) < spec.levels else None
+
+
+def _kind(model: Autoregressive) -> str:
+    return "<u1" if model.spec.levels <= 2**8 else "<u2"
 
 
 def digest(model: Autoregressive) -> bytes:
@@ -156,14 +259,15 @@ def digest(model: Autoregressive) -> bytes:
 
 
 def _crc(model: Autoregressive, images: Tensor) -> int:
-    kind = "<u1" if model.spec.levels <= 2**8 else "<u2"
-    return zlib.crc32(np.ascontiguousarray(images.cpu().numpy().astype(kind)).tobytes())
+    return zlib.crc32(np.ascontiguousarray(images.cpu().numpy().astype(_kind(model))).tobytes())
 
 
 class _Coder:
     """Range ANS: what is put last comes first; parts are whole numbers of 2^24."""
 
     def __init__(self, stream: bytes | None = None) -> None:
+        if stream is not None and len(stream) % 4:
+            raise ValueError("words have 4 bytes")
         words = [] if stream is None else list(struct.unpack(f"<{len(stream) // 4}I", stream))
         self.words, self.state = words, _LOW
         if stream is not None:
@@ -253,14 +357,14 @@ def _edges(model: Autoregressive, images: Tensor, labels: Tensor | None, order: 
 
 
 @torch.no_grad()
-def _decoded(model: Autoregressive, block: Block) -> Tensor | None:
-    """The images of a block; None if the stream is no such images'."""
+def _decoded(model: Autoregressive, stream: bytes, count: int) -> Tensor | None:
+    """So many images of a stream; None if it is no such images'."""
     orders, classes = model.orders, _classes(model)
     try:
-        coder = _Coder(block.stream)
+        coder = _Coder(stream)
         order, label = (
-            torch.tensor([coder.get(_uniform(count)) if count > 1 else 0 for _ in range(block.images)])
-            for count in (orders, classes)
+            torch.tensor([coder.get(_uniform(kinds)) if kinds > 1 else 0 for _ in range(count)])
+            for kinds in (orders, classes)
         )
 
         def choose(site: Site, distribution: Any) -> Tensor:
@@ -270,8 +374,8 @@ def _decoded(model: Autoregressive, block: Block) -> Tensor | None:
             found = [coder.get(_among(row)) for row in rows]
             return torch.tensor(found, device=edges.device).view(edges.shape[:2]).t()
 
-        chosen = model.reading.check(order, block.images)
-        images = model.unroll(choose, block.images, label if classes > 1 else None, order=chosen)
+        chosen = model.reading.check(order, count)
+        images = model.unroll(choose, count, label if classes > 1 else None, order=chosen)
         images = model.reading.turn_back(images, chosen)
     except ValueError:
         return None

@@ -22,7 +22,15 @@ VERBS = [words for words in PARSERS if " " not in words]
 NO_MEMORY = "The memory does not suffice; ask for fewer or smaller images, a smaller batch, or a smaller model."
 LACKS_MEMORY = "not enough memory|out of memory|can't allocate memory|calculation overflowed"  # what torch says
 LOST = "Another process of this command has ended, or cannot be reached; of a run that was saved, --resume goes on."
-SHARED = ("train", "evaluate", "sample", "complete", "score")  # what several processes do together
+SHARED = (
+    "train",
+    "evaluate",
+    "sample",
+    "complete",
+    "score",
+    "compress",
+    "decompress",
+)  # what several processes do together
 LISTED = "\n".join(f"  {verb:<12}{str(PARSERS[verb].description).splitlines()[0]}" for verb in VERBS)
 USAGE = f"""usage: nextpixel COMMAND …
 

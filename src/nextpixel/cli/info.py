@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from nextpixel.codec import Block, parsed
+from nextpixel.codec import LIST, PNG, parsed
 from nextpixel.errors import BadInput
 
 
@@ -13,6 +13,9 @@ def main(options: Namespace) -> None:
     data = options.file.read_bytes()
     model, count, blocks = parsed(data)
     print(f"{options.file}: {count:,} images, {len(data):,} bytes, by the exact model {model.hex()}")
-    for number, block in enumerate(blocks):
-        whole = f"{block.images:,} images, {len(block.stream):,} bytes" if isinstance(block, Block) else block
-        print(f"  block {number}: {whole}")
+    for block in blocks:
+        if isinstance(block, str):
+            print(f"  damaged: {block}")
+        else:
+            what = "the list of pictures" if block.kind == LIST else f"images from {block.first:,} on"
+            print(f"  {what}: {len(block.content):,} bytes{', as PNG' if block.kind == PNG else ''}")

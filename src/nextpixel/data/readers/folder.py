@@ -29,7 +29,7 @@ def read_folder(path: Path, options: Options = UNSAID) -> Parts:
 def read_folders(folders: Mapping[str, Path], options: Options = UNSAID) -> Parts:
     """The same for folders anywhere: that of the split `train`, and of `validation` and `test` where there are any."""
     skipped: Counter[str] = Counter()
-    files = {split: _image_names(folder, skipped) for split, folder in folders.items()}
+    files = {split: image_names(folder, skipped) for split, folder in folders.items()}
     below = sorted({name.partition("/")[0] for name in files["train"] if "/" in name})
     classes = below if len(below) >= 2 else []  # one sub-folder alone is no class
     labels = {split: _labels(folders[split], names, classes) for split, names in files.items() if classes}
@@ -84,7 +84,8 @@ def _split_folders(path: Path, asked: Mapping[str, str] | None) -> dict[str, Pat
     return {split: path / found[split] for split in SPLITS if split in found} or {"train": path}
 
 
-def _image_names(folder: Path, skipped: Counter[str]) -> list[str]:
+def image_names(folder: Path, skipped: Counter[str]) -> list[str]:
+    """All images below a folder, with slashes, in order; what else is there is counted in `skipped`."""
     names = sorted(_images_below(folder, skipped), key=lambda name: name.replace("/", "\0"))  # folder by folder
     if not names:
         packed = skipped.keys() & {".arrow", ".parquet", ".tar"}
