@@ -3,7 +3,7 @@
     python benchmarks/fuzz_codec.py [--until 100000]     # goes on from what results/shipped/codec-fuzz.json counts
 
 Each damage has the number of its case as its seed. All of it is tried with and without `recover`; what is no sentence
-(`BadInput`), other images, more than 10 seconds, or more than 64 MiB of memory more than before, ends the run.
+(`BadInput`), other images, more than 10 seconds of the processor, or 64 MiB of memory more than before, ends the run.
 """
 
 import argparse
@@ -117,7 +117,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 def judged(model: npx.Autoregressive, x: torch.Tensor, data: bytes) -> str:
     """What came of it; wrong images, names or times are a failure."""
-    began, said = time.perf_counter(), "refused"
+    began, said = time.process_time(), "refused"
     for recover in (False, True):
         try:
             found = codec.opened(model, data, recover=recover)
@@ -129,7 +129,7 @@ def judged(model: npx.Autoregressive, x: torch.Tensor, data: bytes) -> str:
         assert all(".." not in one.name and not one.name.startswith("/") for one in found.pictures)
         if not recover:
             assert len(torch.cat([*found.blocks.values()])) == len(x), "images are missing, and nothing says so"
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
     return said
 
 
