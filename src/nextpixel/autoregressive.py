@@ -334,8 +334,7 @@ class Autoregressive(Model):
 
         Args:
             choose: gets a `Site` and the distribution of its sub-pixels, gives their levels (B, S).
-            count: how many images (B).
-            context: what the model is conditioned on.
+            count, context: how many images (B), and what the model is conditioned on.
             given: levels of the rows that are not visited, (B, C, H, W).
             rows: the rows to visit, ascending; all by default.
             order: in which each image is read, (B,). Sites, rows, and images given and made are those of turned ones.

@@ -170,9 +170,6 @@ class PixelVAE(Model):
             seed: of the noise that draws z; image i's is its own, whatever the batch.
             first: the number of the first image.
 
-        Returns:
-            Reconstruction and divergence in nats, shape (B,) each.
-
         Raises:
             BadInput: images that the model is not about.
         """

@@ -13,11 +13,8 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, *, heads: int) -> Tensor
 
     Args:
         query, keys: (B, heads · d, H, W).
-        values: (B, heads · v, H, W).
+        values: (B, heads · v, H, W), as what is returned.
         heads: how often each place looks.
-
-    Returns:
-        (B, heads · v, H, W).
     """
     q, k, v = (part.flatten(2).unflatten(1, (heads, -1)).transpose(2, 3) for part in (query, keys, values))
     seen = torch.zeros_like(v[:, :, :1])  # (B, heads, places, v)
