@@ -1,4 +1,10 @@
-"""How the documentation is built: `make docs` writes build/docs/index.html; warnings are errors, the tour is run."""
+"""How the documentation is built: `make docs` writes build/docs/index.html; warnings are errors, its code is run."""
+
+import os
+from pathlib import Path
+
+# What is run imports docs/drawn.py; each page is run in a folder of its own.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 project = "nextpixel"
 html_title = "nextpixel"

@@ -497,6 +497,22 @@ _command(
     takes=[*READING, _option("-o --out DIR", "a new folder", type=Path, required=True)],
 )
 
+_command(
+    "doctor",
+    "Say what is here, and how fast: versions, device, where data is, images a second; in about five seconds.",
+    "nextpixel doctor",
+    "nextpixel doctor --json",
+    takes=[DEVICE, DATA_ROOT, JSON],
+)
+
+_command(
+    "completion",
+    "Print what makes a shell complete this command; needs shtab.",
+    'eval "$(nextpixel completion bash)"    (in a file that the shell reads at its start)',
+    "nextpixel completion zsh",
+    takes=[_option("shell", "bash, zsh or tcsh", choices=("bash", "zsh", "tcsh"))],
+)
+
 
 def parse(words: Sequence[str]) -> Namespace:
     """The options of a command line that begins with a verb of `PARSERS`."""
