@@ -1,4 +1,4 @@
-"""A user's script: pyright in strict mode finds nothing in it, against the wheel as it is installed (test_packaging)."""
+"""A user's script: pyright in strict mode finds nothing in it, against the installed wheel (test_packaging)."""
 
 from pathlib import Path
 
