@@ -19,7 +19,7 @@ SMALL = {  # settings of small networks, which see what large ones see but for h
     "gated_pixelcnn": {"filters": 8, "blocks": 9, "first_kernel": 3, "kernel": 3, "head": 8},
     "row_lstm": {"filters": 8, "layers": 2, "first_kernel": 3, "head": 8},
     "diagonal_bilstm": {"filters": 8, "layers": 1, "first_kernel": 3, "head": 8},
-    "pixelcnnpp": {"filters": 4, "blocks": 1},
+    "pixelcnnpp": {"filters": 4, "blocks": 2},
     "pixelsnail": {"filters": 4, "blocks": 1, "layers": 1, "keys": 2, "values": 2},
 }
 

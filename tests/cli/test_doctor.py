@@ -46,7 +46,7 @@ def test_the_words_about_bf16_are_what_precision_auto_goes_by(
 def test_a_library_or_compiler_that_is_not_here_is_no_error(
     call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "LIBRARIES", ["torch", "no-such-library"])
+    monkeypatch.setattr(doctor, "LIBRARIES", ("torch", "no-such-library"))
     monkeypatch.setattr(shutil, "which", lambda name: None)
     said = json.loads(call("doctor", "--json").out)
     assert said["versions"]["no-such-library"] == "not installed"
