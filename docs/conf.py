@@ -18,6 +18,7 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_execution_in_temp = True
+nb_render_markdown_format = "myst"  # tables that code writes are tables
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
