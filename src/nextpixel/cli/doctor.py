@@ -19,7 +19,8 @@ from nextpixel.training.dial import seconds_of_a_step
 from nextpixel.training.loop import has_fast_bf16
 
 LIBRARIES = ("torch", "numpy", "lightning-fabric", "safetensors", "datasets", "matplotlib", "scipy", "shtab")
-SIZES, BATCH, SECONDS = {"filters": 32, "blocks": 4}, 16, 1.5  # seconds of sampling
+SIZES: dict[str, Any] = {"filters": 32, "blocks": 4}
+BATCH, SECONDS = 16, 1.5  # seconds of sampling
 
 
 def main(options: Namespace) -> None:
