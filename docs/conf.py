@@ -1,4 +1,10 @@
-"""How the documentation is built: `make docs` writes build/docs/index.html; warnings are errors, the tour is run."""
+"""How the documentation is built: `make docs` writes build/docs/index.html; warnings are errors, its code is run."""
+
+import os
+from pathlib import Path
+
+# What is run imports docs/drawn.py; each page is run in a folder of its own.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 project = "nextpixel"
 html_title = "nextpixel"
@@ -12,6 +18,7 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_execution_in_temp = True
+nb_render_markdown_format = "myst"  # tables that code writes are tables
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

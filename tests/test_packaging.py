@@ -1,19 +1,24 @@
 """What is installed: the wheel's content and what it asks for, and the one sentence where an extra is missing."""
 
 import email
+import json
 import os
+import re
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tomllib
+import venv
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 import nextpixel as npx
-from nextpixel import plots
+from nextpixel import plots, shipped
 from nextpixel.cli.recipes import recipes
 from nextpixel.errors import needs
 
@@ -69,9 +74,9 @@ def test_what_only_some_commands_need_is_an_extra(built: Path) -> None:
         (name,) = (name for name in file.namelist() if name.endswith("METADATA"))
         asked = email.message_from_bytes(file.read(name)).get_all("Requires-Dist", [])
     plain = {line.partition(">")[0] for line in asked if "extra ==" not in line}
-    assert not plain & {"datasets", "matplotlib", "tensorboard", "scikit-learn", "scipy"}
+    assert not plain & {"datasets", "matplotlib", "tensorboard", "scikit-learn", "scipy", "shtab"}
     everything = {line.partition(">")[0] for line in asked if "extra == 'all'" in line}
-    assert everything == {"datasets", "matplotlib", "tensorboard", "scipy"}
+    assert everything == {"datasets", "matplotlib", "tensorboard", "scipy", "shtab"}
 
 
 @pytest.mark.slow
@@ -96,6 +101,69 @@ def test_the_command_works_from_the_wheel(built: Path, tmp_path: Path) -> None:
     assert run("plot", "curves", "runs/digits") == (
         "nextpixel: plot curves needs matplotlib: pip install 'nextpixel[plots]'.\n"
     )
+
+
+def test_the_citation_and_the_notice_say_what_the_project_says() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()  # what the format asks for
+    assert citation["version"] == PROJECT["version"] == npx.__version__
+    assert citation["license"] == PROJECT["license"]
+    assert citation["authors"] == PROJECT["authors"]
+    assert f"## [{npx.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+    notice = (ROOT / "NOTICE").read_text()
+    assert not [name for name in shipped.names() if not re.search(rf"\b{name}\b", notice)]
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment where the wheel is installed, and no source; what it needs is lent by ours."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(site)
+    # After its own packages; the file that leads from ours to the sources is not read there.
+    (site / "lent.pth").write_text("\n".join({sysconfig.get_path(name) for name in ("purelib", "platlib")}) + "\n")
+    return folder / "bin" / "python"
+
+
+def clean() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", ["", "\n\ndef wrong() -> int:\n    return npx.load('x').spec\n"])
+def test_a_users_script_passes_pyright_strict_against_the_wheel(wrong: str, installed: Path, tmp_path: Path) -> None:
+    """And one with a wrong type does not."""
+    (tmp_path / "user.py").write_text((ROOT / "tests" / "typed" / "user.py").read_text() + wrong)
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict", "pythonVersion": "3.11"}')
+    command = [sys.executable, "-m", "pyright", "--pythonpath", installed, "--outputjson"]
+    environment = clean() | {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    said = json.loads(done.stdout)
+    rules = [found.get("rule", found["message"]) for found in said["generalDiagnostics"]]
+    assert rules == (["reportReturnType"] if wrong else []), done.stdout
+    assert said["summary"]["filesAnalyzed"] == 1
+
+
+@pytest.mark.slow
+def test_a_users_script_and_the_command_run_from_the_wheel_without_noise(installed: Path, tmp_path: Path) -> None:
+    """A warning of any package would be an error."""
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        command = [installed, "-W", "error", *map(str, words)]
+        done = subprocess.run(command, cwd=tmp_path, env=clean(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    where = run("-c", "import nextpixel; print(nextpixel.__file__)")
+    assert Path(where.stdout.strip()).is_relative_to(installed.parents[1])
+    script = run(ROOT / "tests" / "typed" / "user.py")
+    assert "nothing later is seen, by change holds" in script.stdout
+    for words in (["models"], ["recipes"], ["data"], ["sample", "-n", "1", "--out", "one.png"]):
+        assert run("-m", "nextpixel.cli", *words).stderr == "", words
+    assert (tmp_path / "one.png").is_file()
 
 
 @pytest.fixture

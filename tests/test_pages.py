@@ -12,14 +12,28 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import nextpixel as npx
 from nextpixel.cli import main
+from nextpixel.cli.parsers import PARSERS, parse
+from nextpixel.cli.recipe import SECTIONS
 from nextpixel.data import open_data
 
 ROOT = Path(__file__).parents[1]
 README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+TRIED = {  # pages with Python that this file runs; what stands in a {code-cell} is run when the pages are built
+    "README.md",
+    "docs/codes.md",
+    "docs/compression.md",
+    "docs/guide.md",
+    "docs/orders.md",
+    "docs/own-network.md",
+    "docs/scores.md",
+}
 
 
 def _script(path: Path) -> ModuleType:
@@ -177,7 +191,61 @@ def test_the_page_about_scores_is_made_by_its_commands(tmp_path: Path, monkeypat
     assert {"scores.png", "scores.csv", "scores.npz", "redrawn.npz"} <= {path.name for path in tmp_path.iterdir()}
 
 
-@pytest.mark.parametrize("page", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.stem)
+def test_the_example_of_the_page_about_orders_runs() -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "orders.md").read_text(), re.DOTALL)
+    assert "orders=8)" in block
+    smaller = (
+        block.replace("28, 28", "6, 6").replace("14:", "3:").replace("orders=8)", "orders=8, filters=4, blocks=1)")
+    )
+    exec(smaller.replace("particles=64", "particles=2"), {"npx": npx, "torch": torch})
+
+
+@every_page
+def test_all_python_of_a_page_is_run(page: Path) -> None:
+    """By this file, or by the build of the documentation."""
+    text, name = page.read_text(), page.relative_to(ROOT).as_posix()
+    assert ("```python" in text) == (name in TRIED)
+    assert "```{code-cell}" not in text or text.startswith("---\nfile_format: mystnb\n")
+    assert not re.findall(r"```(?:py|pycon|ipython3?|sh|shell|console)\b", text)
+    for script in re.findall(r"```bash\n(.*?)```", text, re.DOTALL):
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+@every_page
+def test_every_command_of_a_page_is_one(page: Path) -> None:
+    """Of `train` its own options; that the settings of a recipe are some is the recipe's matter."""
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for line in re.findall(r"^    (nextpixel .*)$", prose, re.MULTILINE):
+        words = shlex.split(line, comments=True)[1:]
+        if words[0] != "train":
+            parse([word.replace("runs/*", "runs/a") for word in words if word != "--import" and word != "my_network"])
+            continue
+        _, others = PARSERS["train"].parse_known_args(words[1:])
+        settings = [word for word in others if word.startswith("-")]
+        assert all(word[2:].partition(".")[0] in SECTIONS for word in settings), line
+
+
+def test_every_promise_has_a_test_of_that_name() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    rows = re.findall(r"^\| (?!promise|---)(.*) \|$", page, re.MULTILINE)
+    assert len(rows) > 15
+    for row in rows:
+        (file, name) = re.findall(r"\| `(tests/[\w/]+\.py)::(test_\w+)`$", row)[0]
+        assert f"\ndef {name}(" in (ROOT / file).read_text(), row
+
+
+def test_every_model_has_a_page_and_every_page_stands_in_a_list() -> None:
+    folder = ROOT / "docs"
+    assert {path.stem for path in (folder / "models").glob("*.md")} == {"index", *npx.MODELS}
+    listed = {"index"}
+    for page in (folder / "index.md", folder / "models" / "index.md"):
+        for entries in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text(), re.DOTALL):
+            names = [line for line in entries.splitlines() if line and not line.startswith(":")]
+            listed |= {(page.parent / name).relative_to(folder).as_posix() for name in names}
+    assert listed == {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.md")}
+
+
+@every_page
 def test_what_a_page_shows_and_links_to_is_there(page: Path) -> None:
     links = [link for link in re.findall(r"\]\((\S+?)\)", page.read_text()) if "://" not in link]
     for name, _, part in (link.partition("#") for link in links):
