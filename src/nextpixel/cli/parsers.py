@@ -449,6 +449,20 @@ _command(
     takes=[_option("name NAME", "of a model, trained or not, or a likelihood", nargs="?")],
 )
 
+_command(
+    "app",
+    "Samples, completions, what a model sees and what it compresses, in the browser; other models can be chosen there.\n"
+    "It asks nobody for a password: with another --host, all who reach this machine use it.",
+    "nextpixel app    (then open the address that it prints)",
+    "nextpixel app runs/digits --port 8000",
+    takes=[
+        _option("model MODEL", f"{MODEL[0][1]['help']}", nargs="?", type=Path, default=Path("mnist-class")),
+        *MODEL[1:],
+        _option("--host NAME", "where it listens; 0.0.0.0 is everywhere", default="127.0.0.1"),
+        _option("--port N", "(default: the first free one from 7860)", type=whole(1, 2**16 - 1)),
+    ],
+)
+
 READING = [
     _option("name NAME", "a name, a folder of images, an npz or npy file, or hf:NAME_OR_PATH"),
     DATA_ROOT,
