@@ -2,12 +2,12 @@
 
 import os
 import signal
-import tempfile
 from argparse import Namespace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from nextpixel import shipped
-from nextpixel.app.work import Models
+from nextpixel.app.work import Desk
 from nextpixel.cli.common import device
 from nextpixel.errors import BadInput, needs
 
@@ -16,15 +16,13 @@ def main(options: Namespace) -> None:
     """Serve the page until it is interrupted; uploads and what is made of them are in a folder that goes then."""
     places = {name: Path(name) for name in shipped.names()}
     first = str(options.model)
-    models = Models({first: options.model, **places}, device(options.device))
-    models.get(first)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="nextpixel-app-") as folder:
-        tempfile.tempdir = folder
+    with TemporaryDirectory(prefix="nextpixel-app-") as folder:
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}  # read by the import
         with needs("gradio", "app", "nextpixel app"):
             from nextpixel.app.page import LAUNCH, page
-        served = page(models, first)
+        desk = Desk({first: options.model, **places}, device(options.device), folder)
+        served = page(desk, first)
         try:
             _, address, _ = served.launch(server_name=options.host, server_port=options.port, **LAUNCH)
         except OSError as error:

@@ -451,7 +451,7 @@ _command(
 
 _command(
     "app",
-    "Samples, completions, what a model sees and what it compresses, in the browser; other models can be chosen there.\n"
+    "Try a model in the browser: samples, completions, what it sees and compresses. All shipped models are there too.\n"
     "It asks nobody for a password: with another --host, all who reach this machine use it.",
     "nextpixel app    (then open the address that it prints)",
     "nextpixel app runs/digits --port 8000",
