@@ -15,7 +15,7 @@ import pytest
 
 import nextpixel as npx
 
-PATIENCE = 180_000  # milliseconds: a busy machine is no failure
+PATIENCE = 90_000  # milliseconds: a busy machine is no failure
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # the canvas needs WebGL
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "app"
 # Whatever in the app's process asks for another machine is written down, and refused.

@@ -44,7 +44,7 @@ def put(page: Any, name: str, value: int) -> None:
 
 
 def choose(page: Any, name: str, value: str) -> None:
-    page.get_by_role("listbox", name=name).click()
+    page.get_by_role("combobox", name=name, exact=True).click()
     page.get_by_role("option", name=value, exact=True).click()
 
 
@@ -201,7 +201,7 @@ def test_a_drawing_and_an_upload_are_what_is_completed(visit: Visit, tmp_path: P
     assert (given[int(0.25 * high) : int(0.5 * high), middle] == 255).all()
     assert (given[int(0.95 * high), middle] == pictures.UNKNOWN).all()
     Image.new("RGB", (50, 40), "white").save(tmp_path / "white.png")
-    page.locator("input[type=file]").filter(visible=None).first.set_input_files(tmp_path / "white.png")
+    panel.locator("input[type=file]").first.set_input_files(tmp_path / "white.png")
     page.wait_for_timeout(5000)
     paint(page, 1)
     stroke(page, (-0.2, 0), (0.2, 0))
