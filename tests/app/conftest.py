@@ -58,15 +58,20 @@ class App:
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    pytest.importorskip("gradio") if not os.environ.get("NEXTPIXEL_APP") else None
+def arguments() -> list[str]:
+    """Of `nextpixel app`; a module of tests may have its own."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def app(chromium: Any, arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     folder = tmp_path_factory.mktemp("app")
     (folder / "temporary").mkdir()
     (folder / "sitecustomize.py").write_text(WATCH.format(file=str(folder / "outside")))
     paths = [str(folder), str(Path(npx.__file__).parents[1])]
     changed = {"PYTHONPATH": os.pathsep.join(paths), "TMPDIR": str(folder / "temporary")}
     environment = {**os.environ, **changed, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "nextpixel.cli", "app"]
+    command = [sys.executable, "-m", "nextpixel.cli", "app", *arguments]
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True)
         assert server.stdout is not None

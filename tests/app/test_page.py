@@ -115,41 +115,6 @@ def test_samples_grow_row_by_row_and_are_those_of_the_library(visit: Visit, scre
     screenshot(page, "sample")
 
 
-def test_cancel_ends_the_work(app: App, visit: Visit) -> None:
-    page = visit()
-    panel = tab(page, "Sample")
-    put(page, "Images", 64)
-    choose(page, "Model", "mnist-8")  # some ten times as much work
-    panel.get_by_role("button", name="Draw").click()
-    panel.locator("img").first.wait_for()
-    start = app.seconds()
-    time.sleep(2)
-    busy = app.seconds() - start
-    panel.get_by_role("button", name="Cancel").click()
-    time.sleep(3)  # a row, at the most
-    start, last = app.seconds(), panel.locator("img").first.get_attribute("src")
-    time.sleep(2)
-    assert app.seconds() - start < busy / 4
-    assert panel.locator("img").first.get_attribute("src") == last
-    put(page, "Images", 1)
-    panel.get_by_role("button", name="Draw").click()
-    shows(page, panel.locator("img").first, picture(npx.load("mnist-8").sample(1), 256))
-
-
-def test_a_user_who_leaves_ends_the_work(app: App, visit: Visit) -> None:
-    page = visit()
-    panel = tab(page, "Sample")
-    choose(page, "Model", "mnist-8")
-    put(page, "Images", 64)
-    panel.get_by_role("button", name="Draw").click()
-    panel.locator("img").first.wait_for()
-    page.close()
-    time.sleep(4)
-    start = app.seconds()
-    time.sleep(2)
-    assert app.seconds() - start < 0.5
-
-
 def test_completions_keep_what_is_known(visit: Visit, screenshot: Shot, model: npx.Model) -> None:
     page = visit()
     panel = tab(page, "Complete")

@@ -16,13 +16,13 @@ def main(options: Namespace) -> None:
     """Serve the page until it is interrupted; uploads and what is made of them are in a folder that goes then."""
     places = {name: Path(name) for name in shipped.names()}
     first = str(options.model)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with TemporaryDirectory(prefix="nextpixel-app-") as folder:
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}  # read by the import
         with needs("gradio", "app", "nextpixel app"):
             from nextpixel.app.page import LAUNCH, page
         desk = Desk({first: options.model, **places}, device(options.device), folder)
         served = page(desk, first)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             _, address, _ = served.launch(server_name=options.host, server_port=options.port, **LAUNCH)
         except OSError as error:
