@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from app.conftest import App
 
 import nextpixel as npx
+from app.conftest import App
 
 pytestmark = pytest.mark.slow
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from app.conftest import PATIENCE, App
 from PIL import Image
 from torch import Tensor
 
 import nextpixel as npx
+from app.conftest import PATIENCE, App
 from nextpixel import pictures
 from nextpixel.app.work import larger
 
@@ -276,7 +276,8 @@ def test_no_path_leads_out_of_the_temporary_folder(app: App) -> None:
             assert b"root:" not in said, (way, path)
             assert said != secret.read_bytes(), (way, path)
     mark = "----mark"
-    body = f'--{mark}\r\nContent-Disposition: form-data; name="files"; filename="../../../evil.png"\r\n\r\nx\r\n--{mark}--\r\n'
+    about = 'Content-Disposition: form-data; name="files"; filename="../../../evil.png"'
+    body = f"--{mark}\r\n{about}\r\n\r\nx\r\n--{mark}--\r\n"
     header = {"Content-Type": f"multipart/form-data; boundary={mark}"}
     status, said = ask(f"{app.address}/gradio_api/upload", body.encode(), header)
     assert status == 200

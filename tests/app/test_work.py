@@ -115,7 +115,10 @@ def test_a_file_that_pillow_can_write_is_compared(desk: Desk, monkeypatch: pytes
 
 @pytest.mark.parametrize(
     ("context", "spec", "sentence"),
-    [(None, npx.ImageSpec(1, 200, 200), "at most 16,384 sub-pixels"), (npx.Map(2), npx.ImageSpec(1, 4, 4), "given Map")],
+    [
+        (None, npx.ImageSpec(1, 200, 200), "at most 16,384 sub-pixels"),
+        (npx.Map(2), npx.ImageSpec(1, 4, 4), "given Map"),
+    ],
 )
 def test_what_the_app_cannot_show_is_refused(
     context: Context | None, spec: npx.ImageSpec, sentence: str, tmp_path: Path

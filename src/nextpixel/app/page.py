@@ -84,7 +84,8 @@ def page(desk: Desk, first: str) -> gr.Blocks:
                     particles = gr.Slider(1, MOST, 16, step=1, label="Particles of each completion")
                     with gr.Row():
                         take, complete = gr.Button("Take a sample"), gr.Button("Complete", variant="primary")
-                    completed, said = gr.Image(label=f"Given, and {COMPLETIONS} completions", **PIXELS), gr.Markdown()
+                    said = gr.Markdown()
+            completed = gr.Image(label=f"Given, and {COMPLETIONS} completions", show_label=False, **PIXELS)
             complete.click(told(desk.complete), [*asked, canvas, particles], [completed, said], **EVENT)
 
             @told
