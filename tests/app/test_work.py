@@ -74,7 +74,7 @@ def test_an_error_in_the_work_is_told() -> None:
         raise npx.BadInput("No such thing.")
 
     with pytest.raises(npx.BadInput, match="No such thing"):
-        [*work.growing(wrong)]
+        list(work.growing(wrong))
 
 
 def test_pictures_become_levels_and_pink_is_unknown() -> None:
