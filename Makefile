@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format docs bench constraints clean
+.PHONY: help setup demo test test-app lint format docs bench constraints clean
 
 PYTHON ?= python3.11 python3 python
 BIN := .venv/bin
@@ -28,7 +28,7 @@ echo "nextpixel needs Python 3.11 or newer, which none of '$(PYTHON)' is: name o
 endef
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: $(DEVELOPMENT)  ## the environment for development, in .venv
 
@@ -37,6 +37,13 @@ demo: $(RUNTIME)  ## train a small model on the embedded digits, then sample and
 
 test: $(DEVELOPMENT)  ## all tests and the examples of docstrings; real data is looked for in NEXTPIXEL_DATA
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+
+# Debian's Chromium, as playwright would download one of its own.
+test-app: $(DEVELOPMENT)  ## the app, in a real browser; screenshots are in build/app
+	command -v chromium chromium-browser google-chrome >/dev/null || { \
+	    if [ "$$(id -u)" = 0 ]; then root=; else root=sudo; fi; \
+	    $$root apt-get update -qq && $$root apt-get install -qq -y --no-install-recommends chromium >/dev/null; }
+	NEXTPIXEL_APP=1 $(BIN)/python -m pytest tests/app $(ARGS)
 
 # Without the variable, pyright asks the npm registry whether there is a newer one.
 lint: $(DEVELOPMENT)  ## style, types and the one-way flow of imports

@@ -23,7 +23,7 @@ from nextpixel.orders import Orders
 from nextpixel.particles import Completion, Particles
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Colours, Number, PerImage, Whole
-from nextpixel.unroll import Ancestors, Choose, Streaming, draw, noise, unroll
+from nextpixel.unroll import Ancestors, Choose, Progress, Streaming, draw, noise, unroll
 
 
 class Backbone(nn.Module, Streaming):
@@ -210,6 +210,7 @@ class Autoregressive(Model):
         temperature: Number = 1.0,
         first: Whole = 0,
         order: Whole | Tensor | None = None,
+        progress: Progress | None = None,
     ) -> Tensor:
         """Draw images. Image i depends on the seed, on first + i and on its context, not on `count`.
 
@@ -220,6 +221,7 @@ class Autoregressive(Model):
             temperature: 1 draws from the model; below 1, each pixel's distribution is sharpened.
             first: the number of the first image, for drawing a long row of images in pieces.
             order: in which to draw, or one an image, (B,); None draws one for each image too.
+            progress: gets a copy of the images whenever a row of them is drawn; what it raises ends the work.
 
         Returns:
             Levels, int64, shape (B, C, H, W).
@@ -233,7 +235,13 @@ class Autoregressive(Model):
             chosen = self.reading.drawn(torch.zeros(count, self.orders), seed=seed, first=first)
         else:
             chosen = self.reading.check(order, count)
-        images = self.unroll(draw(numbers, temperature), count, context, order=chosen)
+
+        def turned(images: Tensor) -> None:
+            assert progress is not None
+            progress(self.reading.turn_back(images, chosen))
+
+        watch = None if progress is None else turned
+        images = self.unroll(draw(numbers, temperature), count, context, order=chosen, progress=watch)
         return self.reading.turn_back(images, chosen)
 
     def complete(
@@ -326,6 +334,7 @@ class Autoregressive(Model):
         rows: Sequence[int] | None = None,
         order: Tensor | None = None,
         ancestors: Ancestors | None = None,
+        progress: Progress | None = None,
     ) -> Tensor:
         """Visit the sub-pixels of `count` images in raster order; `choose` names their levels.
 
@@ -339,6 +348,7 @@ class Autoregressive(Model):
             rows: the rows to visit, ascending; all by default.
             order: in which each image is read, (B,). Sites, rows, and images given and made are those of turned ones.
             ancestors: says after each sub-step which images go on in the places of all, (B,), or None.
+            progress: gets a copy of the images, turned as they are, after each row.
 
         Returns:
             Levels, int64, shape (B, C, H, W).
@@ -356,6 +366,7 @@ class Autoregressive(Model):
                 context=encoded,
                 rows=range(self.spec.height) if rows is None else rows,
                 ancestors=ancestors,
+                progress=progress,
             )
         return made.clone()  # outside of inference mode, so that it may take part in a gradient
 

@@ -51,9 +51,9 @@ def exact(model: Model, images: Tensor, context: object = None) -> Autoregressiv
     Raises:
         BadInput: the model has a part that is not exact, or the images are not what it is about.
     """
-    refused = _refused(model)
-    if refused or not isinstance(model, Autoregressive):
-        raise BadInput(f"There is no exact twin of this model: {refused}.")
+    why = refusal(model)
+    if why or not isinstance(model, Autoregressive):
+        raise BadInput(f"There is no exact twin of this model: {why}.")
     images = model.spec.check(images).cpu()
     if not len(images):
         raise BadInput("An exact twin needs some images to measure the ranges of activations; there are none.")
@@ -73,9 +73,9 @@ def install(model: Model, about: Any) -> None:
     Raises:
         BadInput: it is not such a model, or not such a description.
     """
-    refused = _refused(model)
-    if refused or not isinstance(model, Autoregressive):
-        raise BadInput(f"it would be the exact twin of something that has none: {refused}.")
+    why = refusal(model)
+    if why or not isinstance(model, Autoregressive):
+        raise BadInput(f"it would be the exact twin of something that has none: {why}.")
     if not isinstance(about, dict) or about.keys() != {"format", "grids"} or about["format"] != FORMAT:
         raise BadInput(f"its exact arithmetic is {about!r:.80}; this nextpixel has format {FORMAT}.")
     _install(model)
@@ -109,7 +109,7 @@ def twin(model: Model) -> Autoregressive:
     return model
 
 
-def _refused(model: Model) -> str | None:
+def refusal(model: Model) -> str | None:
     """What of a model cannot be exact."""
     if not isinstance(model, Autoregressive):
         return f"a {model.recipe.get('name')} has no exact likelihood"

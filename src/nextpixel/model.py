@@ -13,6 +13,7 @@ from nextpixel.nn.context import Context
 from nextpixel.nn.norm import BatchNorm
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Number, PerImage, Whole
+from nextpixel.unroll import Progress
 
 Module = TypeVar("Module", bound=nn.Module)
 SHOWN = 4  # kernels of a layer, where a model is printed
@@ -62,7 +63,14 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def sample(
-        self, count: Whole, context: object = None, *, seed: Whole = 0, temperature: Number = 1.0, first: Whole = 0
+        self,
+        count: Whole,
+        context: object = None,
+        *,
+        seed: Whole = 0,
+        temperature: Number = 1.0,
+        first: Whole = 0,
+        progress: Progress | None = None,
     ) -> Tensor:
         """Draw images, int64, shape (B, C, H, W)."""
 

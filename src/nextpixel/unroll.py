@@ -34,6 +34,9 @@ Choose = Callable[[Site, Finite], Tensor]
 Ancestors = Callable[[], Tensor | None]
 """Says after a sub-step which images go on in the places of all, (B,); None: each in its own."""
 
+Progress = Callable[[Tensor], None]
+"""Gets a copy of the images, (B, C, H, W), when a row of them is made; what it raises ends the work."""
+
 
 class Streaming(ABC):
     """What the loop needs of a network; `state` is the network's own typed object, owned by the caller."""
@@ -68,6 +71,7 @@ def unroll(
     context: Tensor | None,
     rows: Sequence[int],
     ancestors: Ancestors | None = None,
+    progress: Progress | None = None,
 ) -> Tensor:
     """Visit sub-pixels in raster order and let `choose` say what each is.
 
@@ -79,6 +83,7 @@ def unroll(
         context: encoded, (B, d, h, w).
         rows: the rows to visit, ascending.
         ancestors: asked after each sub-step.
+        progress: told after each row.
 
     Returns:
         The images with the chosen levels, int64, shape (B, C, H, W).
@@ -112,6 +117,8 @@ def unroll(
                         images.copy_(images[taken])
                         copies.take(taken)
                     threads.lap()
+            if progress is not None:
+                progress(images.clone())
     return images
 
 

@@ -18,7 +18,7 @@ from nextpixel.nn.embedding import entry
 from nextpixel.nn.latent import Summary, Whitened
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Colours, Number, PerImage, Whole
-from nextpixel.unroll import generators
+from nextpixel.unroll import Progress, generators
 
 NARROWEST, WIDEST = -8.0, 2.0  # logarithms of a posterior's standard deviation, beyond which it changes slowly
 START = -0.7  # that logarithm for the mean image at the start: narrower than the prior, so that z tells images apart
@@ -208,7 +208,14 @@ class PixelVAE(Model):
         raise BadInput("A pixelvae predicts pixels given z only: take decoder.predict(x, z), or elbo and iw_bound.")
 
     def sample(
-        self, count: Whole, context: object = None, *, seed: Whole = 0, temperature: Number = 1.0, first: Whole = 0
+        self,
+        count: Whole,
+        context: object = None,
+        *,
+        seed: Whole = 0,
+        temperature: Number = 1.0,
+        first: Whole = 0,
+        progress: Progress | None = None,
     ) -> Tensor:
         """Draw images: z from the prior, then pixels given z, whose temperature it is.
 
@@ -217,7 +224,7 @@ class PixelVAE(Model):
         self._refuse(context)
         count = whole(count, "The number of samples", least=1)
         z = self._numbers(count, seed=seed, first=first)
-        return self.decode(z, seed=seed, temperature=temperature, first=first)
+        return self.decoder.sample(count, z, seed=seed, temperature=temperature, first=first, progress=progress)
 
     def decode(self, z: Tensor, *, seed: Whole = 0, temperature: Number = 1.0, first: Whole = 0) -> Tensor:
         """Draw an image for each latent vector, z of shape (B, z); all else is as of `Autoregressive.sample`."""

@@ -1,0 +1,1 @@
+"""The app in the browser: `page` is what stands where, `work` what it does."""
