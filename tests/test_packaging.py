@@ -74,9 +74,9 @@ def test_what_only_some_commands_need_is_an_extra(built: Path) -> None:
         (name,) = (name for name in file.namelist() if name.endswith("METADATA"))
         asked = email.message_from_bytes(file.read(name)).get_all("Requires-Dist", [])
     plain = {line.partition(">")[0] for line in asked if "extra ==" not in line}
-    assert not plain & {"datasets", "matplotlib", "tensorboard", "scikit-learn", "scipy", "shtab"}
+    assert not plain & {"datasets", "gradio", "matplotlib", "tensorboard", "scikit-learn", "scipy", "shtab"}
     everything = {line.partition(">")[0] for line in asked if "extra == 'all'" in line}
-    assert everything == {"datasets", "matplotlib", "tensorboard", "scipy", "shtab"}
+    assert everything == {"datasets", "gradio", "matplotlib", "tensorboard", "scipy", "shtab"}
 
 
 @pytest.mark.slow

@@ -125,6 +125,18 @@ def test_a_row_of_latents_shares_its_latent_vector(bounded: Path, call: Callable
     assert np.array_equal(shown("latents.png"), np.asarray(pictures.grid(model.decode(z, seed=4), 3, columns=6)))
 
 
+def test_reconstructions_and_interpolations_stand_beside_their_images(bounded: Path, call: Callable[..., Any]) -> None:
+    said = call("plot", "latents", bounded, "--of", "reconstructions", "--out", "a.png")
+    assert said.out == "5 images, 6 reconstructions of each: a.png\n"
+    said = call("plot", "latents", bounded, "--of", "interpolations")
+    assert said.out == "2 pairs of images, 6 steps from one to the other: latents.png\n"
+    model, x = npx.load(bounded), torch.from_numpy(open_data(*_data(bounded)).test.images[:4]).long()
+    assert isinstance(model, npx.PixelVAE)
+    way = model.interpolate(x[::2], x[1::2], 6)
+    rows = torch.cat([x[::2].unsqueeze(1), way, x[1::2].unsqueeze(1)], 1).flatten(0, 1)
+    assert np.array_equal(shown("latents.png"), np.asarray(pictures.grid(rows, 3, columns=8)))
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -135,7 +147,12 @@ def test_a_row_of_latents_shares_its_latent_vector(bounded: Path, call: Callable
         (["evaluate", "RUN", "--samples", "-1"], "'-1' is not a whole number of at least 0"),
         (["plot", "receptive-field", "RUN"], "needs an exact likelihood, but a pixelvae has only bounds"),
         (["plot", "latents", "PLAIN"], "which a gated_pixelcnn has not; it needs a pixelvae"),
-        (["evaluate", "RUN", "--data", "digits"], "those of digits are 1x8x8 with 17"),
+        (["plot", "latents", "PLAIN", "--of", "reconstructions"], "it needs a pixelvae"),
+        (["plot", "latents", "RUN", "--of", "images"], "invalid choice: 'images'"),
+        (
+            ["plot", "latents", "RUN", "--of", "reconstructions", "--data", "digits"],
+            "those of digits are 1x8x8 with 17",
+        ),
         (["sample", "RUN", "--label", "1"], "knows no classes"),
     ],
 )

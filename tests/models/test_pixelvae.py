@@ -14,6 +14,7 @@ from torch.distributions import Normal, kl_divergence
 import nextpixel as npx
 from nextpixel.checks import stepwise_log_prob
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
+from nextpixel.models.pixelvae import _way
 from nextpixel.nn.latent import Conv
 from zoo import Case, images
 
@@ -193,6 +194,18 @@ def test_completions_from_the_posterior_go_with_what_is_known() -> None:
     assert 0 < model.complete(bright, known, rounds=0).float()[:, :, 3].mean() < 1  # z is of the prior
 
 
+@every_vae
+def test_the_ends_of_a_way_are_decoded_from_the_posteriors_means(case: Case) -> None:
+    model = build(case, 3, 2)
+    x, y = images(model.spec, 2), images(model.spec, 2, seed=1)
+    made = model.interpolate(x, y, 5, seed=6)
+    assert made.shape == (2, 5, *model.spec.shape)
+    with torch.no_grad():
+        ends = [model.posterior(images).mean for images in (x, y)]
+    assert made[:, 0].equal(model.decode(ends[0], seed=6))
+    assert made[:, -1].equal(model.decode(ends[1], seed=6))
+
+
 def test_reconstructions_are_drawn_from_the_posterior() -> None:
     model = build(VAES[0], 3, 2)
     x = images(model.spec, 3)
@@ -278,6 +291,14 @@ def test_free_bits_are_for_each_latent_number() -> None:
     assert counted.item() > each.sum().item()
 
 
+def test_a_way_goes_from_one_vector_to_the_other_and_is_not_shorter_between() -> None:
+    x, y = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    way = _way(x, y, 3)[0]
+    assert way[0].allclose(x[0], atol=1e-5)
+    assert way[2].allclose(y[0], atol=1e-5)
+    assert way[1].allclose(torch.tensor([2.0, 2.0]) / 2**0.5, atol=1e-5)  # of length 2, in the middle of both
+
+
 def _again(model: npx.PixelVAE, x: torch.Tensor) -> torch.Tensor:
     """The z that the next call of the model in training will draw."""
     state = torch.random.get_rng_state()
@@ -342,6 +363,10 @@ def test_what_does_not_fit_is_refused() -> None:
         model.decode(torch.zeros(2, 3))
     with pytest.raises(npx.BadInput, match=r"samples must be .* not 0"):
         model.iw_bound(x, samples=0)
+    with pytest.raises(npx.BadInput, match=r"steps must be .* not 1"):
+        model.interpolate(x, x, 1)
+    with pytest.raises(npx.BadInput, match="not 1 for 2"):
+        model.interpolate(x, x[:1], 4)
     with pytest.raises(npx.BadInput, match="at least 1, not 0"):
         model.sample(0)
     with pytest.raises(npx.BadInput, match=r"seed must be .* not -1"):
@@ -356,6 +381,7 @@ BOUNDS: dict[str, Callable[[npx.PixelVAE, torch.Tensor], torch.Tensor]] = {
     "iw_bound": lambda model, x: model.iw_bound(x, samples=2),
     "sample": lambda model, x: model.sample(len(x)),
     "reconstruct": lambda model, x: model.reconstruct(x),
+    "interpolate": lambda model, x: model.interpolate(x, x.flip(0), 3),
     "complete": lambda model, x: model.complete(x, x == 0, rounds=1),
     "decoder.log_prob": lambda model, x: model.decoder.log_prob(x, torch.zeros(len(x), model.latent)),
 }

@@ -18,7 +18,7 @@ from nextpixel.nn.embedding import entry
 from nextpixel.nn.latent import Summary, Whitened
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Colours, Number, PerImage, Whole
-from nextpixel.unroll import Progress, generators
+from nextpixel.unroll import Progress, draw, generators, noise
 
 NARROWEST, WIDEST = -8.0, 2.0  # logarithms of a posterior's standard deviation, beyond which it changes slowly
 START = -0.7  # that logarithm for the mean image at the start: narrower than the prior, so that z tells images apart
@@ -236,6 +236,31 @@ class PixelVAE(Model):
             z = _moved(self.posterior(x), self._numbers(len(x), seed=seed, first=first))
         return self.decode(z, seed=seed, temperature=temperature, first=first)
 
+    def interpolate(self, x: Tensor, y: Tensor, steps: Whole, *, seed: Whole = 0, temperature: Number = 1.0) -> Tensor:
+        """Draw images on the way from each of `x` to that of `y`, all steps of a pair from the same noise.
+
+        The way goes along a great circle, with a length that changes evenly, as vectors in between two of a Gaussian
+        would be too short.
+
+        Args:
+            x: levels, shape (B, C, H, W).
+            y: the same.
+            steps: images on a way, its ends (decoded from their posteriors' means) included.
+
+        Returns:
+            Levels, int64, shape (B, steps, C, H, W).
+
+        Raises:
+            BadInput: images that the model is not about, of different number, or fewer than two steps.
+        """
+        steps = whole(steps, "steps", least=2)
+        if len(x) != len(y):
+            raise BadInput(f"There must be as many ends as beginnings, not {len(y)} for {len(x)}.")
+        with torch.no_grad():
+            z = _way(self.posterior(x).mean, self.posterior(y).mean, steps).flatten(0, 1)
+        numbers = noise(self.spec, len(x), seed=seed).repeat_interleave(steps, 0).to(self.device)
+        return self.decoder.unroll(draw(numbers, temperature), len(z), z).unflatten(0, (len(x), steps))
+
     def complete(
         self,
         x: Tensor,
@@ -302,3 +327,13 @@ def _bounded(x: Tensor) -> Tensor:
 def _moved(posterior: "Independent[Normal]", numbers: Tensor) -> Tensor:
     """Standard normal numbers as vectors of the posterior."""
     return posterior.base_dist.mean + posterior.base_dist.stddev * numbers
+
+
+def _way(x: Tensor, y: Tensor, steps: int) -> Tensor:
+    """Vectors from (B, z) to (B, z): (B, steps, z)."""
+    part = torch.linspace(0, 1, steps).to(x).view(1, -1, 1)
+    lengths = [end.norm(dim=1).clamp(min=1e-6).view(-1, 1, 1) for end in (x, y)]
+    ends = [end.unsqueeze(1) / length for end, length in zip((x, y), lengths, strict=True)]
+    angle = (ends[0] * ends[1]).sum(2, keepdim=True).clamp(-1, 1).acos().clamp(1e-4, math.pi - 1e-4)
+    direction = (((1 - part) * angle).sin() * ends[0] + (part * angle).sin() * ends[1]) / angle.sin()
+    return direction * ((1 - part) * lengths[0] + part * lengths[1])
