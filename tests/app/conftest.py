@@ -83,7 +83,8 @@ def app(chromium: Any, arguments: list[str], tmp_path_factory: pytest.TempPathFa
         server.stdout.close()
         assert server.wait(60) == 0
     assert not list((folder / "temporary").iterdir()), "nothing stays of what was uploaded or made"
-    assert "Traceback" not in (folder / "log").read_text(), (folder / "log").read_text()
+    told = (folder / "log").read_text()  # gradio refuses paths of thieves so; nothing else may fail
+    assert told.count("Traceback") == told.count("InvalidPathError: Cannot move"), told
 
 
 @pytest.fixture(scope="module")

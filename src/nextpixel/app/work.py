@@ -57,7 +57,7 @@ class Desk:
         self.places, self.device, self.folder = places, device, folder
         self.model, self.twin = lru_cache(KEPT)(self._model), lru_cache(KEPT)(self._twin)
 
-    def draw(self, name: str, label: str, temperature: float, seed: int, count: int) -> Generator[Image.Image]:
+    def draw(self, name: str, label: str, temperature: float, seed: int, count: Any) -> Generator[Image.Image]:
         """A picture of new images after each row of them; closing the generator ends the work at the next row."""
         model, count = self.model(name), bounded(count)
 
@@ -93,7 +93,7 @@ class Desk:
         said += "" if which is None else f"; classes {', '.join(classes(model)[its] for its in which)}"
         return larger(pictures.completions(given, known, made, spec.levels, ordinal=spec.ordinal)), f"{said}."
 
-    def sample(self, name: str, label: str, temperature: float, seed: int, count: int = 1) -> Tensor:
+    def sample(self, name: str, label: str, temperature: float, seed: int, count: Any = 1) -> Tensor:
         """Images to work with, (B, C, H, W)."""
         model, count = self.model(name), bounded(count)
         return model.sample(count, labels(model, label, count), seed=seed, temperature=temperature).cpu()
