@@ -1,6 +1,7 @@
 import copy
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_a_split_is_measured_image_by_image_whatever_the_batch() -> None:
 @pytest.mark.parametrize("orders", [1, 4])
 def test_a_model_of_classes_is_measured_without_them_as_their_mixture(orders: int) -> None:
     data = open_data("digits", limit=5)
-    settings = {"filters": 4, "blocks": 1, "head": 4, "orders": orders}
+    settings: dict[str, Any] = {"filters": 4, "blocks": 1, "head": 4, "orders": orders}
     model = npx.build("gated_pixelcnn", data.spec, context=npx.ClassLabel(10), **settings).eval()
     with torch.no_grad():
         for weight in model.parameters():
