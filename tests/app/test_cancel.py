@@ -38,7 +38,7 @@ def test_work_that_nobody_waits_for_ends(way: str, app: App, visit: Callable[[],
     while True:
         start = app.seconds()
         time.sleep(4)
-        assert app.seconds() - begin < 6, "it goes on"
+        assert app.seconds() - begin < 20, "it goes on"  # a row takes six of them, all rows minutes
         if app.seconds() - start < 0.25:  # seconds of the processor, in four of the clock
             break
     if way == "cancel":
