@@ -41,7 +41,7 @@ def test_work_that_nobody_waits_for_ends(way: str, app: App, visit: Callable[[],
         assert app.seconds() - begin < 6, "it goes on"
         if (
             app.seconds() - start < 1
-        ):  # seconds of the processor, in four of the clock: work takes four, waiting a third
+        ):  # of four: work takes all of them, waiting a third
             break
     if way == "cancel":
         last = image.get_attribute("src")
