@@ -39,9 +39,7 @@ def test_work_that_nobody_waits_for_ends(way: str, app: App, visit: Callable[[],
         start = app.seconds()
         time.sleep(4)
         assert app.seconds() - begin < 6, "it goes on"
-        if (
-            app.seconds() - start < 1
-        ):  # of four: work takes all of them, waiting a third
+        if app.seconds() - start < 1:  # of four: work takes all of them, waiting a third
             break
     if way == "cancel":
         last = image.get_attribute("src")
