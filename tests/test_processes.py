@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import nextpixel as npx
 from nextpixel import processes
@@ -103,6 +104,27 @@ def test_a_stream_under_two_processes(folder: Path) -> None:
     assert sentences(alone.stderr) == [
         "nextpixel: A run that reads a stream goes on with as many processes as it began with, 2."
     ]
+
+
+def test_what_is_divided_among_processes_learns_the_same(folder: Path) -> None:
+    """`training.strategy: fsdp`, which GPUs are for: the same losses, files that one process reads, exact resume."""
+    words = ["train", "recipe.yaml", "--training.validate_every", 0.25, "--training.samples", 0]
+    words += ["--training.schedule", "constant", "--training.warmup", 0]
+    call(ONE, *words, "--out", "alone", cwd=folder)
+    words += ["--training.strategy", "fsdp"]
+    call(TWO, *words, "--out", "through", cwd=folder)
+    call(TWO, *words, "--training.epochs", 1, "--out", "half", cwd=folder)
+    call(TWO, "train", "half", "--resume", "--training.epochs", 2, cwd=folder)
+    for name in ("train_nats", "validation_nats"):
+        losses = [[row[name] for row in rows(folder / run)] for run in ("alone", "through")]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4), name
+    for file in ("last.safetensors", "model.safetensors"):
+        tensors = [load_file(folder / run / file) for run in ("alone", "through", "half")]
+        assert [*tensors[0]] == [*tensors[1]]  # whole, and by their names
+        assert all(torch.equal(tensors[1][name], tensors[2][name]) for name in tensors[1])
+        assert all(torch.allclose(tensors[0][name], tensors[1][name], atol=1e-4) for name in tensors[0])
+    call(ONE, "train", "half", "--resume", "--training.epochs", 3, cwd=folder)  # one process goes on from its state
+    assert rows(folder / "half")[-1]["train_nats"] < rows(folder / "half")[-3]["train_nats"]
 
 
 def test_parts_of_a_batch_are_the_same_step(folder: Path) -> None:

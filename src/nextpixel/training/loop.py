@@ -1,5 +1,6 @@
 """The training loop; the only file that knows lightning-fabric."""
 
+import copy
 import logging
 import math
 import time
@@ -28,7 +29,7 @@ from nextpixel.training.batches import Batches, Streamed
 from nextpixel.training.display import Display, interruption
 from nextpixel.training.run import Metrics, RunFolder
 from nextpixel.training.settings import Training
-from nextpixel.training.state import MovingAverage, Position, State
+from nextpixel.training.state import MovingAverage, Position, State, gathered
 
 MARGIN = 1.5  # how many times as quick as all threads one must be: less does not change the sums of a run
 MOST_LEFT_OUT = 100  # steps in a row, of losses or gradients that are not finite
@@ -102,18 +103,23 @@ class _Loop:
     def __init__(
         self, model: Model, data: DataSet, settings: Training, folder: RunFolder, display: Display, device: str
     ) -> None:
-        self.model, self.data, self.settings, self.folder, self.display = model, data, settings, folder, display
+        self.plain, self.data, self.settings, self.folder, self.display = model, data, settings, folder, display
         from lightning_fabric import Fabric  # here, because it takes a second or two
         from lightning_fabric.strategies.ddp import DDPStrategy
+        from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 
         count, here = processes.size(), processes.local()[1]
+        self.divided = settings.strategy == "fsdp" and count > 1
         known = signature(DistributedDataParallel).parameters
         buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # the older name
         unlike: dict[str, Any] = {buffers: False}  # they change alike in all processes
 
         def engine(precision: Literal["32-true", "bf16-mixed"]) -> Fabric:
-            strategy, nodes = "auto" if count == 1 else DDPStrategy(**unlike), count // here
-            return Fabric(accelerator=device, strategy=strategy, devices=here, num_nodes=nodes, precision=precision)
+            named: dict[str, Any] = {"accelerator": device, "devices": here, "num_nodes": count // here}
+            if self.divided:
+                engine = ModelParallelStrategy(_divide, data_parallel_size=count, tensor_parallel_size=1)
+                return Fabric(strategy=engine, precision=precision, **named)
+            return Fabric(strategy="auto" if count == 1 else DDPStrategy(**unlike), precision=precision, **named)
 
         self.fabric = engine("32-true")
         if settings.precision == "bf16" or (settings.precision == "auto" and has_fast_bf16(self.fabric.device)):
@@ -121,19 +127,22 @@ class _Loop:
         self.fabric.launch()
         if count * settings.accumulate > 1 and (what := model.undivided()):
             raise BadInput(f"{what} needs a batch whole: take one process and training.accumulate 1, or leave it out.")
-        optimizer = _optimizer(model, settings)
-        compiled = cast(torch.nn.Module, torch.compile(model)) if settings.compile else model
-        self.wrapped, self.optimizer = self.fabric.setup(compiled, optimizer)
         named: dict[str, Any] = {"size": settings.batch, "seed": settings.seed, "context": model.context}
         streams = data.train.stream is not None
         self.batches = (
             Streamed(data.train, **named) if streams else Batches(data.train, **named, unreadable=settings.unreadable)
         )
         self.parts = _parts(self.batches.size, count, settings.accumulate)
-        model.initialise(*self.batches[0])  # a run that is resumed gets its own weights back
+        model.to(self.fabric.device).initialise(*self.batches[0])  # a run that is resumed gets its own weights back
         self.batches.waited = 0.0
-        average = MovingAverage(model, decay=1.0 if settings.ema is None else settings.ema)
-        self.state = State(model, average, optimizer, Position(0, self.batches.per_epoch, learnt=model.learnt))
+        # What is divided is a copy: the model itself is whole again wherever it validates, draws or is saved.
+        self.model = copy.deepcopy(model) if self.divided else model
+        compiled = cast(torch.nn.Module, torch.compile(model)) if settings.compile else self.model
+        self.wrapped = self.fabric.setup_module(compiled)
+        optimizer = _optimizer(self.model, settings)
+        self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
+        average = MovingAverage(self.model, decay=1.0 if settings.ema is None else settings.ema)
+        self.state = State(self.model, average, optimizer, Position(0, self.batches.per_epoch, learnt=model.learnt))
         self.steps = settings.epochs * self.batches.per_epoch
         self.interval = max(1, round(settings.validate_every * self.batches.per_epoch))
         self.rate, self.seconds, self.cost, self.reserved = 0.0, 0.0, 0.0, 0.0
@@ -192,6 +201,7 @@ class _Loop:
                 if processes.lost(error):
                     raise self.rescued(BadInput("Another process of the run has ended.")) from error
                 raise
+            self.whole()
             if self.stopping and self.progress() < 1:
                 self.save()
                 self.display.say(f"Stopped at step {self.position.step}; {self.folder.path} can be resumed.")
@@ -213,7 +223,7 @@ class _Loop:
 
     def rescued(self, error: Exception) -> BadInput:
         """What to say of an error that has nothing to do with the weights, such as a damaged image; they are saved."""
-        if self.position.step == 0:
+        if self.position.step == 0 or self.divided:  # what is divided is saved by all, and the others do not know
             return BadInput(str(error))
         try:
             self.save()
@@ -265,14 +275,14 @@ class _Loop:
                 self.rehearse(images, context, own_drawn)
             self.wrapped.train()
             with self.fabric.no_backward_sync(self.wrapped, enabled=part != self.parts[-1][0]):
-                loss = -self.log_prob(images, context, own_drawn).mean()
+                loss = -self.wrapped(*self.fabric.to_device((images, context, own_drawn))).mean()
                 self.fabric.backward(loss * (share * processes.size()))  # whose mean over processes is taken
             own += loss.detach() * share
         position.threads = self.threads.chosen
         nats = self.agree(own.item())
         gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)  # of finite ones it may be infinite, in float32
-        finite = bool(norm.isfinite()) or all(bool(gradient.isfinite().all()) for gradient in gradients)
+        norm = gathered(torch.nn.utils.get_total_norm(gradients))  # of finite ones it may be infinite, in float32
+        finite = bool(norm.isfinite()) or all(bool(gathered(gradient.isfinite().all())) for gradient in gradients)
         if self.settings.gradient_clip is not None:
             self.fabric.clip_gradients(
                 self.wrapped, self.optimizer, max_norm=self.settings.gradient_clip, error_if_nonfinite=False
@@ -316,6 +326,7 @@ class _Loop:
         began = time.monotonic()
         self.display.doing("validating")
         with self.state.average.in_place():
+            model = self.whole()
             nats = self.validation_nats()
             if not math.isfinite(nats):
                 raise _Diverged(f"The validation loss is {nats} at step {position.step}; lower training.learning_rate.")
@@ -323,7 +334,7 @@ class _Loop:
             if nats < position.best:
                 position.best, position.worse = nats, 0
                 if self.first:
-                    save(self.model, self.folder.best)
+                    save(model, self.folder.best)
         self.agree()
         metrics = Metrics(
             step=position.step,
@@ -342,47 +353,55 @@ class _Loop:
         position.nats, position.steps, position.row = 0.0, 0, asdict(metrics)
         self.seconds, self.batches.waited = 0.0, 0.0
         self.save()  # before anything that could fail
-        if self.first:
-            self.folder.record(metrics)
-            with self.state.average.in_place():
+        with self.state.average.in_place():
+            model = self.whole()
+            if self.first:
+                self.folder.record(metrics)
                 self.display.doing("drawing samples")
-                self.draw()
+                self.draw(model)
         self.cost = max(self.cost, (time.monotonic() - began) / 60)
         self.agree()
 
     def validation_nats(self) -> float:
         """Nats per image, in the precision of the training."""
         split = self.data.validation
-        self.wrapped.eval()
+        # Pieces are not as many for each process, and what is divided computes in all at once.
+        network = self.plain if self.divided else self.wrapped
+        network.eval()
 
         def measure(start: int) -> Tensor:
             indices = np.arange(start, min(self.watched, start + self.settings.batch))
             images, _ = split.batch(indices, np.random.default_rng(self.settings.seed))
-            return -self.log_prob(images, given(self.model.context, split, indices)).sum().cpu().double()
+            its = self.fabric.to_device((images, given(self.plain.context, split, indices)))
+            return -network(*its).sum().cpu().double()
 
-        with torch.no_grad():
+        with torch.no_grad(), self.fabric.autocast():
             sums = processes.everywhere(range(0, self.watched, self.settings.batch), measure)
         return sum(each.item() for each in sums) / self.watched
 
-    def draw(self) -> None:
+    def draw(self, model: Model) -> None:
         """Draw samples of the average weights, always from the same noise."""
         settings, step = self.settings, self.position.step
         if settings.samples:
-            sheet = plots.samples(self.model, self.data.validation, settings.samples, seed=settings.seed)
+            sheet = plots.samples(model, self.data.validation, settings.samples, seed=settings.seed)
             pictures.write(sheet, self.folder.picture(step))
             self.folder.log(step, {}, sheet)
 
     def save(self) -> None:
-        if not self.first:
-            return
         with self.state.average.in_place():
-            save(self.model, self.folder.last)
-        self.folder.keep_state()
-        self.state.save(self.folder.state)
+            model = self.whole()
+            if self.first:
+                save(model, self.folder.last)
+        if self.first:
+            self.folder.keep_state()
+        self.state.save(self.folder.state, write=self.first)
         self.saved = self.position.minutes
 
-    def log_prob(self, images: Tensor, context: Any, drawn: Tensor | None = None) -> Tensor:
-        return self.wrapped(*self.fabric.to_device((images, context, drawn)))
+    def whole(self) -> Model:
+        """The model with its present weights, all of them, which all processes ask for."""
+        if self.divided:
+            self.plain.load_state_dict({name: gathered(each) for name, each in self.model.state_dict().items()})
+        return self.plain
 
     def show(self, nats: float) -> None:
         self.display.show(
@@ -403,6 +422,14 @@ class _Loop:
 def _plain(model: Model, settings: Training) -> dict[str, Any]:
     """What config.yaml says of a run that was not made from a recipe, in YAML's own types."""
     return {"model": model.recipe, "training": {**asdict(settings), "betas": list(settings.betas)}}
+
+
+def _divide(model: torch.nn.Module, mesh: Any) -> Any:
+    """Divide the weights among processes; as one group, since the parts of a network use each other's."""
+    from torch.distributed.fsdp import fully_shard  # here, because it takes a second
+
+    model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+    return fully_shard(model, mesh=mesh["data_parallel"], reshard_after_forward=True)
 
 
 def _parts(batch: int, size: int, accumulate: int) -> list[tuple[slice, float]]:

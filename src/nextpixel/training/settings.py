@@ -33,6 +33,8 @@ class Training:
         devices: processes on this machine, each with a GPU where there are some, which `nextpixel train` starts by
             torchrun; where torchrun started it, its own count holds.
         nodes: machines, on each of which the same command is given, with MASTER_ADDR (of the first) and NODE_RANK set.
+        strategy: "ddp", where each process has the whole model, or "fsdp", where weights, their average, gradients and
+            moments are divided among the processes, and whole only while a step computes.
         accumulate: parts of a batch that are computed one after the other, for less memory; the step is the same.
         learning_rate: of the optimizer, at its highest.
         optimizer: "adam", "adamw" (weight decay apart from the gradient) or "rmsprop".
@@ -66,6 +68,7 @@ class Training:
     batch: int = 64
     devices: int = 1
     nodes: int = 1
+    strategy: Literal["ddp", "fsdp"] = "ddp"
     accumulate: int = 1
     learning_rate: float = 1e-3
     optimizer: Literal["adam", "adamw", "rmsprop"] = "adam"
@@ -89,7 +92,7 @@ class Training:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("optimizer", "schedule", "precision", "non_finite"):
+        for name in ("strategy", "optimizer", "schedule", "precision", "non_finite"):
             choices = get_args(self.__dataclass_fields__[name].type)
             if getattr(self, name) not in choices:
                 raise BadInput(f"training.{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")
@@ -98,6 +101,8 @@ class Training:
                 self._set(name, self._checked(name, getattr(self, name), rule, holds))
         if not isinstance(self.compile, bool):
             raise BadInput(f"training.compile must be true or false, not {self.compile!r}.")
+        if self.compile and self.strategy == "fsdp":
+            raise BadInput("training.compile is not for training.strategy fsdp; leave out one of them.")
         if self.decay != 1 and self.schedule != "exponential":
             raise BadInput(
                 f"training.decay is for the exponential schedule, but {self.decay} is given for {self.schedule}."

@@ -5,7 +5,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -101,14 +101,16 @@ class State:
     optimizer: Optimizer
     position: Position
 
-    def save(self, path: Path) -> None:
-        """Write all of it to a file, at once or not at all."""
+    def save(self, path: Path, *, write: bool = True) -> None:
+        """Write all of it to a file, at once or not at all; of a divided one all give their parts, and one writes."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.average.items()}
         for number, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in moments.items()}
         about = {**asdict(self.position), "updates": self.average.updates}
-        sealed.write(path, tensors, key="training", about=about)
+        tensors = {name: gathered(tensor) for name, tensor in tensors.items()}
+        if write:
+            sealed.write(path, tensors, key="training", about=about)
 
     def load(self, path: Path) -> None:
         """Take everything from a file that `save` wrote for the same model, optimizer and batch."""
@@ -123,10 +125,12 @@ class State:
                     "a run goes on with the data and the batch that it began with."
                 )
             tensors = file.tensors()
-            self.model.load_state_dict(_under("model", tensors))
-            averages = _under("average", tensors)
+            weights, averages, present = _under("model", tensors), _under("average", tensors), self.model.state_dict()
+            self.model.load_state_dict(
+                {name: divided(tensor, present.get(name, tensor)) for name, tensor in weights.items()}
+            )
             for name, average in self.average.average.items():
-                average.copy_(averages[name])
+                average.copy_(divided(averages[name], average))
             self.optimizer.load_state_dict(self._moments(_under("optimizer", tensors)))
         except BadInput:
             raise
@@ -143,12 +147,31 @@ class State:
             parameter = parameters[int(number)]
             if tensor.shape not in (parameter.shape, ()):
                 raise ValueError(f"{name} is of another parameter")
-            alike = torch.empty_like(parameter) if tensor.shape == parameter.shape else torch.empty_like(tensor)
-            state.setdefault(int(number), {})[key] = alike.copy_(tensor)
+            like = parameter if tensor.shape == parameter.shape else tensor
+            state.setdefault(int(number), {})[key] = torch.empty_like(like).copy_(divided(tensor, like))
         kept = {"step", "square_avg"} if isinstance(self.optimizer, RMSprop) else {"step", "exp_avg", "exp_avg_sq"}
         if any(moments.keys() != kept for moments in state.values()):
             raise ValueError("the moments are of another optimizer")
         return {**self.optimizer.state_dict(), "state": state}
+
+
+def gathered(tensor: Tensor) -> Tensor:
+    """The whole of a tensor that may be divided among processes, all of which ask for it."""
+    return cast(Any, tensor).full_tensor() if _is_divided(tensor) else tensor
+
+
+def divided(tensor: Tensor, like: Any) -> Tensor:
+    """Of a tensor that all processes have, one's own part, where `like` is divided; the tensor itself elsewhere."""
+    if not _is_divided(like):
+        return tensor
+    from torch.distributed.tensor import distribute_tensor  # here, because it takes a second
+
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+
+
+def _is_divided(tensor: Any) -> bool:
+    """Whether it is a `DTensor`, which need not be imported to tell."""
+    return hasattr(tensor, "device_mesh")
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
