@@ -36,9 +36,9 @@ class Steps(NamedTuple):
         """The block: features (B, D, …), what comes in beside them (B, …), and a bias (B, 2D, …), to (B, D, …)."""
         middle = self.enter(x.both)
         if beside is not None and self.beside is not None:
-            middle = middle + self.beside(beside)
+            middle = ops.onto(middle, self.beside(beside))
         sums = self.leave(ops.concat_elu(middle))
-        return x.plain + ops.glu(sums if bias is None else sums + bias)
+        return ops.onto(ops.glu(sums if bias is None else ops.onto(sums, bias)), x.plain)
 
 
 Kind = TypeVar("Kind", bound=WeightNorm)

@@ -118,7 +118,7 @@ class PixelsLeft(nn.Module):
         """(B, D, H, W) to (B, O, H, W); `addend` is added to the result."""
         padded = F.pad(x, (self.reach, 0 if self.own else -1)) if self.reach else x
         sums = ops.convolve(padded, self.masked(), self.bias)
-        return ops.settle(sums if addend is None else sums + addend, self.grid)
+        return ops.settle(sums if addend is None else ops.onto(sums, addend), self.grid)
 
     def init_state(self, batch: int, width: int) -> "LeftState":
         """The weights of each sub-step as matrices, and room for a row of the input."""

@@ -153,8 +153,9 @@ class TwoStackBlock(GatedBlock):
         wide = sums.shape[1]
         above = self.link(sums)
         if bias is not None:
-            above = above + bias[:, :wide]
-            sums = sums if self.last else sums + bias[:, wide:]
+            above = ops.onto(above, bias[:, :wide])
+            if not self.last:  # the gradient of the link needs its input as it was
+                sums = sums + bias[:, wide:] if torch.is_grad_enabled() else ops.onto(sums, bias[:, wide:])
         return sums if self.last else self.activate(sums), above
 
 
