@@ -13,13 +13,13 @@ import math
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 import nextpixel as npx
+from nextpixel.cli.evaluate import as_json
 from nextpixel.data import open_data
 from nextpixel.evaluation import evaluate, evaluate_bounds
 
@@ -46,6 +46,7 @@ IMAGES = {  # the data of a run -> what a reader is told that it is; the order o
     "mnist": "MNIST, 256 levels",
     "codes.npz": "codes of 32x32 photographs",
 }
+FIGURES = ("images", "nats", "nats_error", "bits_per_dim", "bits_per_dim_error")
 PAPER = {  # data set -> what was published for a larger network of this kind, and where
     ("gated_pixelcnn", "mnist-binary"): "81.50 nats (a PyTorch library's README, dynamic binarisation)",
 }
@@ -80,14 +81,16 @@ def record(run: Path, options: argparse.Namespace) -> None:
     start = time.monotonic()
     if options.figures is not None:
         said = json.loads(options.figures.read_text())
-        measured = {key: said[key] for key in ("images", "nats", "nats_error", "bits_per_dim", "bits_per_dim_error")}
+        measured = {key: (said.get("importance") or said.get("elbo") or said)[key] for key in FIGURES}
+        if "elbo" in said:
+            measured["bounds"] = {key: said[key] for key in ("elbo", "reconstruction", "kl", "importance", "samples")}
     else:
         data = open_data(**{**config["data"], **({"root": options.data_root} if options.data_root else {})})
         if isinstance(model, npx.PixelVAE):
             bounds = evaluate_bounds(model, data.test, images=options.images, samples=options.samples)
-            measured = {"bounds": asdict(bounds), **asdict(bounds.importance or bounds.elbo)}
+            measured = {"bounds": as_json(bounds), **as_json(bounds.importance or bounds.elbo)}
         else:
-            measured = asdict(evaluate(model, data.test, images=options.images))
+            measured = as_json(evaluate(model, data.test, images=options.images))
     figures = {
         "name": run.name,
         "model": config["model"]["name"],

@@ -21,19 +21,21 @@ from nextpixel.models.pixelrnn import PixelCNN, ResidualPixelCNN
 from nextpixel.nn import ops
 from nextpixel.nn.causal import PixelsLeft, RowsAbove
 from nextpixel.nn.context import ClassLabel
-from nextpixel.nn.embedding import Named, Scaled
+from nextpixel.nn.embedding import Named, Scaled, next_power
 from nextpixel.nn.gated import GatedBlock, OneStackBlock, TwoStackBlock
 from nextpixel.nn.layers import Chain, Layer, Masked, Normalise, Residual
 from nextpixel.nn.norm import ColourNorm
 from nextpixel.nn.tables import GATED, Tables
 
-FORMAT = 2  # of the arithmetic
+FORMAT = 3  # of the arithmetic
 BITS = 12  # of an activation, beside its sign
+# Of what the sums of a gated block take: less there is more for its weights, and was less lost on drawings.
+TAKEN, TAKEN_BITS = ("above", "norm_above", "norm_left"), 11
 ROOM = 2.0**24  # of a sum, in its own unit: what float32 holds
 # The head of a gated_pixelcnn is computed in float64, as sharp logistics need it; a sum has room for 2^53 there.
 HEAD, HEAD_BITS, HEAD_ROOM = ("", "head"), 16, 2.0**40
 _MARGIN = 1.25  # how much larger than those of the calibration an activation may be
-STEPS = 4096  # of brightness, from 0 to 1
+STEPS = 4096  # of a name's vector, from 0 to 1
 PLACES = 256  # steps for rows and columns, from 0 to 1
 
 
@@ -59,8 +61,12 @@ def exact(model: Model, images: Tensor, context: object = None) -> Autoregressiv
         raise BadInput("An exact twin needs some images to measure the ranges of activations; there are none.")
     twin = copy.deepcopy(model).to("cpu", torch.float32).eval()
     largest = _measured(twin, images, context)
-    grids = {name: _grid(most, HEAD_BITS if name in HEAD else BITS) for name, most in largest.items()}
+    grids = {name: _grid(most, _bits(name)) for name, most in largest.items()}
     _install(twin)
+    if isinstance(twin.backbone.entry, Scaled):  # which gives whole numbers, over another one
+        ratio = next_power(model.spec.levels) / (model.spec.levels - 1)
+        for layer in _first(twin.backbone):
+            layer.weight[:, : len(twin.backbone.image_colours)] *= ratio
     kept = _Proof(grids, rounding=True).of(twin)
     whole = {name: [math.frexp(its.unit)[1] - 1, round(its.limit / its.unit)] for name, its in kept.items()}
     twin.recipe = {**twin.recipe, "exact": {"format": FORMAT, "grids": whole}}
@@ -127,6 +133,23 @@ def refusal(model: Model) -> str | None:
     return None
 
 
+def _first(network: nn.Module) -> list[RowsAbove | PixelsLeft]:
+    """The layers that see the image."""
+    if isinstance(network, GatedPixelCNN):
+        block = network.blocks[0]
+        layers = [block.above, block.left] if isinstance(block, TwoStackBlock) else cast(OneStackBlock, block).masked
+    else:
+        layers = cast(PixelCNN | ResidualPixelCNN, network).layers.layers[0]
+    if isinstance(layers, Masked):
+        layers = [layer for layer in (layers.left, layers.above) if layer is not None]
+    return cast(list[RowsAbove | PixelsLeft], layers)
+
+
+def _bits(name: str) -> int:
+    """Of the activations that come from a layer."""
+    return HEAD_BITS if name in HEAD else TAKEN_BITS if name.rpartition(".")[2] in TAKEN else BITS
+
+
 def _grid(largest: float, bits: int) -> ops.Grid:
     """The grid for numbers that were so large."""
     limit = max(largest, 2**-8) * _MARGIN
@@ -164,7 +187,7 @@ def _install(model: Autoregressive) -> None:
     model.requires_grad_(False)
     model.likelihood = Whole(model.likelihood, model.tables, spec.levels)
     if isinstance(network.entry, Scaled):
-        network.entry.steps = STEPS
+        network.entry.whole = True
     for block in network.modules():
         if isinstance(block, GatedBlock):
             vars(block)["activate"] = model.tables.gate  # not as a part of its own, which a file would have again
@@ -214,7 +237,7 @@ class _Proof:
         self.names: dict[nn.Module, str] = {layer: name for name, layer in network.named_modules()}
         self.classes = _Range(torch.ones(1), torch.ones(1))
         colours = len(network.image_colours)
-        image = _Range(torch.full((colours,), 1.0 if model.spec.levels == 2 else 1 / STEPS), torch.ones(colours))
+        image = _Range(torch.full((colours,), 1 / next_power(model.spec.levels)), torch.ones(colours))
         if isinstance(entry := network.entry, Named):
             self._round(entry.weight, entry.weight.double().mul(STEPS).round().div(STEPS))
             image = _Range(image.unit * 0 + 1 / STEPS, entry.weight.abs().amax().double().repeat(colours))

@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nextpixel.nn import ops
 from nextpixel.spec import ImageSpec, centres
 
 LARGEST = 64  # features of a name, at most
@@ -14,11 +13,11 @@ class Scaled(nn.Module):
     """Levels in order, such as brightness: a number in [−1, 1] for each.
 
     Attributes:
-        steps: of an exact twin, the number for a level is the nearest multiple of 1 / steps.
+        whole: of an exact twin, the number for a level is 2l − (L − 1), whole, over the power of two from L − 1 on.
     """
 
     features = 1
-    steps: int | None = None
+    whole = False
     _unit: Tensor
 
     def __init__(self, levels: int) -> None:
@@ -28,9 +27,14 @@ class Scaled(nn.Module):
 
     def forward(self, levels: Tensor, first: int = 0) -> Tensor:
         """Levels (B, S, …) of any S channels to (B, S, …)."""
-        if self.steps is not None:
-            return ops.spaced(levels, self.levels, self.steps).to(self._unit)
+        if self.whole:
+            return (2 * levels.to(self._unit.dtype) - (self.levels - 1)) / next_power(self.levels)
         return centres(levels.to(self._unit.dtype), self.levels)
+
+
+def next_power(levels: int) -> int:
+    """The power of two from L − 1 on, by which whole numbers of so many levels are divided."""
+    return 1 << (levels - 2).bit_length()
 
 
 class Named(nn.Module):

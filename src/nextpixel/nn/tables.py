@@ -62,9 +62,8 @@ class Tables(nn.Module):
         return self._kept[key]
 
     def tanh(self, x: Tensor) -> Tensor:
-        """A multiple of 2^−12, of the type of `x`."""
-        index = x.clamp(-_REACH, _REACH).mul_(STEPS).round_().add_(_REACH * STEPS).long()
-        return self.gate_table[index].to(x)
+        """2 σ(2x) − 1, a multiple of 2^−23: float64."""
+        return self.below((x * (2 * NEAR)).round_()) / 2**23 - 1
 
     def exp(self, depth: Tensor) -> Tensor:
         """The exponential of −depth, for numbers of at least 0, in whole parts of 2^24: float64."""
