@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Adam, AdamW, Optimizer, RMSprop
@@ -275,7 +276,7 @@ class _Loop:
                 self.rehearse(images, context, own_drawn)
             self.wrapped.train()
             with self.fabric.no_backward_sync(self.wrapped, enabled=part != self.parts[-1][0]):
-                loss = -self.wrapped(*self.fabric.to_device((images, context, own_drawn))).mean()
+                loss = -self.wrapped(*self.moved(images, context, own_drawn)).mean()
                 self.fabric.backward(loss * (share * processes.size()))  # whose mean over processes is taken
             own += loss.detach() * share
         position.threads = self.threads.chosen
@@ -372,12 +373,17 @@ class _Loop:
         def measure(start: int) -> Tensor:
             indices = np.arange(start, min(self.watched, start + self.settings.batch))
             images, _ = split.batch(indices, np.random.default_rng(self.settings.seed))
-            its = self.fabric.to_device((images, given(self.plain.context, split, indices)))
-            return -network(*its).sum().cpu().double()
+            return -network(*self.moved(images, given(self.plain.context, split, indices))).sum().cpu().double()
 
         with torch.no_grad(), self.fabric.autocast():
             sums = processes.everywhere(range(0, self.watched, self.settings.batch), measure)
         return sum(each.item() for each in sums) / self.watched
+
+    def moved(self, *given: Any) -> tuple[Any, ...]:
+        """To the device; by way of memory that a GPU reads by itself, while the processor goes on."""
+        if self.fabric.device.type == "cuda":
+            given = apply_to_collection(given, Tensor, Tensor.pin_memory)
+        return self.fabric.to_device(given)
 
     def draw(self, model: Model) -> None:
         """Draw samples of the average weights, always from the same noise."""
