@@ -112,7 +112,8 @@ def choose(
     if room < enough * took:
         least = max(LEAST_STEPS * took, (STEPS * took) ** 2 / STEPPING) / STEPPING
         size = f"{larger['filters']} filters x {larger['blocks']} blocks"
-        lines.append(f"not in this time: {size}, {max(math.ceil(least), math.floor(minutes) + 1):,} minutes")
+        what = "not in this time" if larger is not model else "few steps even for the smallest network; enough"
+        lines.append(f"{what}: {size}, {max(math.ceil(least), math.floor(minutes) + 1):,} minutes")
     watched = int(0.05 * room * batch / (VALIDATIONS * seconds / 3))  # without gradients, a third of a step
     training = {
         "epochs": epochs,

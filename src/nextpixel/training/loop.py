@@ -69,6 +69,8 @@ def train(
         KeyboardInterrupt: after an interruption, when the state is saved.
     """
     settings = settings or Training()
+    if isinstance(data, str | Path):
+        raise BadInput(f"The data must be what npx.open_data({str(data)!r}) gives, not its name.")
     for name in ("train", "validation"):
         if len(getattr(data, name)) == 0:
             raise BadInput(f"{data.name} has no {name} images.")
@@ -194,7 +196,10 @@ class _Loop:
                 raise
             if self.stopping and self.progress() < 1:
                 self.save()
-                self.display.say(f"Stopped at step {self.position.step}; {self.folder.path} can be resumed.")
+                self.display.say(
+                    f"Stopped at step {self.position.step}; {self.folder.path} can be resumed: "
+                    f"nextpixel train {self.folder.path} --resume."
+                )
                 processes.total(0.0)  # who leaves earlier lets torchrun end the others, before it is saved
                 raise KeyboardInterrupt
         best = self.bits(self.position.best)
