@@ -77,7 +77,11 @@ def test_a_file_of_ones_own_comes_before_a_recipe(name: str, call: Callable[...,
 
 def test_a_folder_of_that_name_is_no_recipe(call: Callable[..., Any]) -> None:
     Path("digits").mkdir()
-    assert "There is no recipe digits/config.yaml" in call("train", "digits").err
+    assert (
+        "no recipe digits; to train on these data say how long: nextpixel train digits --minutes 20."
+        in call("train", "digits").err
+    )
+    assert "no recipe mnist; to train on these data say how long" in call("train", "mnist").err  # a data set's name
 
 
 @pytest.mark.parametrize(
