@@ -114,12 +114,12 @@ def test_a_mask_as_large_as_the_picture_is_brought_to_the_model_with_it(
 ) -> None:
     large, mask = tmp_path / "large.png", tmp_path / "mask.png"
     Image.linear_gradient("L").resize((50, 40)).save(large)
-    Image.fromarray(np.repeat([[0, 255, 255, 0, 255]], 40, 0).repeat(10, 1).astype(np.uint8)).save(mask)
-    assert known(call, binary, mask, large, "--label", 2)[0, 0].tolist() == [[0, 1, 1, 0, 1]] * 4
     Image.new("L", (40, 40)).save(mask)
     assert "mask.png is 40x40, but the images are 5x4" in refused(
         "complete", binary, large, "--known", mask, "--label", 2
     )
+    Image.fromarray(np.repeat([[0, 255, 255, 0, 255]], 40, 0).repeat(10, 1).astype(np.uint8)).save(mask)
+    assert known(call, binary, mask, large, "--label", 2)[0, 0].tolist() == [[0, 1, 1, 0, 1]] * 4
 
 
 def test_damaged_pictures_are_left_out_where_the_run_left_them_out(

@@ -117,6 +117,8 @@ def test_models_and_data_are_listed(call: Callable[..., Any]) -> None:
     assert "filters = 128" in models.out
     assert "logistic_mixture" in models.out
     assert "mixtures = 10" in models.out
+    assert "[1" not in models.out  # a source whose list is elsewhere
+    assert "nextpixel models NAME says more" in models.out
     assert "digits\n" in data.out
     assert "1x8x8 with 17 levels, 10 classes; 1,257 train, 180 validation, 360 test images" in data.out
 
@@ -128,7 +130,7 @@ def test_the_list_of_commands_has_whole_sentences(call: Callable[..., Any]) -> N
 
 
 def test_a_misspelt_option_is_named(refused: Callable[..., Any]) -> None:
-    assert "--lable 3; did you mean --label? See nextpixel sample --help." in refused("sample", "--lable", 3)
+    assert "--lable; did you mean --label? See nextpixel sample --help." in refused("sample", "--lable", 3)
 
 
 def test_a_setting_in_a_sentence_can_be_typed(refused: Callable[..., Any], tmp_path: Path) -> None:

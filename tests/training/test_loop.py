@@ -449,8 +449,3 @@ def test_what_a_model_cannot_be_given_is_refused_before_anything_is_written(
     with pytest.raises(npx.BadInput, match=sentence):
         train(model, data, out=tmp_path / "a", settings=SETTINGS)
     assert not (tmp_path / "a").exists()
-
-
-def test_data_by_its_name_alone_is_refused(model: npx.Autoregressive, tmp_path: Path) -> None:
-    with pytest.raises(npx.BadInput, match=r"must be what npx.open_data\('digits'\) gives, not its name"):
-        train(model, "digits", out=tmp_path / "run")  # pyright: ignore[reportArgumentType]

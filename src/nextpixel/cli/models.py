@@ -37,7 +37,8 @@ def main(options: Namespace) -> None:
 def _list(parts: Mapping[str, Part]) -> None:
     for name, part in parts.items():
         print(f"  {name}")
-        print(f"    {re.sub(r' [[]1.*?[]]', '', inspect.cleandoc(part.__doc__ or '').splitlines()[0])}")
+        about = inspect.cleandoc(part.__doc__ or "").splitlines()[0]
+        print("    " + re.sub(r" \[1.*?\]", "", about))  # its sources stand in what `_tell` prints
         for setting in settings_of(part):
             print(f"      {_with_default(part, setting)}")
 
