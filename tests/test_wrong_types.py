@@ -32,6 +32,10 @@ CASES = [
         "npx.build('gated_pixelcnn', (1, 28, 28))",
         "The spec must be an ImageSpec such as ImageSpec(1, 28, 28, levels=256), not (1, 28, 28)",
     ),
+    (
+        "npx.train(npx.build('gated_pixelcnn', spec, filters=4), 'digits', out='run')",
+        "The data must be what npx.open_data('digits') gives, not its name",
+    ),
     ("npx.build('gated_pixelcnn', spec, norm='group')", "norm must be none, layer or positional, not 'group'"),
     ("npx.build('gated_pixelcnn', spec, colours='both')", "colours must be dependent or independent, not 'both'"),
     ("npx.build('gated_pixelcnn', spec, filters=1.5)", "filters must be a whole number of at least 1, not 1.5"),

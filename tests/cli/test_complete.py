@@ -81,6 +81,65 @@ def test_images_come_from_files_folders_and_arrays(
         assert arrays["labels"].tolist() == [2]
 
 
+def test_pictures_of_another_size_and_colour_are_brought_to_the_model_and_it_is_said(
+    call: Callable[..., Any], binary: Path, picture: Path
+) -> None:
+    with Image.open(picture) as small:
+        small.convert("RGB").resize((50, 40), Image.Resampling.NEAREST).save(picture.parent / "large.png")
+    for source in (picture.parent / "large.png", picture.parent):  # of a folder, both
+        said = call(
+            "complete", binary, "--known", "top-half", source, "--label", 2, "--completions", 1, "--out", "a.npz"
+        )
+        assert said.status == 0, said.err
+        assert f"Note: pictures of {source} are made grey 5x4, as the model's are." in said.err
+        assert (np.load("a.npz")["given"][:, 0, :, 3:] == [1, 0]).all()
+    alone = call("complete", binary, picture, "--known", "top-half", "--label", 2)
+    assert "are made grey" not in alone.err
+
+
+def test_images_may_stand_behind_options(call: Callable[..., Any], binary: Path, picture: Path) -> None:
+    said = call("complete", binary, "--known", "top-half", picture, "--label", 2)
+    assert said.status == 0, said.err
+    assert "1 image, 4 completions" in said.out
+
+
+def test_arrays_of_another_size_are_not_changed(refused: Callable[..., Any], binary: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "large.npz", images=np.eye(8)[None].astype(np.uint8), levels=2)
+    said = refused("complete", binary, tmp_path / "large.npz", "--known", "top-half", "--label", 2)
+    assert "1x4x5 with 2 levels, but those of" in said
+
+
+def test_a_mask_as_large_as_the_picture_is_brought_to_the_model_with_it(
+    call: Callable[..., Any], refused: Callable[..., Any], binary: Path, tmp_path: Path
+) -> None:
+    large, mask = tmp_path / "large.png", tmp_path / "mask.png"
+    Image.linear_gradient("L").resize((50, 40)).save(large)
+    Image.new("L", (40, 40)).save(mask)
+    assert "mask.png is 40x40, but the images are 5x4" in refused(
+        "complete", binary, large, "--known", mask, "--label", 2
+    )
+    Image.fromarray(np.repeat([[0, 255, 255, 0, 255]], 40, 0).repeat(10, 1).astype(np.uint8)).save(mask)
+    assert known(call, binary, mask, large, "--label", 2)[0, 0].tolist() == [[0, 1, 1, 0, 1]] * 4
+
+
+def test_damaged_pictures_are_left_out_where_the_run_left_them_out(
+    call: Callable[..., Any], refused: Callable[..., Any], binary: Path, picture: Path
+) -> None:
+    (picture.parent / "broken.png").write_bytes(picture.read_bytes()[:50])
+    asked = ("complete", binary, picture.parent, "--known", "top-half", "--label", 2)
+    assert "broken.png cannot be read as an image" in refused(*asked)
+    (binary.parent / "config.yaml").write_text("data: {name: there, damaged: skip}")
+    assert "Note: damaged files left out: 1" in call(*asked).err
+
+
+def test_what_is_known_too_late_is_said(call: Callable[..., Any], plain: Path) -> None:
+    late = "some known pixels come after unknown ones in the model's reading order"
+    asked = ("complete", plain, "-n", 1, "--completions", 1)
+    assert late not in call(*asked, "--known", "top-half").err
+    assert late in call(*asked, "--known", "bottom-half").err
+    assert late not in call(*asked, "--known", "bottom-half", "--particles", 2).err
+
+
 @pytest.mark.parametrize(
     ("which", "sentence"),
     [

@@ -129,7 +129,7 @@ def test_a_named_set_is_shown(call: Callable[..., Any]) -> None:
     ("arguments", "sentence"),
     [
         (["--data-root", "nowhere"], "The data root nowhere is not a folder."),
-        (["mnist"], "Unrecognized arguments: mnist; see nextpixel data --help."),
+        (["mnist"], "Unrecognized arguments: mnist; did you mean nextpixel data show mnist?"),
         (["show"], "required: NAME; see nextpixel data show --help."),
         (["show", "shape"], "no data set 'shape'; known are digits, .* Did you mean shapes?"),
         (["show", "digits", "--out", "a.gif"], "must end in .png, .jpg, .jpeg or .webp, not a.gif"),

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,8 +117,29 @@ def test_models_and_data_are_listed(call: Callable[..., Any]) -> None:
     assert "filters = 128" in models.out
     assert "logistic_mixture" in models.out
     assert "mixtures = 10" in models.out
+    assert "[1" not in models.out  # a source whose list is elsewhere
+    assert "nextpixel models NAME says more" in models.out
     assert "digits\n" in data.out
     assert "1x8x8 with 17 levels, 10 classes; 1,257 train, 180 validation, 360 test images" in data.out
+
+
+def test_the_list_of_commands_has_whole_sentences(call: Callable[..., Any]) -> None:
+    lines = [line for line in call("--help").out.splitlines() if line.startswith("  ")]
+    assert len(lines) == len(VERBS)
+    assert all(line.endswith(".") for line in lines)
+
+
+def test_a_misspelt_option_is_named(refused: Callable[..., Any]) -> None:
+    assert "--lable; did you mean --label? See nextpixel sample --help." in refused("sample", "--lable", 3)
+
+
+def test_a_setting_in_a_sentence_can_be_typed(refused: Callable[..., Any], tmp_path: Path) -> None:
+    (some := tmp_path / "some").mkdir()
+    for name in "ab":
+        (some / f"{name}.png").write_bytes(b"no picture")
+    assert "; --data.damaged=skip leaves such files out." in refused("train", some, "--minutes", 1)
+    assert "; --damaged=skip leaves such files out." in refused("data", "show", some)
+    assert "some has no image that can be read." in refused("data", "show", some, "--damaged=skip")
 
 
 def test_options_of_another_verb_are_refused(refused: Callable[..., Any]) -> None:

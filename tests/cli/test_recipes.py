@@ -77,7 +77,11 @@ def test_a_file_of_ones_own_comes_before_a_recipe(name: str, call: Callable[...,
 
 def test_a_folder_of_that_name_is_no_recipe(call: Callable[..., Any]) -> None:
     Path("digits").mkdir()
-    assert "There is no recipe digits/config.yaml" in call("train", "digits").err
+    assert (
+        "no recipe digits; to train on these data say how long: nextpixel train digits --minutes 20."
+        in call("train", "digits").err
+    )
+    assert "no recipe mnist; to train on these data say how long" in call("train", "mnist").err  # a data set's name
 
 
 @pytest.mark.parametrize(
@@ -130,4 +134,4 @@ def test_the_help_of_train_names_recipes_and_what_it_shows_works(capsys: pytest.
     text = capsys.readouterr().out
     shown = [line.split()[2] for line in text.partition("examples:")[2].splitlines() if "nextpixel train" in line]
     assert {name for name in shown if not name.endswith("/") and not name.startswith("runs/")} <= set(recipes())
-    assert len(shown) == 5
+    assert len(shown) == 6

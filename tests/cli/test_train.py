@@ -82,6 +82,8 @@ def test_a_run_is_resumed_by_its_folder(call: Callable[..., Any], recipe: Callab
     assert "finished, after 1 steps" in call("train", "run", "--resume").err
     assert "run is a run folder" in call("train", "run").err
     assert "give the run folder alone" in call("train", recipe(GOOD), "--resume").err
+    again = call("train", "run", "--resume", "--minutes", 3).err
+    assert "--minutes is for a new run; to go on until so many in all, say --resume --training.max_minutes M." in again
     said = call("train", "run", "--resume", "--training.epochs", 3)
     assert said.status == 0, said.err
     assert [row.split(",")[0] for row in Path("run/metrics.csv").read_text().splitlines()] == ["step", "1", "2", "3"]

@@ -128,8 +128,8 @@ def test_a_slow_machine_gets_fewer_weights_and_is_told_what_it_cannot_have() -> 
     data = many(KINDS["photographs"][0], 100_000)
     fast, late = choose(data, 5, speed=speed), choose(data, 5, speed=slow)
     assert weights(built(late, data)) < weights(built(fast, data))
-    for choice, size in ((fast, "48 filters x 4 blocks"), (late, "16 filters x 2 blocks")):
-        assert f"not in this time: {size}, " in choice.lines[-1]
+    assert "not in this time: 48 filters x 4 blocks, " in fast.lines[-1]
+    assert "few steps even for the smallest network; enough in " in late.lines[-1]
 
 
 def test_few_images_get_few_weights_few_epochs_and_an_early_end() -> None:

@@ -38,6 +38,7 @@ Image models of the PixelRNN and PixelCNN family: exact likelihoods, samples, co
 
 {LISTED}
 
+To begin: nextpixel sample, then nextpixel train FOLDER-OF-PICTURES --minutes 20 --data.size 32.
 nextpixel help COMMAND, or COMMAND --help, says more, with examples. With --verbose, each says more of what it does."""
 PLAIN = {ord("±"): "+/-", ord("−"): "-", ord("×"): "x", ord("…"): "..."}
 
@@ -65,7 +66,7 @@ def _told(arguments: Sequence[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains
         return 0
     except BadInput as error:
-        return _refuse(str(error))
+        return _refuse(re.sub(r"(?<![\w.-])data\.(?=\w+=)", "--data.", str(error)))  # as it is typed
     except OSError as error:
         return _refuse(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
     except (MemoryError, RuntimeError) as error:  # torch has no MemoryError

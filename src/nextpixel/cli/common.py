@@ -26,6 +26,7 @@ from nextpixel.cli.recipe import check_data, read
 from nextpixel.data import CATALOGUE, DataSet, Split, open_data
 from nextpixel.data.opening import own_path
 from nextpixel.data.readers import Options, read_path
+from nextpixel.data.readers.folder import IMAGE_SUFFIXES
 from nextpixel.data.readers.hub import is_hub
 from nextpixel.errors import BadInput
 from nextpixel.files import whole_file
@@ -98,11 +99,23 @@ def source_of(model: npx.Model, source: Path, options: argparse.Namespace) -> tu
     if not source.is_file() and not source.is_dir():
         raise BadInput(f"There is no file or folder {source}.")
     asked = config_of(options.model)["data"]
-    said = {name: asked[name] for name in ("size", "fit", "channels") if name in asked}
-    meant = {"like": model.spec.levels} if model.spec.ordinal else {"levels": model.spec.levels, "ordinal": False}
-    parts = read_path(source, Options(**meant, **said))
+    said = {name: asked[name] for name in ("size", "fit", "channels", "damaged") if name in asked}
+    spec, brought = model.spec, list[str]()
+    meant = {"like": spec.levels} if spec.ordinal else {"levels": spec.levels, "ordinal": False}
+    able = (source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES) and spec.ordinal and spec.channels in (1, 3)
+    try:
+        parts = read_path(source, Options(**meant, **said))
+    except BadInput:  # which comes again below, if not of pictures of several sizes
+        if not able:
+            raise
+        parts = None
+    if parts is None or (able and parts.spec.shape != spec.shape):
+        said |= {"size": f"{spec.height}x{spec.width}", "channels": spec.channels}
+        parts = read_path(source, Options(**meant, **said))
+        grey = "grey " if spec.channels == 1 else ""
+        brought.append(f"pictures of {source} are made {grey}{spec.width}x{spec.height}, as the model's are")
     split, notes = fit(model, parts, parts.test or parts.train, what=str(source))
-    return split, [*notes, *parts.notes]
+    return split, [*brought, *notes, *parts.notes]
 
 
 def first_images(model: npx.Model, split: Split, options: argparse.Namespace) -> tuple[Tensor, Split]:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import nextpixel as npx
 from nextpixel import pictures, processes
 from nextpixel.cli import common
 from nextpixel.cli.known import known_pixels
@@ -19,7 +20,8 @@ def main(options: Namespace) -> None:
     out = [common.place(text, *PICTURES, ".npz") for text in options.out]
     model = common.load(options)
     _, images, split, notes = common.asked_images(model, options)
-    known = known_pixels(options.known, images, seed=options.seed)
+    fit = common.config_of(options.model)["data"].get("fit", "crop")
+    known = known_pixels(options.known, images, seed=options.seed, beside=options.source, fit=fit)
     common.afford(len(images) * options.completions, model.spec, out, lower="-n or --completions")
     particles = {} if options.particles == 1 else {"particles": options.particles}
     if particles:
@@ -33,6 +35,9 @@ def main(options: Namespace) -> None:
         return model.complete(images[which], known[which], given(model.context, split, which), **asked, **particles)
 
     completed = common.drawn(options, len(every), "completing", draw, max(1, common.BATCH // options.particles))
+    if isinstance(model, npx.Autoregressive) and not particles and bool(model.reading.met(known).amin(1).any()):
+        late = "some known pixels come after unknown ones in the model's reading order, and are not seen by these"
+        notes.append(f"{late}; --particles 64 weighs by them, and training with model.orders 8 reads from any side")
     common.tell(notes)
     print(f"{100 * known.float().mean():.4g} % of the pixels are known.")
     original = options.source is None or not Path(options.known).is_file()  # a mask may hide what was never there

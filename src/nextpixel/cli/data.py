@@ -1,5 +1,6 @@
 """`nextpixel data`: the data sets that have names, pictures of them, and packing them."""
 
+import re
 from argparse import Namespace
 
 import numpy as np
@@ -9,6 +10,7 @@ from nextpixel.cli.common import place, several
 from nextpixel.cli.parsers import PICTURES
 from nextpixel.data import CATALOGUE, DataSet, Split, describe, open_data
 from nextpixel.data.packing import pack
+from nextpixel.errors import BadInput
 from nextpixel.files import home
 
 MOST_CLASSES = 20  # rows of a data set's picture
@@ -51,8 +53,11 @@ def _show(options: Namespace) -> None:
 
 
 def _opened(options: Namespace) -> DataSet:
-    reading = {name: getattr(options, name) for name in ("levels", "size", "fit", "channels")}
-    return open_data(options.name, options.data_root, **reading)
+    reading = {name: getattr(options, name) for name in ("levels", "size", "fit", "channels", "damaged")}
+    try:
+        return open_data(options.name, options.data_root, **reading)
+    except BadInput as error:
+        raise BadInput(re.sub(rf"\bdata\.(?={'|'.join(reading)})", "--", str(error))) from error
 
 
 def _pack(options: Namespace) -> None:

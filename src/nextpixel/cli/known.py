@@ -9,19 +9,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nextpixel.data.fitting import Fitting
 from nextpixel.data.readers.encoded import opened
+from nextpixel.data.readers.folder import IMAGE_SUFFIXES
 from nextpixel.data.readers.mapped import load_arrays
 from nextpixel.errors import BadInput, told
 
 PARTS = ("top-half", "bottom-half", "left-half", "right-half", "centre", "border")
 
 
-def known_pixels(which: str, images: Tensor, *, seed: int) -> Tensor:
+def known_pixels(which: str, images: Tensor, *, seed: int, beside: Path | None = None, fit: str = "crop") -> Tensor:
     """The mask of known pixels of images (B, C, H, W): bool, shape (B, 1 or C, H, W).
 
     `which` is one of `PARTS`: a half of an odd number is without the middle row or column, the centre is the middle
     half of rows and columns, the border the rest. Or `random:30%`. Or a mask's file: a picture, or an array (H, W),
-    (N, H, W), (N, 1 or C, H, W) or (N, H, W, 1 or C); what is above the middle of its range is known.
+    (N, H, W), (N, 1 or C, H, W) or (N, H, W, 1 or C); what is above the middle of its range is known. A mask that is
+    as large as the picture `beside`, of which the image was made, is made like it, by `fit`.
     """
     count, channels, height, width = images.shape
     if which.startswith("random:"):
@@ -31,6 +34,8 @@ def known_pixels(which: str, images: Tensor, *, seed: int) -> Tensor:
         drawn = np.random.default_rng(seed).random((count, 1, height, width))
         return torch.from_numpy(drawn < float(found[1]) / 100)
     mask = _part(which, height, width) if which in PARTS else _of_file(Path(which))
+    if mask.ndim == 2 and mask.shape != (height, width) and beside is not None and _size(beside) == mask.shape:
+        mask = Fitting(f"{height}x{width}", fit)(mask[None])[0, 0]
     shape = mask.shape
     if mask.ndim == 4 and shape[1:3] == (height, width):
         mask = np.moveaxis(mask, 3, 1)
@@ -71,6 +76,14 @@ def _part(which: str, height: int, width: int) -> NDArray[np.bool_]:
     named: dict[str, Any] = dict(zip(PARTS, halves, strict=False))
     known[named.get(which, centre)] = True
     return ~known if which == "border" else known
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """Rows and columns of a picture; None of what is none."""
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return None
+    with opened(path, path) as (_, picture):
+        return picture.height, picture.width
 
 
 def _of_picture(path: Path) -> NDArray[Any]:

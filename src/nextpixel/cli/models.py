@@ -28,7 +28,7 @@ def main(options: Namespace) -> None:
                 size = (shipped.FOLDER / name / shipped.FILE).stat().st_size / 1e6
                 figures = f"{found['figures']['bits_per_dim']:.3f} bits per dimension"
                 print(f"  {name}\n    {found['recipe']['name']} of {found['data']}, {size:.1f} MB, {figures}")
-        print("models")
+        print("models; nextpixel models NAME says more of each, and what its settings mean")
         _list(npx.MODELS)
         print("likelihoods")
         _list(LIKELIHOODS)
@@ -37,7 +37,8 @@ def main(options: Namespace) -> None:
 def _list(parts: Mapping[str, Part]) -> None:
     for name, part in parts.items():
         print(f"  {name}")
-        print(f"    {inspect.cleandoc(part.__doc__ or '').splitlines()[0]}")
+        about = inspect.cleandoc(part.__doc__ or "").splitlines()[0]
+        print("    " + re.sub(r" \[1.*?\]", "", about))  # its sources stand in what `_tell` prints
         for setting in settings_of(part):
             print(f"      {_with_default(part, setting)}")
 

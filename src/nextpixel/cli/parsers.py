@@ -5,6 +5,7 @@ the parser of those (see `cli.train`).
 """
 
 import argparse
+import difflib
 import importlib
 import math
 import re
@@ -28,7 +29,10 @@ class Parser(argparse.ArgumentParser):
     """A command's options; what is wrong with them is one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
+        unknown = re.match("unrecognized arguments: (--[a-z-]+)", message)
+        close = difflib.get_close_matches(unknown[1], self._option_string_actions, 1, 0.8) if unknown else []
+        hint = f"did you mean {close[0]}? See" if close else "see"
+        raise BadInput(f"{message[:1].upper()}{message[1:]}; {hint} {self.prog} --help.")
 
 
 def imported(name: str) -> ModuleType:
@@ -131,4 +135,6 @@ def parse(words: Sequence[str]) -> Namespace:
         close = closest(rest[0], PLOTS)
         hint = f"did you mean {close}?" if close else f"there are {', '.join(PLOTS)}."
         raise BadInput(f"There is no plot {rest[0]!r}; {hint}")
-    return PARSERS[verb].parse_args(rest)
+    if verb == "data" and rest and not rest[0].startswith("-"):
+        raise BadInput(f"Unrecognized arguments: {rest[0]}; did you mean nextpixel data show {rest[0]}?")
+    return PARSERS[verb].parse_intermixed_args(rest)  # IMAGES may stand behind options

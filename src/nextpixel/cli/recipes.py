@@ -5,6 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from nextpixel.cli.common import place
+from nextpixel.data import CATALOGUE
 from nextpixel.errors import BadInput
 from nextpixel.models import named
 
@@ -34,6 +35,11 @@ def main(options: Namespace) -> None:
 def find(text: str) -> Path:
     """What `nextpixel train` is given: a file or folder that is there, else a recipe by name, or as a clone has it."""
     path = Path(text)
+    known = path.exists() or text in recipes()
+    if (text in CATALOGUE and not known) or (path.is_dir() and not (path / "config.yaml").exists()):
+        raise BadInput(
+            f"There is no recipe {path}; to train on these data say how long: nextpixel train {text} --minutes 20."
+        )
     return path if path.exists() else named(re.sub(r"^recipes/(.+)\.yaml$", r"\1", text), recipes(), "recipe")
 
 

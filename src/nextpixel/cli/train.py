@@ -44,6 +44,10 @@ def main(arguments: list[str]) -> None:
     if arguments[0].startswith("-"):
         raise BadInput(f"The recipe comes first, before {arguments[0]}: nextpixel train RECIPE {arguments[0]} ….")
     dialled = override(arguments, "--minutes") is not None
+    if dialled and "--resume" in arguments:
+        raise BadInput(
+            "--minutes is for a new run; to go on until so many in all, say --resume --training.max_minutes M."
+        )
     source = Path(arguments[0]) if dialled else find(arguments[0])
     settings = _settings(source, arguments, _dial(arguments) if dialled else None)
     if settings.resume and (settings.out is not None or not source.is_dir()):

@@ -111,8 +111,9 @@ def choose(
         lines.append(f"few images: dropout {DROPOUT}, at most {epochs:,} epochs, an end when validations get worse")
     if room < enough * took:
         least = max(LEAST_STEPS * took, (STEPS * took) ** 2 / STEPPING) / STEPPING
-        size = f"{larger['filters']} filters x {larger['blocks']} blocks"
-        lines.append(f"not in this time: {size}, {max(math.ceil(least), math.floor(minutes) + 1):,} minutes")
+        size = f"not in this time: {larger['filters']} filters x {larger['blocks']} blocks,"
+        few = "few steps even for the smallest network; enough in"
+        lines.append(f"{few if larger is model else size} {max(math.ceil(least), math.floor(minutes) + 1):,} minutes")
     watched = int(0.05 * room * batch / (VALIDATIONS * seconds / 3))  # without gradients, a third of a step
     training = {
         "epochs": epochs,

@@ -71,6 +71,8 @@ def train(
         KeyboardInterrupt: after an interruption, when the state is saved.
     """
     settings = settings or Training()
+    if isinstance(data, str | Path):
+        raise BadInput(f"The data must be what npx.open_data({str(data)!r}) gives, not its name.")
     for name in ("train", "validation"):
         if len(getattr(data, name)) == 0:
             raise BadInput(f"{data.name} has no {name} images.")
@@ -205,7 +207,10 @@ class _Loop:
             self.whole()
             if self.stopping and self.progress() < 1:
                 self.save()
-                self.display.say(f"Stopped at step {self.position.step}; {self.folder.path} can be resumed.")
+                self.display.say(
+                    f"Stopped at step {self.position.step}; {self.folder.path} can be resumed: "
+                    f"nextpixel train {self.folder.path} --resume."
+                )
                 processes.total(0.0)  # who leaves earlier lets torchrun end the others, before it is saved
                 raise KeyboardInterrupt
         best = self.bits(self.position.best)
@@ -276,7 +281,7 @@ class _Loop:
                 self.rehearse(images, context, own_drawn)
             self.wrapped.train()
             with self.fabric.no_backward_sync(self.wrapped, enabled=part != self.parts[-1][0]):
-                loss = -self.wrapped(*self.moved(images, context, own_drawn)).mean()
+                loss = -self.log_prob(images, context, own_drawn).mean()
                 self.fabric.backward(loss * (share * processes.size()))  # whose mean over processes is taken
             own += loss.detach() * share
         position.threads = self.threads.chosen
@@ -366,24 +371,15 @@ class _Loop:
     def validation_nats(self) -> float:
         """Nats per image, in the precision of the training."""
         split = self.data.validation
-        # Pieces are not as many for each process, and what is divided computes in all at once.
-        network = self.plain if self.divided else self.wrapped
-        network.eval()
-
         def measure(start: int) -> Tensor:
             indices = np.arange(start, min(self.watched, start + self.settings.batch))
             images, _ = split.batch(indices, np.random.default_rng(self.settings.seed))
-            return -network(*self.moved(images, given(self.plain.context, split, indices))).sum().cpu().double()
+            return -self.log_prob(images, given(self.model.context, split, indices)).sum().cpu().double()
 
         with torch.no_grad(), self.fabric.autocast():
+            self.network().eval()
             sums = processes.everywhere(range(0, self.watched, self.settings.batch), measure)
         return sum(each.item() for each in sums) / self.watched
-
-    def moved(self, *given: Any) -> tuple[Any, ...]:
-        """To the device; by way of memory that a GPU reads by itself, while the processor goes on."""
-        if self.fabric.device.type == "cuda":
-            given = apply_to_collection(given, Tensor, Tensor.pin_memory)
-        return self.fabric.to_device(given)
 
     def draw(self, model: Model) -> None:
         """Draw samples of the average weights, always from the same noise."""
@@ -392,6 +388,16 @@ class _Loop:
             sheet = plots.samples(model, self.data.validation, settings.samples, seed=settings.seed)
             pictures.write(sheet, self.folder.picture(step))
             self.folder.log(step, {}, sheet)
+
+    def log_prob(self, *given: Any) -> Tensor:
+        """Of images, their context and what is drawn for them, which a GPU reads from memory while others compute."""
+        if self.fabric.device.type == "cuda":
+            given = apply_to_collection(given, Tensor, Tensor.pin_memory)
+        return self.network()(*self.fabric.to_device(given))
+
+    def network(self) -> torch.nn.Module:
+        """What computes: what is divided learns in all processes at once, but pieces of a validation are not as many."""
+        return self.plain if self.divided and not torch.is_grad_enabled() else self.wrapped
 
     def save(self) -> None:
         with self.state.average.in_place():

@@ -161,7 +161,9 @@ class RunFolder:
     def _left(self) -> list[Path]:
         """The files of a run that ended before it saved; the folder must have no others."""
         if self.state.exists() or self.previous.exists():
-            raise BadInput(f"{self.path} is not empty; give another folder, or resume the run that is there.")
+            raise BadInput(
+                f"{self.path} is not empty; give another folder, or resume the run that is there (--resume)."
+            )
         ours, files = OURS, []
         if (self.path / ".lock").exists() and len(_lines(self._metrics)) < 2:  # it was ended at its first validation
             ours = (*OURS, self.best.name, self.last.name)
