@@ -396,7 +396,7 @@ class _Loop:
         return self.network()(*self.fabric.to_device(given))
 
     def network(self) -> torch.nn.Module:
-        """What computes: what is divided learns in all processes at once, but pieces of a validation are not as many."""
+        """What computes: what is divided learns in all processes at once; pieces of a validation are not as many."""
         return self.plain if self.divided and not torch.is_grad_enabled() else self.wrapped
 
     def save(self) -> None:
