@@ -8,39 +8,37 @@ from typing import Any
 
 import numpy as np
 
-from nextpixel.data.cifar import load_cifar
 from nextpixel.data.dataset import DataSet, Parts, Split
-from nextpixel.data.download import SOURCES, TABLE, Source
+from nextpixel.data.download import SOURCES, TABLE, Source, below_root
 from nextpixel.data.imagenet import find_imagenet, load_imagenet
+from nextpixel.data.readers.arrays import arrange
+from nextpixel.data.readers.batches import ARCHIVE, load_batches, load_binary
 from nextpixel.data.readers.idx import read_idx
+from nextpixel.data.readers.options import Options
 from nextpixel.data.shapes import load_shapes
 from nextpixel.data.transforms import binarise, desaturate, paint, threshold
-from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
-CLASSES = 10
+VALIDATION_SEED, TEST_SEED = 28, 2011  # of the noise that binarises these splits, once
 
 
 def load_mnist(source: Source, root: str | Path | None) -> Parts:
     """Read the 60,000 training and 10,000 test images, 256 levels."""
-    train, test = (_load_split(source, root, which) for which in ("train", "t10k"))
-    return Parts(ImageSpec(1, 28, 28, levels=256), CLASSES, train, test=test, class_names=source.class_names)
+    files = {file.partition("-idx")[0]: source.locate(file, root) for file in source.hashes}
+    return _arranged({name: read_idx(file) for name, file in files.items()}, files.popitem()[1].parent, source)
 
 
-def _load_split(source: Source, root: str | Path | None, which: str) -> Split:
-    images_file = source.locate(f"{which}-images-idx3-ubyte.gz", root)
-    labels_file = source.locate(f"{which}-labels-idx1-ubyte.gz", root)
-    images, labels = read_idx(images_file, axes=3), read_idx(labels_file, axes=1)
-    if images.shape[1:] != (28, 28) or not len(images):
-        raise BadInput(f"{images_file} has shape {images.shape}, not that of images of 28x28 pixels.")
-    if len(labels) != len(images):
-        raise BadInput(f"{labels_file} has {len(labels)} labels for {len(images)} images.")
-    if labels.max() >= CLASSES:
-        raise BadInput(f"{labels_file} has the label {labels.max()}; they go from 0 to {CLASSES - 1}.")
-    return Split(images[:, None], labels.astype(np.int64))
+def load_cifar(source: Source, root: str | Path | None) -> Parts:
+    """Read the training and the test images, 256 levels of red, green and blue."""
+    place = below_root(root, *source.unpacked) or source.locate(ARCHIVE, root)
+    arrays = load_batches(place) if place.name == source.unpacked[-1] else load_binary(place)
+    return _arranged(arrays, place, source)
 
 
-VALIDATION_SEED, TEST_SEED = 28, 2011  # of the noise that binarises these splits, once
+def _arranged(arrays: dict[str, np.ndarray], place: Path, source: Source) -> Parts:
+    """Images of ten classes, whose names a model does not keep where they are digits."""
+    arrays |= {"class_names": np.array(source.class_names or [*"0123456789"])}
+    return replace(arrange(arrays, place, Options(levels=256)), class_names=source.class_names)
 
 
 @dataclass(frozen=True)
@@ -79,12 +77,11 @@ def painted(parts: Parts, *seeds: int, above: int = 0) -> Parts:
 
 def _binarised(data: DataSet) -> DataSet:
     """Train is drawn anew for every batch; validation and test once, so that all figures are of the same images."""
-    train = replace(data.train, draw=binarise)
-    validation, test = (
-        replace(split, images=binarise(split.images, np.random.default_rng(seed)))
-        for split, seed in ((data.validation, VALIDATION_SEED), (data.test, TEST_SEED))
-    )
-    return replace(data, spec=replace(data.spec, levels=2), train=train, validation=validation, test=test)
+    once = {
+        name: replace(data.splits[name], images=binarise(data.splits[name].images, np.random.default_rng(seed)))
+        for name, seed in (("validation", VALIDATION_SEED), ("test", TEST_SEED))
+    }
+    return replace(data, spec=replace(data.spec, levels=2), train=replace(data.train, draw=binarise), **once)
 
 
 def _each(function: Callable[[np.ndarray], np.ndarray], data: DataSet, **spec: int) -> DataSet:
@@ -93,27 +90,23 @@ def _each(function: Callable[[np.ndarray], np.ndarray], data: DataSet, **spec: i
     return data.with_splits(lambda split: replace(split, images=function(split.images)), spec=made)
 
 
-def _named(name: str) -> tuple[Callable[[str | Path | None], Parts], Callable[[str | Path | None], str]]:
-    """How a set that is downloaded is loaded and found."""
-    return partial(load_cifar if name == "cifar10" else load_mnist, SOURCES[name]), SOURCES[name].whereabouts
-
-
 def _generated(root: str | Path | None) -> str:
     return "here, generated when opened"
 
 
-_MNIST, _WHERE = _named("mnist")
+_FOUND = {name: source.whereabouts for name, source in SOURCES.items()}
+_MNIST, _CIFAR = partial(load_mnist, SOURCES["mnist"]), partial(load_cifar, SOURCES["cifar10"])
 _WAYS: dict[str, tuple[Callable[..., Any], ...]] = {  # how each is loaded and found, and what is done to its levels
     "digits": (_load_digits, lambda root: "here, a part of nextpixel"),
-    "mnist": (_MNIST, _WHERE),
-    "mnist-binary": (_MNIST, _WHERE, _binarised),
-    "mnist-threshold": (_MNIST, _WHERE, partial(_each, threshold, levels=2)),
-    "mnist-coloured": (lambda root: painted(_MNIST(root), 1998, 2294, above=127), _WHERE),
-    "fashion-mnist": _named("fashion-mnist"),
+    "mnist": (_MNIST, _FOUND["mnist"]),
+    "mnist-binary": (_MNIST, _FOUND["mnist"], _binarised),
+    "mnist-threshold": (_MNIST, _FOUND["mnist"], partial(_each, threshold, levels=2)),
+    "mnist-coloured": (lambda root: painted(_MNIST(root), 1998, 2294, above=127), _FOUND["mnist"]),
+    "fashion-mnist": (partial(load_mnist, SOURCES["fashion-mnist"]), _FOUND["fashion-mnist"]),
     "shapes": (load_shapes, _generated),
     "shapes-coloured": (lambda root: painted(load_shapes(root), 294), _generated),
-    "cifar10": _named("cifar10"),
-    "cifar10-grey": (*_named("cifar10"), partial(_each, desaturate, channels=1)),
+    "cifar10": (_CIFAR, _FOUND["cifar10"]),
+    "cifar10-grey": (_CIFAR, _FOUND["cifar10"], partial(_each, desaturate, channels=1)),
     "imagenet32": (partial(load_imagenet, 32), partial(find_imagenet, 32)),
     "imagenet64": (partial(load_imagenet, 64), partial(find_imagenet, 64)),
 }

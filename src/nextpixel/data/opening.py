@@ -15,7 +15,7 @@ from nextpixel.data.readers import Options, read_path
 from nextpixel.data.readers.hub import is_hub, read_hub
 from nextpixel.data.splits import cut, cut_by_content
 from nextpixel.data.transforms import reduce_bits
-from nextpixel.errors import BadInput, closest
+from nextpixel.errors import BadInput, closest, whole
 from nextpixel.files import home
 
 
@@ -89,6 +89,8 @@ def open_data(
         row = CATALOGUE[name]
         chosen = row.sizes[1] if validation is None else validation
         data = row.change(cut(row.load(root), name, validation=chosen, test=row.sizes[2]))
+        if data.spec != row.spec:
+            raise BadInput(f"{name} has images {data.spec}, not {row.spec}; its files are those of something else.")
     else:
         parts = read_hub(name, options) if is_hub(name) else read_path(_path(name, root), options)
         data = cut_by_content(parts, str(name), validation=validation)
@@ -138,8 +140,7 @@ def with_bits(data: DataSet, bits: int) -> DataSet:
 
 
 def _limited(data: DataSet, limit: int) -> DataSet:
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise BadInput(f"limit must be a whole number of images from 1, not {limit!r}.")
+    whole(limit, "limit", least=1)
     if data.train.stream is not None:
         data.train.stream.images = limit
         return data

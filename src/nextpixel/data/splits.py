@@ -9,7 +9,6 @@ removed or renamed moves no other image, but that an empty split gets the image 
 """
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -44,37 +43,30 @@ def cut_by_content(parts: Parts, name: str, *, validation: int | None = None) ->
     """
     if validation is not None:
         whole(validation, "validation", least=1)
-    if validation is not None and parts.validation is not None:
-        own = len(parts.validation)
-        raise BadInput(f"{name} has {own} validation images of its own; validation={validation} cuts none.")
-    parts = replace(parts, notes=(*parts.notes, *_copies(parts)))
-    if parts.validation is not None and parts.test is not None:
-        return _complete(parts, name, rule="as the source has them")
-    numbers = parts.train.contents()
-    different = len(np.unique(numbers))
+        if parts.validation is not None:
+            own = len(parts.validation)
+            raise BadInput(f"{name} has {own} validation images of its own; validation={validation} cuts none.")
+    numbers = {split: found.contents() for split, found in parts.splits.items()}
+    both = {pair: int(np.isin(numbers[pair[1]], numbers[pair[0]]).sum()) for pair in itertools.combinations(numbers, 2)}
+    copies = (f"{count} of {len(numbers[b])} {b} images are {a} images too" for (a, b), count in both.items() if count)
+    parts = replace(parts, notes=(*parts.notes, *copies))
     missing = [split for split in ("test", "validation") if split not in parts.splits]
-    train, held_out = np.argsort(numbers, kind="stable"), {}
+    if not missing:
+        return _complete(parts, name, rule="as the source has them")
+    places, different = numbers["train"], len(np.unique(numbers["train"]))
+    train, held_out = np.argsort(places, kind="stable"), {}
     for left, split in zip((len(missing), 1), missing, strict=False):
         # The second tenth is for validation whether or not the first is for test.
         start, count = (0, None) if split == "test" else (_TENTH, validation)
-        first = _first(numbers[train], start, count, left) if different > len(missing) else np.ones(len(train), bool)
+        first = _first(places[train], start, count, left) if different > len(missing) else np.ones(len(train), bool)
         held_out[split], train = train[first], train[~first]
     if not len(train):
         raise BadInput(
             f"{name} has {different} different training images, too few to set {validation or 'a tenth'} aside for "
             f"validation{' and a tenth for test' if 'test' in missing else ''}, at least one each."
         )
-    rule = BY_CONTENT if len(held_out) == 2 else f"{next(iter(held_out))} images by a hash of each, a tenth"
+    rule = BY_CONTENT if len(missing) == 2 else f"{missing[0]} images by a hash of each, a tenth"
     return _complete(parts, name, train=train, **held_out, rule=rule)
-
-
-def _copies(parts: Parts) -> Iterator[str]:
-    """Sentences about images that the source has in more than one of its splits."""
-    numbers = {split: found.contents() for split, found in parts.splits.items()}
-    for first, second in itertools.combinations(numbers, 2):
-        both = int(np.isin(numbers[second], numbers[first]).sum())
-        if both:
-            yield f"{both} of {len(numbers[second])} {second} images are {first} images too"
 
 
 def _first(numbers: np.ndarray, start: int, count: int | None, left: int) -> np.ndarray:

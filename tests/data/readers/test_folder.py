@@ -141,7 +141,7 @@ def test_an_empty_split(save_picture: SavePicture, folder: Path) -> None:
 
 def test_a_test_split_alone(save_picture: SavePicture, folder: Path) -> None:
     save_picture("test/a.png")
-    with pytest.raises(BadInput, match="pictures has a folder test, but no folder train"):
+    with pytest.raises(BadInput, match="pictures has images in test, so that it is not clear which are splits; data.splits="):
         read_folder(folder)
 
 

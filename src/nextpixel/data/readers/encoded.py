@@ -7,7 +7,7 @@ levels are read image by image, when a batch is asked for.
 """
 
 import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -53,15 +53,19 @@ def decode(
     numbers, classes, names = labels
     sources = {"train": sources["train"], **sources}  # so that the others must be like an image to learn from
     pictures = _Pictures([*sources.values()], options)
-    stay = len(pictures) * pictures.example.nbytes > MOST_IN_MEMORY
-    seen, kept = [pictures.example], list[np.ndarray]()
-    if not stay or options.damaged == "skip":
-        seen, kept = pictures.scan(keep=not stay)
-    elif not options.levels:  # a sample will do, and none is needed where it is said what they hold
-        seen, _ = pictures.scan(_SAMPLE)
-    kind = "byte" if all(pixels.dtype == np.uint8 for pixels in seen) else "word"
-    lowest, highest = int(min(map(np.min, seen))), int(max(map(np.max, seen)))
-    meant = find_levels(kind, lowest, highest, pictures.what, asked=options.levels, like=options.like)
+    stay = pictures.nbytes > MOST_IN_MEMORY
+    every = not stay or options.damaged == "skip"
+    some = len(pictures) if every else 1 if options.levels else _SAMPLE  # are looked at, evenly spaced
+    ranges, kept, there = list[np.ndarray](), list[np.ndarray](), list[int]()
+    for index, pixels in pictures.readable(max(1, len(pictures) // some)):
+        ranges.append(np.array([pixels.min(), pixels.max()]))
+        kept += [] if stay else [pixels]
+        there.append(index)
+    if every:
+        pictures.keep(there)
+    seen, what = np.concatenate(ranges), sources["train"].what
+    kind = "byte" if seen.dtype == np.uint8 else "word"
+    meant = find_levels(kind, int(seen.min()), int(seen.max()), what, asked=options.levels, like=options.like)
     pictures.meant = meant
     kept = [pictures.levels(index, pixels) for index, pixels in enumerate(kept)]
     marks = None
@@ -78,22 +82,21 @@ def decode(
             marks=None if marks is None else marks[own],
             files=None if stay else np.array([str(sources[split].name(int(file))) for file in files]),
         )
-    spec = ImageSpec(*pictures.example.shape, levels=meant.count, ordinal=options.ordinal)
-    if lost := pictures.damaged:
+    spec = ImageSpec(*pictures.shape, levels=meant.count, ordinal=options.ordinal)
+    if lost := [*pictures.damaged]:
         notes = *notes, f"damaged files left out: {len(lost)} ({', '.join(lost[:3])}{', …' if len(lost) > 3 else ''})"
-    notes = *notes, *([meant.note] if meant.note else [])
-    return Parts(spec, classes, **splits, class_names=names, notes=notes)
+    return Parts(spec, classes, **splits, class_names=names, notes=(*notes, *meant.notes))
 
 
 class _Pictures(Lazy):
     """Decoded and fitted, those of one source after those of another, all of them like the first one."""
 
     meant: Levels  # what pixels mean
+    shape: tuple[int, ...] = ()  # of each, (C, H, W), once one was read
 
     def __init__(self, sources: Sequence[Source], options: Options) -> None:
         self._sources, self._options = sources, options
-        self.what = sources[0].what
-        self.damaged: list[str] = []  # those that could not be read, where such are skipped
+        self.damaged: dict[str, None] = {}  # the names of those that could not be read, where such are skipped
         self._starts = np.cumsum([0, *(source.count for source in sources)])
         self._files, self._tiles = np.arange(self._starts[-1]), np.zeros(self._starts[-1], np.int64)
         self._last: tuple[int, np.ndarray] | None = None  # the tiles of a file come one after the other
@@ -102,12 +105,10 @@ class _Pictures(Lazy):
             self._files = self._files.repeat(counts)
             self._tiles = np.concatenate([np.arange(count) for count in counts])
             self.spans(f"as large as a tile of size={options.size}")
-        for index in range(len(self)):
-            if (example := self._read(index)) is not None:
-                self.example, self._like = example, self._name(index)
-                break
-        else:
-            raise BadInput(f"{self.what} has no image that can be read.")
+        first = next(self.readable(), None)
+        if first is None:
+            raise BadInput(f"{sources[0].what} has no image that can be read.")
+        self.nbytes = len(self) * first[1].nbytes
 
     def __len__(self) -> int:
         return len(self._files)
@@ -122,85 +123,71 @@ class _Pictures(Lazy):
             spans.append((own, self._files[own] - self._starts[number]))
         return spans
 
-    def scan(self, most: int | None = None, *, keep: bool = False) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Look at all images, leaving out those that cannot be read, or at about so many, evenly spaced.
+    def readable(self, step: int = 1) -> Iterator[tuple[int, np.ndarray]]:
+        """Every so many images, with their indices, but for damaged ones where such are skipped."""
+        for index in range(0, len(self), step):
+            try:
+                yield index, self._read(index)
+            except Damaged as error:
+                if self._options.damaged == "refuse":
+                    way = "; data.damaged=skip leaves such files out" if len(self) > 1 else ""
+                    raise Damaged(f"{str(error).rstrip('.')}{way}.") from error
+                self.damaged[str(self._at(index)[0])] = None
 
-        Returns the least and the greatest pixel of each, and the images where they are to be kept.
-        """
-        ranges, images, there = [], [], []
-        for index in range(0, len(self), max(1, len(self) // most) if most else 1):
-            if (pixels := self._alike(index)) is not None:
-                ranges.append(np.array([pixels.min(), pixels.max()]))
-                images += [pixels] if keep else []
-                there.append(index)
-        if most is None:
-            self._files, self._tiles = self._files[there], self._tiles[there]
-        return ranges, images
+    def keep(self, indices: list[int]) -> None:
+        """Leave the others out."""
+        self._files, self._tiles = self._files[indices], self._tiles[indices]
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        images = np.empty((len(indices), *self.example.shape), np.min_scalar_type(self.meant.count - 1))
+        images = np.empty((len(indices), *self.shape), np.min_scalar_type(self.meant.count - 1))
         for place, index in enumerate(indices.tolist()):
-            images[place] = self.levels(index, self._alike(index))
+            images[place] = self.levels(index, self._read(index))
         return images
 
-    def levels(self, index: int, pixels: np.ndarray | None) -> np.ndarray:
+    def levels(self, index: int, pixels: np.ndarray) -> np.ndarray:
         """The levels that the pixels of an image mean, shape (C, H, W)."""
-        if pixels is None:
-            raise Damaged(f"{self._name(index)} cannot be read any more.")
         levels = pixels if pixels.dtype == np.uint8 else pixels >> self.meant.shift
-        check_levels(self.meant.count, 0, int(levels.max()), self._name(index))
+        check_levels(self.meant.count, 0, int(levels.max()), self._at(index)[0])
         return levels.astype(np.min_scalar_type(self.meant.count - 1), copy=False)
 
     def contents(self, indices: np.ndarray) -> np.ndarray:
         numbers = np.empty(len(indices), np.uint64)
         for place, index in enumerate(indices.tolist()):
-            with self._at(int(self._files[index]))[1]() as file:
+            with self._at(index)[1]() as file:
                 numbers[place] = number_of(file.read())
         return numbers
 
-    def _at(self, file: int) -> tuple[object, Callable[[], Bytes]]:
-        """What sentences call a file, and what opens it."""
+    def _at(self, index: int) -> tuple[object, Callable[[], Bytes]]:
+        """What sentences call the file of an image, and what opens it."""
+        file = self._files[index]
         number = int(np.searchsorted(self._starts, file, side="right")) - 1
         source, own = self._sources[number], int(file - self._starts[number])
         return source.name(own), partial(source.open, own)
 
-    def _name(self, index: int) -> object:
-        return self._at(int(self._files[index]))[0]
-
-    def _size(self, file: int) -> tuple[int, int]:
-        """Rows and columns, from the header; zeros where there is none that can be read."""
-        name, opens = self._at(file)
+    def _size(self, index: int) -> tuple[int, int]:
+        """Rows and columns, from the header of a file; zeros where there is none that can be read."""
+        name, opens = self._at(index)
         with suppress(Damaged), told(name), opens() as stream, Image.open(stream) as picture:
             turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
             return picture.size if turned else (picture.height, picture.width)
         return 0, 0
 
-    def _alike(self, index: int) -> np.ndarray | None:
-        image = self._read(index)
-        if image is not None and image.shape != self.example.shape:
-            unlike = f"{self._name(index)} is {_kind(image)}, but {self._like} is {_kind(self.example)}"
+    def _read(self, index: int) -> np.ndarray:
+        """The pixels of an image, shape (C, H, W)."""
+        file, last = int(self._files[index]), self._last
+        name, opens = self._at(index)
+        if last is None or last[0] != file:  # threads may read at once, so that it is looked at but once
+            with told(name), opens() as stream:
+                last = self._last = file, self._options.fitting(read_pixels(stream, name))
+        image = last[1][self._tiles[index]]
+        if not self.shape:
+            self.shape, self._like = image.shape, name
+        if image.shape != self.shape:
             raise BadInput(
-                f"{unlike}; all images must be alike: give data.size, such as 32 (with data.fit crop, pad, stretch or "
-                "tiles), and data.channels, 1 or 3."
+                f"{name} is {_kind(image.shape)}, but {self._like} is {_kind(self.shape)}; all images must be alike: "
+                "give data.size, such as 32 (with data.fit crop, pad, stretch or tiles), and data.channels, 1 or 3."
             )
         return image
-
-    def _read(self, index: int) -> np.ndarray | None:
-        """The pixels of an image, shape (C, H, W); None where its file is damaged and such are skipped."""
-        file, last = int(self._files[index]), self._last
-        if last is None or last[0] != file:  # threads may read at once, so that it is looked at but once
-            name, opens = self._at(file)
-            try:
-                with told(name), opens() as stream:
-                    last = self._last = file, self._options.fitting(read_pixels(stream, name))
-            except Damaged as error:
-                if self._options.damaged == "refuse":
-                    way = "; data.damaged=skip leaves such files out" if len(self) > 1 else ""
-                    raise Damaged(f"{str(error).rstrip('.')}{way}.") from error
-                if str(name) not in self.damaged:
-                    self.damaged.append(str(name))
-                return None
-        return last[1][self._tiles[index]]
 
 
 def read_pixels(file: Path | Bytes, name: object) -> np.ndarray:
@@ -236,6 +223,6 @@ def opened(file: Path | Bytes, name: object) -> Generator[tuple[str | None, Imag
             raise ValueError(str(error)) from error
 
 
-def _kind(image: np.ndarray) -> str:
-    channels, height, width = image.shape
+def _kind(shape: tuple[int, ...]) -> str:
+    channels, height, width = shape
     return f"{width}x{height} in {'grey' if channels == 1 else 'colour'}"

@@ -17,7 +17,7 @@ import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.readers.arrays import number_labels
-from nextpixel.data.readers.encoded import Bytes, Labels, Source, decode
+from nextpixel.data.readers.encoded import Bytes, Source, decode
 from nextpixel.data.readers.options import SPLIT_OF, Options
 from nextpixel.data.stream import Record, Stream, first
 from nextpixel.errors import BadInput, Damaged, needs, told
@@ -36,24 +36,35 @@ def is_hub(name: object) -> TypeGuard[str]:
 
 def read_hub(name: str, options: Options) -> Parts:
     """Open the splits of a data set, find its columns, and decode its pictures as those of files."""
+    options.refuse(name, "layout")
     found = _splits(name, options)
     packed = _packed(home(name.removeprefix(_PREFIX)))
-    options = replace(options, levels=options.levels or packed.get("levels"))
-    options = replace(options, ordinal=options.ordinal and packed.get("ordinal", True))
+    ordinal = options.ordinal and packed.get("ordinal", True)
+    options = replace(options, levels=options.levels or packed.get("levels"), ordinal=ordinal)
     features = found["train"].features
     if features is None:
         raise BadInput(f"{name} does not say what its columns are before it is read; data.streaming is not for it.")
-    column, beside = _image_column(features, options, name), _label_column(features, options, name)
-    options.refuse(name, "layout")
+    column, beside = _columns(features, options, name)
+    wanted = [column, beside] if beside else [column]
+    from datasets import Image
+
+    with told(name):
+        for split, some in found.items():
+            found[split] = some.select_columns(wanted).cast_column(column, Image(decode=False))
+    names = getattr(features.get(beside), "names", None) or []
     if options.streaming:
-        return _streamed(name, found, column, beside, options)
-    labels, names, notes = _labels(found, beside, name)
+        return _streamed(name, found, column, beside, names, options)
+    labels, notes = dict[str, np.ndarray](), list[str]()
+    for split, some in found.items() if beside else ():
+        with told(name):
+            labels[split] = np.asarray(some.select_columns(beside).with_format("numpy")[:][beside])
+        if names and labels[split].min() < 0:  # -1, by convention
+            del labels[split]
+            notes.append(f"{split} images have no labels")
+    labels = labels if "train" in labels else {}
     counts = {split: len(some) for split, some in found.items()}
-    numbered = number_labels(labels, counts, names, options.first_label, name)
-    sources = {
-        split: _source(_undecoded(some.select_columns(column), column)[column], f"{name} ({split})")
-        for split, some in found.items()
-    }
+    numbered = number_labels(labels, counts, tuple(names) or None, options.first_label, name)
+    sources = {split: _source(some[column], f"{name} ({split})") for split, some in found.items()}
     return decode(sources, options, numbered, notes)
 
 
@@ -72,20 +83,12 @@ def _source(rows: Any, what: str) -> Source:
     return Source(what, len(rows), name, opened)
 
 
-def _undecoded(dataset: Any, column: str) -> Any:
-    from datasets import Image
-
-    with told("The column of images"):
-        return dataset.cast_column(column, Image(decode=False))
-
-
-def _streamed(name: str, found: dict[str, Any], column: str, beside: str | None, options: Options) -> Parts:
+def _streamed(
+    name: str, splits: dict[str, Any], column: str, beside: str, names: Sequence[str], options: Options
+) -> Parts:
     """The splits of a set that is read as it comes: the first images of each, and a stream for the training images."""
-    names = getattr(found["train"].features.get(beside), "names", None)
     notes = [f"labels left alone: a stream needs the classes of {beside} named"] if beside and not names else []
-    wanted = [column, beside] if names else [column]
-    splits = {split: _undecoded(some.select_columns(wanted), column) for split, some in found.items()}
-    known = (found["train"].info.splits or {}).get(str(found["train"].split))
+    known = (splits["train"].info.splits or {}).get(str(splits["train"].split))
     images = known.num_examples if known else None
     for own in ("validation", "test"):
         if own not in splits:
@@ -98,11 +101,8 @@ def _streamed(name: str, found: dict[str, Any], column: str, beside: str | None,
 
     def made(firsts: Mapping[str, Sequence[Record]], options: Options) -> Parts:
         sources = {own: _source([row[column] for row in rows], f"{name} ({own})") for own, rows in firsts.items()}
-        labels: Labels = ({}, None, None)
-        if names:
-            numbers = {own: np.array([row[str(beside)] for row in rows]) for own, rows in firsts.items()}
-            labels = numbers, len(names), tuple(names)
-        return decode(sources, options, labels, notes)
+        numbers = {own: np.array([row[beside] for row in rows]) for own, rows in firsts.items()} if names else {}
+        return decode(sources, options, (numbers, len(names) or None, tuple(names) or None), notes)
 
     parts = made(firsts, options)
     alike = replace(options, levels=parts.spec.levels, ordinal=parts.spec.ordinal)
@@ -172,56 +172,26 @@ def _opened(name: str, *, streaming: bool) -> Any:
         raise ValueError(error.__cause__ or error) from error
 
 
-def _image_column(features: Mapping[str, Any], options: Options, name: str) -> str:
-    asked = (options.columns or {}).get("image")
-    images = [column for column, feature in features.items() if _is_encoded(feature)]
-    if asked is None and len(images) == 1:
-        return images[0]
-    if asked not in images:
+def _columns(features: Mapping[str, Any], options: Options, name: str) -> tuple[str, str]:
+    """The column of images, and that of what stands for the class of each, or "" if there is none."""
+    from datasets import ClassLabel, Image, Value
+
+    def chosen(role: str, fits: Sequence[str], usual: Sequence[str]) -> str:
+        asked = (options.columns or {}).get(role)
+        if asked is not None and asked in fits:
+            return asked
+        if asked is None and len(usual) < 2 and (usual or role == "label"):
+            return next(iter(usual), "")
         kinds = {column: getattr(its, "dtype", None) or type(its).__name__ for column, its in features.items()}
         there = ", ".join(f"{column} ({kind})" for column, kind in kinds.items())
-        what = f"no column of images {asked}" if asked else "several columns of images" if images else "no images"
-        raise BadInput(f"{name} has {what}: its columns are {there}; data.columns={{image: NAME}} says which.")
-    return asked
+        what = f"no column of {role}s {asked}" if asked else f"{'several columns of' if usual else 'no'} {role}s"
+        raise BadInput(f"{name} has {what}: its columns are {there}; data.columns={{{role}: NAME}} says which.")
 
+    def is_encoded(its: Any) -> bool:
+        return isinstance(its, Image) or its == Value("binary") or (isinstance(its, dict) and "bytes" in its)
 
-def _label_column(features: Mapping[str, Any], options: Options, name: str) -> str | None:
-    """The column of what stands for the class of each image, if there is one."""
-    from datasets import ClassLabel, Value
-
-    if asked := (options.columns or {}).get("label"):
-        if not isinstance(features.get(asked), ClassLabel | Value):
-            raise BadInput(f"{name} has no column of labels {asked}: its columns are {', '.join(features)}.")
-        return asked
-    named = [column for column, feature in features.items() if isinstance(feature, ClassLabel)]
-    usual = [column for column in _LABELS if isinstance(features.get(column), ClassLabel | Value)]
-    if len(named) > 1 and not usual:
-        raise BadInput(f"{name} has labels {' and '.join(named)}; data.columns={{label: NAME}} says which.")
-    return (usual or named or [None])[0]
-
-
-def _labels(
-    found: Mapping[str, Any], column: str | None, name: str
-) -> tuple[dict[str, np.ndarray], tuple[str, ...] | None, list[str]]:
-    """What stands for the classes, of the splits that have it; their names, and notes."""
-    if column is None:
-        return {}, None, []
-    with told(name):
-        labels = {split: _array(some, column) for split, some in found.items()}
-    names = getattr(found["train"].features[column], "names", None)
-    if names is None:
-        return labels, None, []
-    without = [split for split, some in labels.items() if some.min() < 0]  # -1, by convention
-    there = {} if "train" in without else {split: labels[split] for split in labels if split not in without}
-    return there, tuple(names), [f"{split} images have no labels" for split in without]
-
-
-def _array(dataset: Any, column: str) -> np.ndarray:
-    return np.asarray(dataset.select_columns(column).with_format("numpy")[:][column])
-
-
-def _is_encoded(feature: Any) -> bool:
-    from datasets import Image, Value
-
-    in_a_struct = isinstance(feature, dict) and "bytes" in feature
-    return isinstance(feature, Image) or feature == Value("binary") or in_a_struct
+    images = [column for column, its in features.items() if is_encoded(its)]
+    labels = [column for column, its in features.items() if isinstance(its, ClassLabel | Value)]
+    named = [column for column in labels if isinstance(features[column], ClassLabel)]
+    usual = [column for column in _LABELS if column in labels][:1]
+    return chosen("image", images, images), chosen("label", labels, usual or named)
