@@ -157,14 +157,9 @@ class DataSet:
             return self.splits[name]
         if self.train.draw is not None:
             raise BadInput(f"{self.name} draws its training images anew for every batch; name one split, not all.")
-        parts = list(self.splits.values())
-        labels = [split.labels for split in parts if split.labels is not None]
-        maps = [split.maps for split in parts if split.maps is not None]
-        return Split(
-            View([split.images for split in parts]),
-            np.concatenate(labels) if labels else None,
-            maps=View(maps) if maps else None,
-        )
+        kinds = ([vars(split)[kind] for split in self.splits.values()] for kind in ("images", "labels", "maps"))
+        images, labels, maps = ([part for part in parts if part is not None] for parts in kinds)
+        return Split(View(images), np.concatenate(labels) if labels else None, maps=View(maps) if maps else None)
 
 
 def describe(data: DataSet) -> list[str]:

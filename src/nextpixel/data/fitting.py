@@ -43,7 +43,7 @@ class Fitting:
     def _sides(self) -> tuple[int, int]:
         """Rows and columns; zeros where they cannot be read."""
         found = re.fullmatch(r"([0-9]{1,6})(?:x([0-9]{1,6}))?", str(self.size))
-        return (0, 0) if found is None or isinstance(self.size, bool) else (int(found[1]), int(found[2] or found[1]))
+        return (0, 0) if found is None else (int(found[1]), int(found[2] or found[1]))
 
     def count(self, height: int, width: int) -> int:
         """How many images a picture of that size becomes."""
@@ -66,10 +66,8 @@ class Fitting:
             down, across = height // rows, width // columns
             tiles = picture[:, : down * rows, : across * columns].reshape(channels, down, rows, across, columns)
             return tiles.transpose(1, 3, 0, 2, 4).reshape(down * across, channels, rows, columns)
-        if self.fit == "stretch":
-            return _resized(picture, rows, columns)[None]
-        if self.fit == "crop":
-            return _resized(picture, rows, columns, by=ImageOps.fit)[None]
+        if self.fit != "pad":
+            return _resized(picture, rows, columns, by=ImageOps.fit if self.fit == "crop" else Image.Image.resize)[None]
         ratio = min(rows / height, columns / width)
         inner = [min(most, max(1, round(side * ratio))) for side, most in ((height, rows), (width, columns))]
         top, left = (rows - inner[0]) // 2, (columns - inner[1]) // 2

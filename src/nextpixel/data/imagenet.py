@@ -30,8 +30,9 @@ def load_imagenet(size: int, root: str | Path | None) -> Parts:
         pairs = (zip(*some, strict=True) for some in (batches[:-1], batches[-1:]))
         train, test = (Split(View(images), np.concatenate(labels)) for images, labels in pairs)
         return Parts(ImageSpec(3, size, size, levels=256), CLASSES, train, test=test)
-    if splits := _pictures(size, folder):
-        return read_folder(folder, Options(levels=256, splits=splits))
+    for train, test in (("train", "val"), (f"train_{size}x{size}", f"valid_{size}x{size}")):
+        if (folder / train).is_dir() and (folder / test).is_dir():
+            return read_folder(folder, Options(levels=256, splits={"train": train, "test": test}))
     raise BadInput(
         f"imagenet{size} cannot be downloaded without an account: get {TRAIN_FILES[0]} to {TRAIN_FILES[-1]} and "
         f"{TEST_FILE}, or the images as files in train/ and val/, from {SOURCE}, and put them in {folder}."
@@ -41,20 +42,11 @@ def load_imagenet(size: int, root: str | Path | None) -> Parts:
 def find_imagenet(size: int, root: str | Path | None) -> str:
     """Say where the images are on this machine."""
     folder = _folder(size, root)
-    here = (folder / TEST_FILE).is_file() or _pictures(size, folder)
-    return f"in the data root, {folder}" if here else f"to be got by hand: put it in {folder}"
+    return f"in the data root, {folder}" if folder.is_dir() else f"to be got by hand: put it in {folder}"
 
 
 def _folder(size: int, root: str | Path | None) -> Path:
     return (data_root(root) or Path(ROOT_VARIABLE)) / f"imagenet{size}"
-
-
-def _pictures(size: int, folder: Path) -> dict[str, str] | None:
-    """The folders of image files, by their split, if they are there."""
-    for train, test in (("train", "val"), (f"train_{size}x{size}", f"valid_{size}x{size}")):
-        if (folder / train).is_dir() and (folder / test).is_dir():
-            return {"train": train, "test": test}
-    return None
 
 
 def _batch(size: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
