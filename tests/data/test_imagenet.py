@@ -7,13 +7,14 @@ import pytest
 from PIL import Image
 
 from nextpixel.data import open_data
-from nextpixel.data.imagenet import TEST_FILE, TRAIN_FILES, find_imagenet, load_imagenet
+from nextpixel.data.catalogue import IMAGENET_FILES, find_imagenet, load_imagenet
 from nextpixel.data.lazy import Lazy, View
 from nextpixel.data.readers import encoded
 from nextpixel.data.splits import cut
 from nextpixel.errors import BadInput
 
 SIZE = 3 * 32 * 32
+*TRAIN_FILES, TEST_FILE = IMAGENET_FILES
 TRAIN = np.random.default_rng(0).integers(0, 256, (40, SIZE), dtype=np.uint8)
 TRAIN_LABELS = np.arange(40) * 25 + 1
 TEST = np.random.default_rng(1).integers(0, 256, (5, SIZE), dtype=np.uint8)
@@ -118,9 +119,7 @@ def test_images_of_another_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [32, 64])
 def test_nothing_there_says_what_to_do(tmp_path: Path, size: int) -> None:
-    where = (
-        rf"imagenet{size} cannot be downloaded without an account: get train_data_batch_1.npz to .*\.npz and val_data"
-    )
+    where = rf"imagenet{size} cannot be downloaded without an account: get train_data_batch_1.npz, .*\.npz, val_data"
     with pytest.raises(
         BadInput, match=rf"{where}.*, from https://image-net.org/.*, and put them in .*/imagenet{size}\."
     ):

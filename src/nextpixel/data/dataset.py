@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nextpixel.data.lazy import Images, View, choose, contents
+from nextpixel.data.lazy import Images, View, change, choose, contents
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
@@ -30,7 +30,7 @@ class Split:
     maps: Images | None = None  # what a `Map` context is given: codes (integers) or numbers (floats), (N, d, h, w)
     marks: np.ndarray | None = None  # stand for the images in `contents`, uint64, (N,); None where their levels do
     files: np.ndarray | None = None  # paths of the images' files, (N,); None where they are not, or stay on disk
-    stream: Any = None  # where training images come from of which these are the first ones only; see `data.stream`
+    stream: Any = None  # where training images come from of which these are the first ones only; see `Stream`
 
     def __len__(self) -> int:
         return len(self.images)
@@ -150,6 +150,11 @@ class DataSet:
     def with_splits(self, change: Callable[[Split], Split], **others: Any) -> "DataSet":
         """The same with something done to every split, and other fields if need be."""
         return replace(self, **{name: change(split) for name, split in self.splits.items()}, **others)
+
+    def with_images(self, function: Callable[[np.ndarray], np.ndarray], **spec: int) -> "DataSet":
+        """The same with something done to all images, which then have another spec."""
+        made = replace(self.spec, **spec)
+        return self.with_splits(lambda split: replace(split, images=change(split.images, function)), spec=made)
 
     def split(self, name: str) -> Split:
         """One of the splits, or with "all" the three of them as one."""

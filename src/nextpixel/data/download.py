@@ -1,6 +1,7 @@
 """Files of named data sets: below the user's data root, or fetched once into the cache, checked by SHA-256."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,10 @@ class Source:
     """The files of a named data set."""
 
     folder: str  # where they lie below the data root or the cache, in torchvision's layout
-    mirrors: tuple[str, ...]  # addresses that end with a slash, tried in turn
+    mirrors: Sequence[str]  # addresses that end with a slash, tried in turn
     hashes: dict[str, str]  # SHA-256 of each file as it was first published, by its name, the same at every mirror
-    class_names: tuple[str, ...] | None = None  # in the order of their labels; None where they are digits
-    unpacked: tuple[str, ...] = ()  # folders below the data root, any one of which may stand for the files
+    class_names: Sequence[str] | None = None  # in the order of their labels; None where they are digits
+    unpacked: Sequence[str] = ()  # folders below the data root, any one of which may stand for the files
 
     def locate(self, file: str, root: str | Path | None) -> Path:
         """Where a file is on this machine, downloaded first if need be; `data_root` says which root that is."""
@@ -84,13 +85,7 @@ class Source:
         return below_root(root, Path(self.folder, file), Path(self.folder, file.removesuffix(".gz")))
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-SOURCES = {
-    name: Source(**{key: _frozen(value) for key, value in files.items()}) for name, files in TABLE["files"].items()
-}
+SOURCES = {name: Source(**files) for name, files in TABLE["files"].items()}
 
 
 def bar_of_bytes() -> Progress:

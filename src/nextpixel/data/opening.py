@@ -10,7 +10,6 @@ import numpy as np
 from nextpixel.data.catalogue import CATALOGUE
 from nextpixel.data.dataset import DataSet
 from nextpixel.data.download import below_root
-from nextpixel.data.lazy import change
 from nextpixel.data.readers import Options, read_path
 from nextpixel.data.readers.hub import is_hub, read_hub
 from nextpixel.data.splits import cut, cut_by_content
@@ -65,7 +64,7 @@ def open_data(
         first_label: the number of the first class, where labels of a file do not begin with 0.
         damaged: "refuse" the data when a file of a folder cannot be read, or "skip" such files and count them.
         size: rows and columns that pictures are brought to, as a number for both or as "HxW".
-        fit: how: "crop", "pad", "stretch" or "tiles"; see `Fitting`.
+        fit: how: "crop", "pad", "stretch" or "tiles"; see `Options`.
         channels: 1 or 3, to make pictures grey or coloured.
         like: levels of a model that the images are for, where nothing else says how many there are.
         streaming: whether a set that Hugging Face `datasets` opens is read as it comes, and never stored; then the
@@ -120,8 +119,7 @@ def _path(name: str | Path, root: str | Path | None) -> Path:
         return path
     if isinstance(name, Path) or os.sep in name or "/" in name or path.suffix or name.startswith("~"):
         raise BadInput(f"There is no file or folder {name}.")
-    close = closest(name, CATALOGUE)
-    hint = f" Did you mean {close}?" if close else ""
+    hint = f" Did you mean {close}?" if (close := closest(name, CATALOGUE)) else ""
     raise BadInput(
         f"There is no data set {name!r}; known are {', '.join(CATALOGUE)}, or the path of your own data.{hint}"
     )
@@ -135,8 +133,7 @@ def with_bits(data: DataSet, bits: int) -> DataSet:
         raise BadInput(f"bits={bits} is not for {data.name}, which is read as it comes (data.streaming).")
     reduce = partial(reduce_bits, bits=bits, levels=data.spec.levels)
     reduce(np.empty(0, np.uint8))  # refuses what is out of range now, not with the first batch
-    spec = replace(data.spec, levels=2**bits)
-    return data.with_splits(lambda split: replace(split, images=change(split.images, reduce)), spec=spec)
+    return data.with_images(reduce, levels=2**bits)
 
 
 def _limited(data: DataSet, limit: int) -> DataSet:

@@ -631,7 +631,7 @@ def test_a_picture_of_too_many_pixels(tmp_path: Path) -> None:
 def test_what_is_no_plain_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.npz")
     for path in (tmp_path / "pipe.npz", Path("/dev/zero")):
-        with pytest.raises(BadInput, match=f"{path.name} is neither a folder nor a plain file"):
+        with pytest.raises(BadInput, match=f"{path.name} is neither a folder of images nor a file"):
             read_path(path, Options())
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(BadInput, match=r"folder\.npz has no images in it"):

@@ -39,9 +39,7 @@ def read_path(path: Path, options: Options = UNSAID) -> Parts:
         return arrange(_joined(loaders), path, options)
     if path.is_dir():
         return read_folder(path, options)
-    if not path.is_file():
-        raise BadInput(f"{path} is neither a folder nor a plain file.")
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:  # a pipe would be waited for
         return read_picture(path, options)
     raise BadInput(
         f"{path} is neither a folder of images nor a file of arrays ({', '.join(_LOADERS)}, IDX), nor an image: {_WAY}."

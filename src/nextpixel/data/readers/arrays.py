@@ -76,12 +76,11 @@ def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNS
 
 def _stored(images: np.ndarray, *, dtype: np.dtype, options: Options, path: Path) -> np.ndarray:
     """Images as the user wants them, in the smallest dtype."""
-    fitting = options.fitting
-    if fitting.size is None and fitting.channels is None:
+    if options.size is None and options.channels is None:
         return np.ascontiguousarray(images, dtype)
-    if fitting.fit == "tiles":
+    if options.fit == "tiles":
         raise BadInput(f"fit=tiles is for pictures in files; {path} holds arrays.")
-    return np.concatenate([fitting(image.astype(dtype)) for image in images])
+    return np.concatenate([options.fitted(image.astype(dtype)) for image in images])
 
 
 def read_maps(path: Path, size: int) -> tuple[np.ndarray, np.ndarray | None]:

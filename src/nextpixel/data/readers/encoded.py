@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from nextpixel.data.dataset import Parts, Split
+from nextpixel.data.dataset import Parts, Split, evenly
 from nextpixel.data.lazy import Lazy, contents, number_of
 from nextpixel.data.readers.levels import Levels, check_levels, find_levels
 from nextpixel.data.readers.options import MOST_IN_MEMORY, Options
@@ -62,13 +62,13 @@ def decode(
     numbers, classes, names = labels
     alike = _Alike()
     pictures = {split: _Pictures(sources[split], options, alike) for split in dict.fromkeys(["train", *sources])}
-    first = next(pictures["train"].readable(), (0, np.empty(0)))[1]
+    first = next(pictures["train"].readable(np.arange(len(pictures["train"]))), (0, np.empty(0)))[1]
     stay = sum(map(len, pictures.values())) * first.nbytes > MOST_IN_MEMORY
     every = not stay or options.damaged == "skip"
     ranges, kept = list[np.ndarray](), {split: list[np.ndarray]() for split in pictures}
     for split, some in pictures.items():
         there, most = list[int](), len(some) if every else 1 if options.levels else _SAMPLE  # are looked at
-        for index, pixels in some.readable(max(1, len(some) // max(1, most))):
+        for index, pixels in some.readable(evenly(len(some), most)):
             ranges.append(np.array([pixels.min(), pixels.max()]))
             kept[split] += [] if stay else [pixels]
             there.append(index)
@@ -105,16 +105,16 @@ class _Pictures(Lazy):
         self.files, self.tiles = np.arange(source.count), np.zeros(source.count, np.int64)  # of each image
         self._last: tuple[int, np.ndarray] | None = None  # the tiles of a file come one after the other
         if options.fit == "tiles":
-            counts = [options.fitting.count(*self._size(file)) for file in range(source.count)]
+            counts = [options.count(*self._size(file)) for file in range(source.count)]
             self.files = self.files.repeat(counts)
             self.tiles = np.concatenate([np.arange(count) for count in counts])
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def readable(self, step: int = 1) -> Iterator[tuple[int, np.ndarray]]:
-        """Every so many images, with their indices, but for damaged ones where such are skipped."""
-        for index in range(0, len(self), step):
+    def readable(self, indices: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """These images with their indices, but for damaged ones where such are skipped."""
+        for index in indices.tolist():
             try:
                 yield index, self._read(index)
             except Damaged as error:
@@ -156,7 +156,7 @@ class _Pictures(Lazy):
         name = self.source.name(file)
         if last is None or last[0] != file:  # threads may read at once, so that it is looked at but once
             with told(name), self.source.open(file) as stream:
-                last = self._last = file, self._options.fitting(read_pixels(stream, name))
+                last = self._last = file, self._options.fitted(read_pixels(stream, name))
         image = last[1][self.tiles[index]]
         if not alike.shape:
             alike.shape, alike.first = image.shape, name

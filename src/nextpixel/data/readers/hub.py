@@ -7,9 +7,12 @@ Pictures stay in its memory map, encoded, until they are asked for. A part `:NAM
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -19,10 +22,10 @@ from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.readers.arrays import number_labels
 from nextpixel.data.readers.encoded import Bytes, Source, decode
 from nextpixel.data.readers.options import SPLIT_OF, Options
-from nextpixel.data.stream import Record, Stream, first
 from nextpixel.errors import BadInput, Damaged, needs, told
 from nextpixel.files import home
 
+Record = Mapping[str, Any]
 HELD_OUT = 2_000  # first images of a stream, of which each split without one of its own has so many
 _PREFIX = "hf:"
 _KINDS = {".parquet": "parquet", ".arrow": "arrow", ".tar": "webdataset"}
@@ -94,8 +97,10 @@ def _streamed(
         if own not in splits:
             splits[own], splits["train"] = splits["train"].take(HELD_OUT), splits["train"].skip(HELD_OUT)
             images = images and images - HELD_OUT
-    with told(name):
-        firsts = {own: first(some, HELD_OUT) for own, some in splits.items()}
+    firsts = dict[str, list[Record]]()
+    for own, some in splits.items():
+        with told(name), closing(iter(some)) as rows:
+            firsts[own] = list(islice(rows, HELD_OUT))
     if not all(firsts.values()):
         raise BadInput(f"{name} has too few images to be read as they come; leave data.streaming out.")
 
@@ -114,6 +119,64 @@ def _streamed(
         return some.train
 
     return replace(parts, train=replace(parts.train, stream=Stream(name, splits["train"], window, images)))
+
+
+@dataclass
+class Stream:
+    """Training images that come one after the other, epoch after epoch, from a source that is never all here.
+
+    They are taken a window at a time, the next one in the background; within a window, training has an order of its
+    own. Of several processes, each has the images that `split_dataset_by_node` of Hugging Face `datasets` gives it.
+    """
+
+    what: str  # what sentences call it
+    records: Any  # an `IterableDataset` of Hugging Face
+    decode: Callable[[Sequence[Record]], Split]  # makes images, and what stands beside them, of records
+    images: int | None  # in an epoch, or what is to count as one; None where nobody knows
+    _threads: ThreadPoolExecutor | None = field(default=None, init=False)
+
+    def start(self, count: int, *, rank: int, size: int, window: int = 0, where: str | None = None) -> None:
+        """Begin with a window of so many images at the first one, or where `where` says that this window begins."""
+        self._count, self._coming = count, window
+        self._node: dict[str, Any] = {"rank": rank, "world_size": size}
+        self._windows: dict[int, Future[tuple[Split, str]]] = {}
+        self._threads = ThreadPoolExecutor(1)
+        self._rows = self._opened(*json.loads(where)) if where else self._opened(0)
+
+    def window(self, number: int) -> tuple[Split, str]:
+        """The images of a window, and where it begins; windows go by their numbers, and earlier ones are gone."""
+        assert self._threads is not None
+        while self._coming <= number + 1:
+            self._windows[self._coming] = self._threads.submit(self._load)
+            self._coming += 1
+        self._windows = {each: made for each, made in self._windows.items() if each >= number}
+        return self._windows[number].result()
+
+    def close(self) -> None:
+        """Let go of the source, after the window that is on its way."""
+        if self._threads is not None:
+            self._threads.submit(self._rows.close)  # or its own threads would abort the process at its end
+            self._threads.shutdown()
+
+    def _opened(self, epoch: int, state: dict[str, Any] | None = None) -> Any:
+        from datasets.distributed import split_dataset_by_node
+
+        self._epoch, self._own = epoch, split_dataset_by_node(self.records, **self._node)
+        self._own.set_epoch(epoch)
+        if state is not None:
+            self._own.load_state_dict(state)
+        return iter(self._own)
+
+    def _load(self) -> tuple[Split, str]:
+        where, found = json.dumps([self._epoch, self._own.state_dict()]), list[Record]()
+        while len(found) < self._count:
+            more = list(islice(self._rows, self._count - len(found)))
+            if not more:
+                if not found and self._epoch > json.loads(where)[0]:
+                    raise BadInput(f"{self.what} has no image for each of {self._node['world_size']} processes.")
+                self._rows = self._opened(self._epoch + 1)
+            found += more
+        return self.decode(found), where
 
 
 def _packed(path: Path) -> dict[str, Any]:
@@ -135,11 +198,9 @@ def _splits(name: str, options: Options) -> dict[str, Any]:
     there = ", ".join(found) or "nothing"
     usual = {SPLIT_OF[own]: own for own in reversed(found) if own in SPLIT_OF}
     asked = options.splits or ({"train": next(iter(found))} if len(found) == 1 else usual)
-    if "train" not in asked:
-        raise BadInput(f"{name} has no split train, but {there}; data.splits={{train: NAME}} says which it is.")
-    for split in asked.values():
+    for split in (asked.get("train", "train"), *asked.values()):
         if split not in found:
-            raise BadInput(f"{name} has no split {split}, which data.splits names, but {there}.")
+            raise BadInput(f"{name} has no split {split}, but {there}; data.splits={{train: NAME}} says which it is.")
         if not options.streaming and not len(found[split]):
             raise BadInput(f"{name} has no images in its split {split}.")
     return {split: found[own] for split, own in asked.items()}
