@@ -119,12 +119,12 @@ def test_images_of_another_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [32, 64])
 def test_nothing_there_says_what_to_do(tmp_path: Path, size: int) -> None:
-    where = rf"imagenet{size} cannot be downloaded without an account: get train_data_batch_1.npz, .*\.npz, val_data"
-    with pytest.raises(
-        BadInput, match=rf"{where}.*, from https://image-net.org/.*, and put them in .*/imagenet{size}\."
-    ):
+    where = (
+        rf"imagenet{size} cannot be downloaded without an account: get train_data_batch_1.npz to 10\.npz and val_data"
+    )
+    with pytest.raises(BadInput, match=rf"{where}.*, from https://image-net.org/.*, to put in .*/imagenet{size}\."):
         open_data(f"imagenet{size}", tmp_path)
-    with pytest.raises(BadInput, match=rf"{where}.*, and put them in NEXTPIXEL_DATA/imagenet{size}\."):
+    with pytest.raises(BadInput, match=rf"{where}.*, to put in NEXTPIXEL_DATA/imagenet{size}\."):
         open_data(f"imagenet{size}")
     (tmp_path / f"imagenet{size}/train").mkdir(parents=True)
     with pytest.raises(BadInput, match=where):

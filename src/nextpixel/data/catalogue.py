@@ -64,8 +64,9 @@ def load_imagenet(size: int, root: str | Path | None) -> Parts:
         if (folder / train).is_dir() and (folder / test).is_dir():
             return read_folder(folder, Options(levels=256, splits={"train": train, "test": test}))
     raise BadInput(
-        f"imagenet{size} cannot be downloaded without an account: get {', '.join(IMAGENET_FILES)}, or the "
-        f"images as files in train/ and val/, from https://image-net.org/download-images, and put them in {folder}."
+        f"imagenet{size} cannot be downloaded without an account: get train_data_batch_1.npz to 10.npz and "
+        "val_data.npz, or the images as files in train/ and val/, from https://image-net.org/download-images, to put "
+        f"in {folder}."
     )
 
 

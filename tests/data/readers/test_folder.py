@@ -200,9 +200,9 @@ def test_an_image_too_large_to_be_true(save_picture: SavePicture) -> None:
 @pytest.mark.parametrize(
     ("mode", "color", "sentence"),
     [
-        ("F", 0.5, "a.tif has floating-point pixels; images must have integer levels"),
-        ("I", -1, "a.tif has pixels from -1 to -1, more than 16 bits hold"),
-        ("I", 2**16, "a.tif has pixels from 65536 to 65536, more than 16 bits hold"),
+        ("F", 0.5, "a.tif has float32 pixels from 0.5 to 0.5, not whole numbers of 8 or 16 bits"),
+        ("I", -1, "a.tif has int32 pixels from -1 to -1, not whole numbers of 8 or 16"),
+        ("I", 2**16, "a.tif has int32 pixels from 65536 to 65536, not whole numbers of 8 or 16"),
     ],
 )
 def test_pixels_that_are_no_levels(save_picture: SavePicture, mode: str, color: float, sentence: str) -> None:

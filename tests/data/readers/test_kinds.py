@@ -327,12 +327,12 @@ def test_wide_pictures_beside_narrow_ones(tmp_path: Path) -> None:
 def test_what_contradicts_the_sample_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoded, "MOST_IN_MEMORY", 0)
     monkeypatch.setattr(encoded, "_SAMPLE", 2)
-    for number, value in enumerate((0, 1, 1, 7)):
+    for number, value in enumerate((0, 1, 7, 1)):
         Image.fromarray(np.full((2, 2), value, np.uint8)).save(tmp_path / f"{number}.png")
     images = read_path(tmp_path, Options()).train.images
-    assert images[:3].max() == 1
-    with pytest.raises(BadInput, match=r"3\.png must hold levels in \[0, 2\); one is 7"):
-        images[[3]]
+    assert images[[0, 1, 3]].max() == 1
+    with pytest.raises(BadInput, match=r"2\.png must hold levels in \[0, 2\); one is 7"):
+        images[[2]]
 
 
 @pytest.mark.parametrize("value", [0, 1, 9, 255])
@@ -369,12 +369,12 @@ LABEL_KINDS: list[tuple[Any, int | None, list[int] | str]] = [
     ([1, 2, 3], 1, [0, 1, 2]),
     ([1, 2, 3], 0, [1, 2, 3]),
     ([3, 8, 3], None, "data.first_label=3"),
-    ([0, 1, 2], 1, "must not be below data.first_label=1; one is 0"),
-    ([-1, 1, 1], None, "must not be below data.first_label=0; one is -1"),
+    ([0, 1, 2], 1, "must number classes from data.first_label=1, but go from 0 to 2"),
+    ([-1, 1, 1], None, "must number classes from data.first_label=0, but go from -1 to 1"),
     ([-1, 1, 1], -1, [0, 2, 2]),
-    ([0, 1, 2**40], None, "must number classes from 0, but go up to 1099511627776"),
+    ([0, 1, 2**40], None, "must number classes from data.first_label=0, but go from 0 to 1099511627776"),
     (np.array([0, 1, 2**64 - 1], np.uint64), None, "must number classes from 0; one is 18446744073709551615"),
-    ([0, 1, 20_000], None, "must number classes from 0, but go up to 20000"),
+    ([0, 1, 20_000], None, "must number classes from data.first_label=0, but go from 0 to 20000"),
     ([[0, 1, 2]], None, [0, 1, 2]),
 ]
 

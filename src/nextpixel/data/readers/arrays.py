@@ -181,14 +181,10 @@ def _laid_out(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray
         size = array.shape[1]
         channels = 1 if math.isqrt(size) ** 2 == size else 3
         side = math.isqrt(size // channels)
-        if channels * side * side != size or side == 1:
+        if channels * side * side != size or side == 1 or (channels == 3 and layout is None):
             raise BadInput(
-                f"{what} has rows of {size} values, which are no square image; reshape them to (N, H, W, C)."
-            )
-        if channels == 3 and layout is None:
-            raise BadInput(
-                f"{what} has rows of {size} values; layout=NCHW says that they are all red, then green, then blue, "
-                "layout=NHWC that they go pixel by pixel."
+                f"{what} has rows of {size} values, which are no square of grey; of three colours, layout=NCHW says "
+                "that all red comes first, layout=NHWC that they go pixel by pixel; else reshape them to (N, H, W, C)."
             )
         shape = (side, side) if channels == 1 else (side, side, 3) if layout == "NHWC" else (3, side, side)
         array = array.reshape(-1, *shape)
@@ -196,9 +192,7 @@ def _laid_out(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray
         return array[:, None]
     seen = _layout(array, layout)
     if seen is None:
-        both = array.shape[1] <= _MOST_CHANNELS
-        which = "both the second and the last" if both else "neither the second nor the last"
-        raise BadInput(f"{what} has shape {array.shape}, where {which} axis could be colours; say layout=NHWC or NCHW.")
+        raise BadInput(f"{what} has shape {array.shape}, of which any axis could be colours; say layout=NHWC or NCHW.")
     return np.moveaxis(array, 3, 1) if seen == "NHWC" else array
 
 
@@ -277,11 +271,10 @@ def number_labels(
             f"says that classes are numbered from {lowest}, data.first_label=0 that there is a class 0."
         )
     first = first or 0
-    if lowest < first:
-        raise BadInput(f"labels of {what} must not be below data.first_label={first}; one is {lowest}.")
     classes = highest + 1 - first
-    if classes > max(MOST_CLASSES, sum(map(len, labels.values()))):
-        raise BadInput(f"labels of {what} must number classes from 0, but go up to {highest}.")
+    if lowest < first or classes > max(MOST_CLASSES, sum(map(len, labels.values()))):
+        begin = f"data.first_label={first}"
+        raise BadInput(f"labels of {what} must number classes from {begin}, but go from {lowest} to {highest}.")
     if names is not None and len(names) < classes:
         raise BadInput(f"{what} has {len(names)} class names for labels up to {highest}.")
     if names is None and first:

@@ -180,11 +180,10 @@ def read_pixels(file: Path | Bytes, name: object) -> np.ndarray:
                 picture = Image.alpha_composite(Image.new("RGBA", above.size, "white"), above)
             picture = picture.convert("L" if grey else "RGB")
     pixels = np.asarray(picture)
-    if picture.mode == "F":
-        raise BadInput(f"{name} has floating-point pixels; images must have integer levels.")
-    if picture.mode.startswith("I"):
-        if pixels.min() < 0 or pixels.max() >= 2**16:
-            raise BadInput(f"{name} has pixels from {pixels.min()} to {pixels.max()}, more than 16 bits hold.")
+    if picture.mode.startswith(("F", "I")):
+        if picture.mode == "F" or pixels.min() < 0 or pixels.max() >= 2**16:
+            values = f"{pixels.dtype} pixels from {pixels.min()} to {pixels.max()}"
+            raise BadInput(f"{name} has {values}, not whole numbers of 8 or 16 bits.")
         pixels = pixels.astype(np.uint16)
     return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
 
