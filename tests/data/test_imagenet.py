@@ -9,8 +9,8 @@ from PIL import Image
 from nextpixel.data import open_data
 from nextpixel.data.catalogue import IMAGENET_FILES, find_imagenet, load_imagenet
 from nextpixel.data.lazy import Lazy, View
+from nextpixel.data.opening import cut
 from nextpixel.data.readers import encoded
-from nextpixel.data.splits import cut
 from nextpixel.errors import BadInput
 
 SIZE = 3 * 32 * 32

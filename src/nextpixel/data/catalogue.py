@@ -54,7 +54,7 @@ def load_imagenet(size: int, root: str | Path | None) -> Parts:
     folders of PNG files without; they are scaled differently, so figures of one say nothing of the other. The published
     validation images are the test split here.
     """
-    folder = _folder(size, root)
+    folder = (data_root(root) or Path(ROOT_VARIABLE)) / f"imagenet{size}"
     if any((folder / file).exists() for file in IMAGENET_FILES):
         batches = [_imagenet_batch(size, folder / file) for file in IMAGENET_FILES]
         pairs = (zip(*some, strict=True) for some in (batches[:-1], batches[-1:]))
@@ -72,12 +72,8 @@ def load_imagenet(size: int, root: str | Path | None) -> Parts:
 
 def find_imagenet(size: int, root: str | Path | None) -> str:
     """Say where the images are on this machine."""
-    folder = _folder(size, root)
+    folder = (data_root(root) or Path(ROOT_VARIABLE)) / f"imagenet{size}"
     return f"in the data root, {folder}" if folder.is_dir() else f"to be got by hand: put it in {folder}"
-
-
-def _folder(size: int, root: str | Path | None) -> Path:
-    return (data_root(root) or Path(ROOT_VARIABLE)) / f"imagenet{size}"
 
 
 def _imagenet_batch(size: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -139,10 +135,6 @@ def _binarised(data: DataSet) -> DataSet:
     return replace(data, spec=replace(data.spec, levels=2), train=replace(data.train, draw=binarise), **once)
 
 
-def _generated(root: str | Path | None) -> str:
-    return "here, generated when opened"
-
-
 _FOUND = {name: source.whereabouts for name, source in SOURCES.items()}
 _MNIST, _CIFAR = partial(load_mnist, SOURCES["mnist"]), partial(load_cifar, SOURCES["cifar10"])
 _WAYS: dict[str, tuple[Callable[..., Any], ...]] = {  # how each is loaded and found, and what is done to its levels
@@ -152,8 +144,8 @@ _WAYS: dict[str, tuple[Callable[..., Any], ...]] = {  # how each is loaded and f
     "mnist-threshold": (_MNIST, _FOUND["mnist"], lambda data: data.with_images(threshold, levels=2)),
     "mnist-coloured": (lambda root: painted(_MNIST(root), 1998, 2294, above=127), _FOUND["mnist"]),
     "fashion-mnist": (partial(load_mnist, SOURCES["fashion-mnist"]), _FOUND["fashion-mnist"]),
-    "shapes": (load_shapes, _generated),
-    "shapes-coloured": (lambda root: painted(load_shapes(root), 294), _generated),
+    "shapes": (load_shapes, lambda root: "here, generated when opened"),
+    "shapes-coloured": (lambda root: painted(load_shapes(root), 294), lambda root: "here, generated when opened"),
     "cifar10": (_CIFAR, _FOUND["cifar10"]),
     "cifar10-grey": (_CIFAR, _FOUND["cifar10"], lambda data: data.with_images(desaturate, channels=1)),
     "imagenet32": (partial(load_imagenet, 32), partial(find_imagenet, 32)),

@@ -17,8 +17,6 @@ _MOST_DIGESTED = 2**16  # images
 _MOST_CLASSES = 20  # named in a line
 _LOOKED_AT = 4096  # images of a split, evenly spaced
 
-Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split:
@@ -26,7 +24,8 @@ class Split:
 
     images: Images  # unsigned integers, (N, C, H, W): an array, a memory map, or what else is indexed by integers
     labels: np.ndarray | None = None  # from 0, int64, (N,)
-    draw: Draw | None = None  # changes the images of every batch anew, with noise (dynamic binarisation)
+    # Changes the images of every batch anew, with noise (dynamic binarisation).
+    draw: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None
     maps: Images | None = None  # what a `Map` context is given: codes (integers) or numbers (floats), (N, d, h, w)
     marks: np.ndarray | None = None  # stand for the images in `contents`, uint64, (N,); None where their levels do
     files: np.ndarray | None = None  # paths of the images' files, (N,); None where they are not, or stay on disk

@@ -19,10 +19,6 @@ from nextpixel.data.readers.options import UNSAID, Options
 from nextpixel.errors import BadInput, told
 
 _LOADERS = {".npz": load_arrays, ".npy": load_arrays, ".amat": load_text}
-_WAY = (
-    "load it where you trust it, by its own library, and store numpy.savez(FILE, images=…, labels=…); unpack an "
-    "archive; what Hugging Face `datasets` opens, such as parquet, arrow and webdataset, opens as hf:FILE"
-)
 
 
 def read_path(path: Path, options: Options = UNSAID) -> Parts:
@@ -42,7 +38,9 @@ def read_path(path: Path, options: Options = UNSAID) -> Parts:
     if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:  # a pipe would be waited for
         return read_picture(path, options)
     raise BadInput(
-        f"{path} is neither a folder of images nor a file of arrays ({', '.join(_LOADERS)}, IDX), nor an image: {_WAY}."
+        f"{path} is neither a folder of images nor a file of arrays ({', '.join(_LOADERS)}, IDX), nor an image: load "
+        "it where you trust it, by its own library, and store numpy.savez(FILE, images=…, labels=…); unpack an archive; "
+        "what Hugging Face `datasets` opens, such as parquet, arrow and webdataset, opens as hf:FILE."
     )
 
 
