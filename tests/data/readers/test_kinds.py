@@ -643,9 +643,9 @@ def test_what_is_no_plain_file(tmp_path: Path) -> None:
     [
         ("a.pkl", r"load it where you trust it, .* and store numpy.savez\(FILE, images="),
         ("a.mat", r"load it .*, by its own library, and store numpy.savez\(FILE"),
-        ("a.zip", "unpack an archive"),
+        ("a.zip", "unpack archives"),
         ("a.parquet", "opens as hf:FILE"),
-        ("a.tar", "unpack an archive; what .*datasets. opens, such as .*webdataset, opens as hf:FILE"),
+        ("a.tar", "unpack archives; what .*datasets. opens, such as .*webdataset, opens as hf:FILE"),
         ("a", r"nor a file of arrays \(.npz, .npy, .amat, IDX\)"),
     ],
 )

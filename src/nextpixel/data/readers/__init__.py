@@ -39,7 +39,7 @@ def read_path(path: Path, options: Options = UNSAID) -> Parts:
         return read_picture(path, options)
     raise BadInput(
         f"{path} is neither a folder of images nor a file of arrays ({', '.join(_LOADERS)}, IDX), nor an image: load "
-        "it where you trust it, by its own library, and store numpy.savez(FILE, images=…, labels=…); unpack an archive; "
+        "it where you trust it, by its own library, and store numpy.savez(FILE, images=…, labels=…); unpack archives; "
         "what Hugging Face `datasets` opens, such as parquet, arrow and webdataset, opens as hf:FILE."
     )
 
