@@ -46,7 +46,7 @@ def test_the_list_says_what_and_where(call: Callable[..., Any]) -> None:
     assert lines_of(out, "shapes")[2] == "here, generated when opened"
     assert lines_of(out, "cifar10")[1].endswith("; https://www.cs.toronto.edu/~kriz/")
     assert lines_of(out, "cifar10")[2] == "not here yet, to be downloaded when first opened"
-    assert lines_of(out, "imagenet64")[2] == "to be got by hand: put it in imagenet64/ of the data root"
+    assert lines_of(out, "imagenet64")[2] == "to be got by hand: put it in NEXTPIXEL_DATA/imagenet64"
 
 
 @pytest.mark.parametrize("by", ["option", "environment"])

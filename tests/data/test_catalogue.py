@@ -67,7 +67,7 @@ def test_a_row_says_where_its_images_are(name: str) -> None:
     if name in ALWAYS_HERE:
         assert place.startswith("here, ")
     elif name.startswith("imagenet"):
-        assert place.startswith("to be got by hand: put it in imagenet")
+        assert place.startswith("to be got by hand: put it in NEXTPIXEL_DATA/imagenet")
     else:
         assert place == "not here yet, to be downloaded when first opened"
 

@@ -7,13 +7,14 @@ import pytest
 from PIL import Image
 
 from nextpixel.data import open_data
-from nextpixel.data.imagenet import TEST_FILE, TRAIN_FILES, find_imagenet, load_imagenet
+from nextpixel.data.catalogue import IMAGENET_FILES, find_imagenet, load_imagenet
 from nextpixel.data.lazy import Lazy, View
+from nextpixel.data.opening import cut
 from nextpixel.data.readers import encoded
-from nextpixel.data.splits import cut
 from nextpixel.errors import BadInput
 
 SIZE = 3 * 32 * 32
+*TRAIN_FILES, TEST_FILE = IMAGENET_FILES
 TRAIN = np.random.default_rng(0).integers(0, 256, (40, SIZE), dtype=np.uint8)
 TRAIN_LABELS = np.arange(40) * 25 + 1
 TEST = np.random.default_rng(1).integers(0, 256, (5, SIZE), dtype=np.uint8)
@@ -110,22 +111,20 @@ def test_images_of_another_size(tmp_path: Path) -> None:
     for name in ("train", "val"):
         (tmp_path / "imagenet64" / name).mkdir(parents=True)
         Image.new("RGB", (32, 32)).save(tmp_path / "imagenet64" / name / "1.png")
-    with pytest.raises(BadInput, match=r"imagenet64 has images 3x32x32 with 256 levels, not of 3x64x64"):
-        load_imagenet(64, tmp_path)
+    for number in range(3):
+        Image.new("RGB", (32, 32), (number, 0, 0)).save(tmp_path / f"imagenet64/train/{number}.png")
+    with pytest.raises(BadInput, match=r"imagenet64 has images 3x32x32 with 256 levels, not 3x64x64 with 256 levels"):
+        open_data("imagenet64", tmp_path, validation=1)
 
 
 @pytest.mark.parametrize("size", [32, 64])
 def test_nothing_there_says_what_to_do(tmp_path: Path, size: int) -> None:
     where = (
-        rf"imagenet{size} cannot be downloaded without an account: get train_data_batch_1.npz to .*\.npz and val_data"
+        rf"imagenet{size} cannot be downloaded without an account: get train_data_batch_1.npz to 10\.npz and val_data"
     )
-    with pytest.raises(
-        BadInput, match=rf"{where}.*, from https://image-net.org/.*, and put them in .*/imagenet{size}\."
-    ):
+    with pytest.raises(BadInput, match=rf"{where}.*, from https://image-net.org/.*, to put in .*/imagenet{size}\."):
         open_data(f"imagenet{size}", tmp_path)
-    with pytest.raises(
-        BadInput, match=rf"{where}.* in the folder imagenet{size} of the data root, which --data-root or"
-    ):
+    with pytest.raises(BadInput, match=rf"{where}.*, to put in NEXTPIXEL_DATA/imagenet{size}\."):
         open_data(f"imagenet{size}")
     (tmp_path / f"imagenet{size}/train").mkdir(parents=True)
     with pytest.raises(BadInput, match=where):
@@ -146,10 +145,10 @@ def test_a_missing_file_is_named(root: Path, name: str) -> None:
         ({"labels": TRAIN_LABELS[:4]}, "has no array data"),
         ({"data": TRAIN[:4, 1:], "labels": TRAIN_LABELS[:4]}, r"uint8 values of shape \(N, 3072\), not .* \(4, 3071\)"),
         ({"data": TRAIN[:4].astype(float), "labels": TRAIN_LABELS[:4]}, "not float64 values of shape"),
-        ({"data": TRAIN[:4], "labels": TRAIN_LABELS[:3]}, r"must have 4 whole labels, not int64 of shape \(3,\)"),
-        ({"data": TRAIN[:4], "labels": TRAIN_LABELS[:4] / 2}, "must have 4 whole labels, not float64"),
-        ({"data": TRAIN[:4], "labels": np.array([0, 1, 2, 3])}, "has the label 0; they go from 1 to 1000"),
-        ({"data": TRAIN[:4], "labels": np.array([1, 1001, 2, 3])}, "has the label 1001; they go from 1 to 1000"),
+        ({"data": TRAIN[:4], "labels": TRAIN_LABELS[:3]}, r"must have shape \(4,\), one for each image, not \(3,\)"),
+        ({"data": TRAIN[:4], "labels": TRAIN_LABELS[:4] / 2}, "must be integers, not float64"),
+        ({"data": TRAIN[:4], "labels": np.array([0, 1, 2, 3])}, "has labels from 0 to 3, not from 1 to 1000"),
+        ({"data": TRAIN[:4], "labels": np.array([1, 1001, 2, 3])}, "has labels from 1 to 1001, not from 1 to 1000"),
         ({"data": TRAIN[:0], "labels": TRAIN_LABELS[:0]}, r"not uint8 values of shape \(0, 3072\)"),
     ],
 )
@@ -162,7 +161,7 @@ def test_a_batch_that_does_not_fit(root: Path, arrays: dict[str, np.ndarray], se
 def test_where_it_is(root: Path, tmp_path: Path) -> None:
     assert find_imagenet(32, root) == f"in the data root, {root / 'imagenet32'}"
     assert find_imagenet(64, root) == f"to be got by hand: put it in {root / 'imagenet64'}"
-    assert find_imagenet(64, None) == "to be got by hand: put it in imagenet64/ of the data root"
+    assert find_imagenet(64, None) == "to be got by hand: put it in NEXTPIXEL_DATA/imagenet64"
     for name in ("train", "val"):
         (tmp_path / "imagenet64" / name).mkdir(parents=True)
     assert find_imagenet(64, tmp_path) == f"in the data root, {tmp_path / 'imagenet64'}"

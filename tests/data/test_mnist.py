@@ -67,17 +67,21 @@ def test_the_four_files_are_downloaded(
 @pytest.mark.parametrize(
     ("file", "content", "sentence"),
     [
-        ("train-images-idx3-ubyte.gz", np.zeros((6, 27, 28)), r"has shape \(6, 27, 28\), not that of images of 28x28"),
-        ("t10k-images-idx3-ubyte.gz", np.zeros((0, 28, 28)), r"has shape \(0, 28, 28\), not that of images of 28x28"),
-        ("train-labels-idx1-ubyte.gz", np.zeros(5), "has 5 labels for 6 images"),
-        ("t10k-labels-idx1-ubyte.gz", np.array([3, 10]), "has the label 10; they go from 0 to 9"),
+        (
+            "train-images-idx3-ubyte.gz",
+            np.zeros((6, 27, 28)),
+            r"raw has test images of shape \(1, 28, 28\) and training",
+        ),
+        ("t10k-images-idx3-ubyte.gz", np.zeros((0, 28, 28)), r"t10k-images in .*raw must have .*, not \(0, 28, 28\)"),
+        ("train-labels-idx1-ubyte.gz", np.zeros(5), r"train labels of .*raw must have shape \(6,\), .* not \(5,\)"),
+        ("t10k-labels-idx1-ubyte.gz", np.array([3, 10]), "raw has 10 class names for labels up to 10"),
     ],
 )
 def test_files_that_do_not_fit(
     files: dict[str, bytes], tmp_path: Path, file: str, content: np.ndarray, sentence: str
 ) -> None:
     root = write(files | {file: idx(content)}, tmp_path / "root")
-    with pytest.raises(BadInput, match=f"{file} {sentence}"):
+    with pytest.raises(BadInput, match=sentence):
         load_mnist(source(files), root)
 
 

@@ -137,7 +137,7 @@ def test_a_root_that_is_no_folder(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limit", [0, -1, True])
 def test_a_limit_that_is_none(limit: int) -> None:
-    with pytest.raises(BadInput, match=f"limit must be a whole number of images from 1, not {limit}"):
+    with pytest.raises(BadInput, match=f"limit must be a whole number of at least 1, not {limit}"):
         open_data("digits", limit=limit)
 
 

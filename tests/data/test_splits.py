@@ -9,7 +9,7 @@ from PIL import Image
 
 from nextpixel.data import open_data
 from nextpixel.data.dataset import DataSet, MapKind, Parts, Split
-from nextpixel.data.splits import ORDER_SEED, cut, cut_by_content
+from nextpixel.data.opening import ORDER_SEED, cut, cut_by_content
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 

@@ -18,7 +18,7 @@ from nextpixel.data.download import ROOT_VARIABLE, cache_folder
 from nextpixel.training.dial import seconds_of_a_step
 from nextpixel.training.loop import has_fast_bf16
 
-LIBRARIES = ("torch", "numpy", "lightning-fabric", "safetensors", "datasets", "matplotlib", "scipy", "shtab")
+LIBRARIES = ("torch", "numpy", "lightning-fabric", "safetensors", "datasets", "matplotlib", "shtab")
 SIZES: dict[str, Any] = {"filters": 32, "blocks": 4}
 BATCH, SECONDS = 16, 1.5  # seconds of sampling
 

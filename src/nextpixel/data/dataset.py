@@ -9,15 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nextpixel.data.lazy import Images, View, choose, contents
+from nextpixel.data.lazy import Images, View, change, choose, contents
 from nextpixel.errors import BadInput
 from nextpixel.spec import ImageSpec
 
 _MOST_DIGESTED = 2**16  # images
 _MOST_CLASSES = 20  # named in a line
 _LOOKED_AT = 4096  # images of a split, evenly spaced
-
-Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,11 +24,12 @@ class Split:
 
     images: Images  # unsigned integers, (N, C, H, W): an array, a memory map, or what else is indexed by integers
     labels: np.ndarray | None = None  # from 0, int64, (N,)
-    draw: Draw | None = None  # changes the images of every batch anew, with noise (dynamic binarisation)
+    # Changes the images of every batch anew, with noise (dynamic binarisation).
+    draw: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None
     maps: Images | None = None  # what a `Map` context is given: codes (integers) or numbers (floats), (N, d, h, w)
     marks: np.ndarray | None = None  # stand for the images in `contents`, uint64, (N,); None where their levels do
     files: np.ndarray | None = None  # paths of the images' files, (N,); None where they are not, or stay on disk
-    stream: Any = None  # where training images come from of which these are the first ones only; see `data.stream`
+    stream: Any = None  # where training images come from of which these are the first ones only; see `Stream`
 
     def __len__(self) -> int:
         return len(self.images)
@@ -151,20 +150,20 @@ class DataSet:
         """The same with something done to every split, and other fields if need be."""
         return replace(self, **{name: change(split) for name, split in self.splits.items()}, **others)
 
+    def with_images(self, function: Callable[[np.ndarray], np.ndarray], **spec: int) -> "DataSet":
+        """The same with something done to all images, which then have another spec."""
+        made = replace(self.spec, **spec)
+        return self.with_splits(lambda split: replace(split, images=change(split.images, function)), spec=made)
+
     def split(self, name: str) -> Split:
         """One of the splits, or with "all" the three of them as one."""
         if name != "all":
             return self.splits[name]
         if self.train.draw is not None:
             raise BadInput(f"{self.name} draws its training images anew for every batch; name one split, not all.")
-        parts = list(self.splits.values())
-        labels = [split.labels for split in parts if split.labels is not None]
-        maps = [split.maps for split in parts if split.maps is not None]
-        return Split(
-            View([split.images for split in parts]),
-            np.concatenate(labels) if labels else None,
-            maps=View(maps) if maps else None,
-        )
+        kinds = ([vars(split)[kind] for split in self.splits.values()] for kind in ("images", "labels", "maps"))
+        images, labels, maps = ([part for part in parts if part is not None] for parts in kinds)
+        return Split(View(images), np.concatenate(labels) if labels else None, maps=View(maps) if maps else None)
 
 
 def describe(data: DataSet) -> list[str]:

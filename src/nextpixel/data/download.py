@@ -1,6 +1,7 @@
 """Files of named data sets: below the user's data root, or fetched once into the cache, checked by SHA-256."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pooch
 import requests
 import yaml
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from nextpixel.errors import BadInput
 from nextpixel.files import home
@@ -21,10 +22,8 @@ TABLE = yaml.safe_load(Path(__file__).with_name("catalogue.yaml").read_text("utf
 def data_root(root: str | Path | None) -> Path | None:
     """The folder of the user's data sets: this one, or else the one that NEXTPIXEL_DATA names, if it does."""
     named = root if root is not None else os.environ.get(ROOT_VARIABLE) or None
-    if named is None:
-        return None
-    path = home(named)
-    if not path.is_dir():
+    path = None if named is None else home(named)
+    if path is not None and not path.is_dir():
         raise BadInput(f"The data root {named} is not a folder.")
     return path
 
@@ -45,25 +44,23 @@ class Source:
     """The files of a named data set."""
 
     folder: str  # where they lie below the data root or the cache, in torchvision's layout
-    mirrors: tuple[str, ...]  # addresses that end with a slash, tried in turn
+    mirrors: Sequence[str]  # addresses that end with a slash, tried in turn
     hashes: dict[str, str]  # SHA-256 of each file as it was first published, by its name, the same at every mirror
-    class_names: tuple[str, ...] | None = None  # in the order of their labels; None where they are digits
-    unpacked: tuple[str, ...] = ()  # folders below the data root, any one of which may stand for the files
+    class_names: Sequence[str] | None = None  # in the order of their labels; None where they are digits
+    unpacked: Sequence[str] = ()  # folders below the data root, any one of which may stand for the files
 
     def locate(self, file: str, root: str | Path | None) -> Path:
         """Where a file is on this machine, downloaded first if need be; `data_root` says which root that is."""
-        return self._below_root(file, root) or self.fetch(file)
+        return self._own(file, root) or self.fetch(file)
 
     def whereabouts(self, root: str | Path | None) -> str:
         """Say where `locate` would take the files from; nothing is downloaded or checked."""
-        if (folder := below_root(root, *self.unpacked)) is not None:
-            return f"in the data root, {folder}"
-        others = [file for file in self.hashes if self._below_root(file, root) is None]
-        if not others:
-            return f"in the data root, {(data_root(root) or Path()) / self.folder}"
-        cache = cache_folder() / self.folder
-        there = all((cache / file).is_file() for file in others)
-        return f"in the cache, {cache}" if there else "not here yet, to be downloaded when first opened"
+        cache, folder = cache_folder() / self.folder, below_root(root, *self.unpacked)
+        places = [folder or self._own(file, root) or cache / file for file in self.hashes]
+        if not all(place.exists() for place in places):
+            return "not here yet, to be downloaded when first opened"
+        in_cache = any(place.parent == cache for place in places)
+        return f"in the cache, {cache}" if in_cache else f"in the data root, {folder or places[0].parent}"
 
     def fetch(self, file: str) -> Path:
         """Take a file from the cache, downloaded when it is not there or damaged; a failure leaves no file behind."""
@@ -83,35 +80,26 @@ class Source:
         instead = f"put it in {ROOT_VARIABLE}/{self.folder} instead"
         raise BadInput(f"{file} could not be downloaded: {'; '.join(reasons)}; {instead}.")
 
-    def _below_root(self, file: str, root: str | Path | None) -> Path | None:
+    def _own(self, file: str, root: str | Path | None) -> Path | None:
         """The user's own, which may also lie there uncompressed, without `.gz`."""
         return below_root(root, Path(self.folder, file), Path(self.folder, file.removesuffix(".gz")))
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-SOURCES = {
-    name: Source(**{key: _frozen(value) for key, value in files.items()}) for name, files in TABLE["files"].items()
-}
+SOURCES = {name: Source(**files) for name, files in TABLE["files"].items()}
 
 
 def bar_of_bytes() -> Progress:
     """A progress bar for bytes, shown if someone watches."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_interactive)
 
 
 def _reason(error: requests.RequestException) -> str:
     if error.response is not None:
         return f"answered {error.response.status_code}"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "cut the transfer off"
-    if isinstance(error, requests.Timeout):
-        return "did not answer in time"
-    return "could not be reached"
+    cut = isinstance(error, requests.exceptions.ChunkedEncodingError)
+    return "cut the transfer off" if cut else "could not be reached"
 
 
 def _download(address: str, place: str, pooch: object) -> None:

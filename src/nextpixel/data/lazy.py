@@ -37,13 +37,9 @@ class Lazy(ABC):
 
 
 class View(Lazy):
-    """Images of one source or several, which are alike, in an order of their own; and what is done to them.
+    """Images of some sources, those of `indices` (N,), counted through all sources; all of them when None.
 
-    Args:
-        sources: at least one.
-        indices: which images, counted through all sources one after the other, shape (N,); all of them when None.
-        function: what is done to a batch of images whenever they are read. They stand for what is made of them: it
-            changes nothing about `contents`.
+    `function` is done to a batch whenever it is read; it changes nothing about `contents`.
     """
 
     def __init__(

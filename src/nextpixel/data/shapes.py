@@ -27,8 +27,7 @@ _DIRECTIONS = np.array(
 
 
 def load_shapes(root: str | Path | None) -> Parts:
-    """All images, two levels; a data root is not needed."""
-    del root
+    """All images, two levels."""
     images, labels = draw_shapes(IMAGES, seed=SHAPE_SEED)
     return Parts(ImageSpec(1, SIDE, SIDE, levels=2), len(SHAPES), Split(images, labels))
 
@@ -40,8 +39,7 @@ def draw_shapes(count: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
     images = np.concatenate([_draw(shape, tries, noise) for shape in SHAPES])
     labels = np.repeat(np.arange(len(SHAPES)), tries)
     packed = np.packbits(images.reshape(len(images), -1), axis=1)
-    _, first = np.unique(packed.view(f"V{packed.shape[1]}")[:, 0], return_index=True)
-    first = np.sort(first)
+    first = np.sort(np.unique(packed.view(f"V{packed.shape[1]}")[:, 0], return_index=True)[1])
     kept = np.concatenate([first[labels[first] == label][:each] for label in range(len(SHAPES))])
     assert len(kept) == count, "too few different shapes: draw more"
     return images[kept][:, None].astype(np.uint8), labels[kept]
@@ -64,9 +62,7 @@ def _draw(shape: str, count: int, noise: np.random.Generator) -> np.ndarray:
             return 24 * np.maximum(abs(u), abs(v)) <= 17 * reach
         case "triangle":  # likewise; half the root of 3 is 13/15
             return (2 * v <= reach) & (26 * abs(u) - 15 * v <= 15 * reach)
-        case "cross":
+        case _:
             long, wide = 19 * reach, 6 * reach
             u, v = 20 * abs(u), 20 * abs(v)
             return ((u <= wide) & (v <= long)) | ((v <= wide) & (u <= long))
-        case _:
-            raise AssertionError(shape)

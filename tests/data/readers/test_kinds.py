@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.io
 from PIL import Image
 
 from nextpixel.data import Split
@@ -84,19 +83,17 @@ def test_usual_names_of_arrays(tmp_path: Path, images: tuple[str, str, str], lab
 LAYOUTS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Options]] = {
     "NHWC": (lambda images: images, Options()),
     "NCHW": (lambda images: np.moveaxis(images, 3, 1), Options()),
-    "HWCN": (lambda images: np.moveaxis(images, 0, 3), Options(layout="HWCN")),
     "rows by colour": (lambda images: np.moveaxis(images, 3, 1).reshape(len(images), -1), Options(layout="NCHW")),
     "rows by pixel": (lambda images: images.reshape(len(images), -1), Options(layout="NHWC")),
     "grey NHW": (lambda images: images, Options()),
     "grey NHW1": (lambda images: images[..., None], Options()),
     "grey N1HW": (lambda images: images[:, None], Options()),
-    "grey HWN": (lambda images: np.moveaxis(images, 0, 2), Options(layout="HWCN")),
     "grey rows": (lambda images: images.reshape(len(images), -1), Options()),
 }
 
 
 @pytest.mark.parametrize("kind", ["u1", "i2", "<u2", ">i4", "i8", "u8"])
-@pytest.mark.parametrize("suffix", ["stored.npz", "compressed.npz", "mat", "npy", "by columns.npy"])
+@pytest.mark.parametrize("suffix", ["stored.npz", "compressed.npz", "npy", "by columns.npy"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("most", [2**30, 0], ids=["in memory", "on disk"])
 def test_every_layout_type_and_file(
@@ -108,8 +105,6 @@ def test_every_layout_type_and_file(
     path, stored = tmp_path / f"own.{suffix}", change(images).astype(kind)
     if suffix.endswith("npz"):
         (np.savez if "stored" in suffix else np.savez_compressed)(path, images=stored, labels=LABELS)
-    elif suffix == "mat":
-        scipy.io.savemat(path, {"images": stored.astype(stored.dtype.newbyteorder("=")), "labels": LABELS})
     else:
         np.save(path, np.asfortranarray(stored) if "columns" in suffix else stored)
     parts = read_path(path, options)
@@ -117,7 +112,7 @@ def test_every_layout_type_and_file(
     found = parts.train.images[:]
     assert found.dtype == np.uint8
     assert (found == (images[:, None] if images.ndim == 3 else np.moveaxis(images, 3, 1))).all()
-    assert isinstance(parts.train.images, Lazy) == (most == 0 and suffix != "mat")
+    assert isinstance(parts.train.images, Lazy) == (most == 0)
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -151,32 +146,6 @@ def test_binarised_mnist_s_text(tmp_path: Path, number: str) -> None:
         assert (split.images.reshape(-1, 36) == bits[piece]).all()
     alone = read_path(tmp_path / "binarized_mnist_valid.amat", Options())
     assert (alone.train.images.reshape(-1, 36) == bits[VALID]).all()
-
-
-def test_svhn_s_files(tmp_path: Path) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
-    labels = np.arange(16) % 10 + 1
-    for name, piece in (("train", slice(10)), ("test", slice(10, 16))):
-        stored = {"X": np.moveaxis(images[piece], 0, 3), "y": labels[piece, None].astype(np.uint8)}
-        scipy.io.savemat(tmp_path / f"{name}_32x32.mat", stored, do_compression=True)
-    for path, pieces in ((tmp_path, (slice(10), slice(10, 16))), (tmp_path / "train_32x32.mat", (slice(10),))):
-        parts = read_path(path, Options())
-        for split, piece in zip((parts.train, parts.test), pieces, strict=False):
-            assert split is not None
-            assert split.labels is not None
-            assert (split.images == np.moveaxis(images[piece], 3, 1)).all()
-            assert split.labels.tolist() == (labels[piece] % 10).tolist()
-
-
-@pytest.mark.parametrize("kind", [float, np.float32, bool, np.uint8])
-def test_a_mat_file_of_floats_bits_or_bytes(tmp_path: Path, kind: type) -> None:
-    bits = (GREY > 127).reshape(9, 36)
-    scipy.io.savemat(
-        tmp_path / "own.mat", {"data": bits.astype(kind), "info": "words", "cells": np.array([1, "a"], "O")}
-    )
-    parts = read_path(tmp_path / "own.mat", Options())
-    assert parts.spec.levels == 2
-    assert (parts.train.images.reshape(9, 36) == bits).all()
 
 
 @pytest.mark.parametrize("together", ["{}", "{}.npy"])
@@ -358,12 +327,12 @@ def test_wide_pictures_beside_narrow_ones(tmp_path: Path) -> None:
 def test_what_contradicts_the_sample_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoded, "MOST_IN_MEMORY", 0)
     monkeypatch.setattr(encoded, "_SAMPLE", 2)
-    for number, value in enumerate((0, 1, 1, 7)):
+    for number, value in enumerate((0, 1, 7, 1)):
         Image.fromarray(np.full((2, 2), value, np.uint8)).save(tmp_path / f"{number}.png")
     images = read_path(tmp_path, Options()).train.images
-    assert images[:3].max() == 1
-    with pytest.raises(BadInput, match=r"3\.png must hold levels in \[0, 2\); one is 7"):
-        images[[3]]
+    assert images[[0, 1, 3]].max() == 1
+    with pytest.raises(BadInput, match=r"2\.png must hold levels in \[0, 2\); one is 7"):
+        images[[2]]
 
 
 @pytest.mark.parametrize("value", [0, 1, 9, 255])
@@ -400,12 +369,12 @@ LABEL_KINDS: list[tuple[Any, int | None, list[int] | str]] = [
     ([1, 2, 3], 1, [0, 1, 2]),
     ([1, 2, 3], 0, [1, 2, 3]),
     ([3, 8, 3], None, "data.first_label=3"),
-    ([0, 1, 2], 1, "must not be below data.first_label=1; one is 0"),
-    ([-1, 1, 1], None, "must not be negative; one is -1"),
+    ([0, 1, 2], 1, "must number classes from data.first_label=1, but go from 0 to 2"),
+    ([-1, 1, 1], None, "must number classes from data.first_label=0, but go from -1 to 1"),
     ([-1, 1, 1], -1, [0, 2, 2]),
-    ([0, 1, 2**40], None, "must number classes from 0, but go up to 1099511627776"),
+    ([0, 1, 2**40], None, "must number classes from data.first_label=0, but go from 0 to 1099511627776"),
     (np.array([0, 1, 2**64 - 1], np.uint64), None, "must number classes from 0; one is 18446744073709551615"),
-    ([0, 1, 20_000], None, "must number classes from 0, but go up to 20000"),
+    ([0, 1, 20_000], None, "must number classes from data.first_label=0, but go from 0 to 20000"),
     ([[0, 1, 2]], None, [0, 1, 2]),
 ]
 
@@ -443,19 +412,25 @@ def test_names_of_classes_in_the_file(save_arrays: Callable[..., Path]) -> None:
 UNCLEAR: list[tuple[Pieces, str]] = [
     ({"test_images": GREY}, r"has no train_images.*, but test_images; data.splits=\{train: NAME"),
     ({"x_val": GREY, "y_val": LABELS}, "has no train_images"),
-    ({"train_images": GREY, "x_train": GREY}, r"has train_images and x_train for train; data.splits=\{train"),
-    ({"images": GREY, "x": GREY}, "has images and x for train"),
+    (
+        {"train_images": GREY, "x_train": GREY},
+        r"not one array for the images of train, but train_images, x_train; data.splits=\{train",
+    ),
+    ({"images": GREY, "x": GREY}, "has not one array for the images of train, but images, x"),
     (
         {"train": GREY, "train_y": LABELS, "train_labels": LABELS},
-        "has train_y and train_labels for the labels of train",
+        "has not one array for the labels of train, but train, train_y, train_labels",
     ),
     (
         {"train_images": GREY, "holdout_images": GREY[:3]},
-        r"has an array holdout_images like its images, .*data.splits=\{",
+        r"has no split of the name of holdout_images, which is like its images, .*data.splits=\{",
     ),
-    ({"train": GREY, "eval": GREY[:3]}, "has an array eval like its images"),
-    ({"train_images": GREY, "train_images_2": GREY}, "has an array train_images_2 like its images"),
-    ({"images": GREY, "other": GREY[:4]}, "has an array other like its images"),
+    ({"train": GREY, "eval": GREY[:3]}, "has no split of the name of eval, which is like its images"),
+    (
+        {"train_images": GREY, "train_images_2": GREY},
+        "has no split of the name of train_images_2, which is like its images",
+    ),
+    ({"images": GREY, "other": GREY[:4]}, "has no split of the name of other, which is like its images"),
     ({"a": GREY, "b": GREY}, "has no train_images, images or single array, but a, b; data.splits="),
     ({}, "has no train_images, images or single array, but nothing"),
 ]
@@ -477,7 +452,7 @@ def test_splits_say_which_array_is_what(save_arrays: Callable[..., Path]) -> Non
         y_test=LABELS[TEST],
     )
     assert_whole(read_path(path, Options(splits={"train": "a", "validation": "b", "test": "test"})))
-    with pytest.raises(BadInput, match=r"has no array c, which data.splits names, but a, a_labels, b"):
+    with pytest.raises(BadInput, match="has no array c, but a, a_labels, b"):
         read_path(path, Options(splits={"train": "c"}))
     with pytest.raises(BadInput, match="A split must be train, validation or test, not 'dev'"):
         Options(splits={"train": "a", "dev": "b"})
@@ -501,14 +476,14 @@ def one(folder: Path, *names: str) -> None:
     [
         (
             ("train/1.png", "cat/2.png"),
-            r"has a folder train and images in cat beside it; data.splits=\{\} says that all",
+            r"has images in train, cat, so that it is not clear which .*; data.splits=.* data.splits=\{\} that all",
         ),
-        (("train/1.png", "bus/2.png", "test/3.png"), "has a folder train and images in bus beside it"),
-        (("train/1.png", "val/2.png", "valid/3.png"), "has val and valid for validation; data.splits="),
-        (("Train/1.png", "train/2.png"), "has Train and train for train"),
+        (("train/1.png", "bus/2.png", "test/3.png"), "has images in test, train, bus, so that it is not clear"),
+        (("train/1.png", "val/2.png", "valid/3.png"), "has images in train, val, valid, so that it is not clear"),
+        (("Train/1.png", "train/2.png"), "has images in Train, train, so that it is not clear"),
         (
             ("cat/1.png", "dog/2.png", "test/3.png"),
-            r"has a folder test, but no folder train; .* data.splits=\{\} that all",
+            r"has images in test, cat, dog, so that it is not clear .* data.splits=\{\} that all",
         ),
         (("train/a/1.png", "train/b/1.png", "test/1.png"), r"test/1\.png is in none of the class folders a, b"),
         (("train/a/1.png", "train/b/1.png", "test/c/1.png"), r"test/c/1\.png is in none of the class folders a, b"),
@@ -613,8 +588,7 @@ def test_a_header_that_lies(
             archive.writestr("images.npy", content)
     else:
         path.write_bytes(content)
-    sentence = "no array has the shape" if b"True" in content or b"-1" in content else ""
-    with pytest.raises(BadInput, match=rf"own\{suffix} .*{sentence}"):
+    with pytest.raises(BadInput, match=rf"own\{suffix} "):
         read_path(path, Options())
 
 
@@ -657,7 +631,7 @@ def test_a_picture_of_too_many_pixels(tmp_path: Path) -> None:
 def test_what_is_no_plain_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.npz")
     for path in (tmp_path / "pipe.npz", Path("/dev/zero")):
-        with pytest.raises(BadInput, match=f"{path.name} is neither a folder nor a plain file"):
+        with pytest.raises(BadInput, match=f"{path.name} is neither a folder of images nor a file"):
             read_path(path, Options())
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(BadInput, match=r"folder\.npz has no images in it"):
@@ -667,16 +641,12 @@ def test_what_is_no_plain_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("a.pkl", r"load it where you trust it, and store numpy.savez\(FILE, train_images="),
-        ("a.PICKLE", "load it where you trust it"),
-        ("a.pt", r"store numpy.savez\(FILE, images=tensor.numpy\(\)\)"),
-        ("a.zip", "unpack it and give the folder"),
-        ("a.tar.gz", "unpack it and give the folder"),
-        ("a.h5", "read it by its own library"),
-        ("a.parquet", "hf:FILE opens it"),
-        ("a.tar", "unpack it and give the folder; a webdataset opens as hf:FILE"),
-        ("a.xyz", r"nor a file of arrays \(.npz, .npy, .mat, .amat, IDX\)\.$"),
-        ("a", r"nor a file of arrays"),
+        ("a.pkl", r"load it where you trust it, .* and store numpy.savez\(FILE, images="),
+        ("a.mat", r"load it .*, by its own library, and store numpy.savez\(FILE"),
+        ("a.zip", "unpack archives"),
+        ("a.parquet", "opens as hf:FILE"),
+        ("a.tar", "unpack archives; what .*datasets. opens, such as .*webdataset, opens as hf:FILE"),
+        ("a", r"nor a file of arrays \(.npz, .npy, .amat, IDX\)"),
     ],
 )
 def test_a_file_of_another_kind_is_told_the_way_out(tmp_path: Path, name: str, sentence: str) -> None:
@@ -685,19 +655,8 @@ def test_a_file_of_another_kind_is_told_the_way_out(tmp_path: Path, name: str, s
         read_path(tmp_path / name, Options())
 
 
-@pytest.mark.parametrize("kept", [0, 3, 100, 127, 130, 200, -10])
-def test_mat_and_text_that_are_cut_off(tmp_path: Path, kept: int) -> None:
-    scipy.io.savemat(tmp_path / "own.mat", {"images": GREY})
-    (tmp_path / "own.mat").write_bytes((tmp_path / "own.mat").read_bytes()[:kept])
-    (tmp_path / "own.amat").write_bytes(b"1 0 1 1\n1 0 a 1" if kept else b" \n")
-    for name in ("own.mat", "own.amat"):
-        with pytest.raises(BadInput, match=name):
-            read_path(tmp_path / name, Options())
-
-
-def test_matlab_s_version_7_3(tmp_path: Path) -> None:
-    (tmp_path / "own.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(512))
-    with pytest.raises(
-        BadInput, match=r"own\.mat is of MATLAB's version 7.3 \(HDF5\); save it there with the option -v7"
-    ):
-        read_path(tmp_path / "own.mat", Options())
+def test_text_that_is_cut_off(tmp_path: Path) -> None:
+    for content in (b" \n", b"1 0 1 1\n1 0 a 1", b"1 0 1 1\n1 0 1"):
+        (tmp_path / "own.amat").write_bytes(content)
+        with pytest.raises(BadInput, match=r"own\.amat"):
+            read_path(tmp_path / "own.amat", Options())

@@ -29,10 +29,9 @@ _MOST_CHANNELS = 4  # of an axis that is taken for the colours unasked
 _ROLES = {
     "labels": ("label", "labels", "y", "target", "targets"),
     "maps": ("map", "maps"),
-    "images": ("image", "images", "img", "imgs", "x", "data", "input", "inputs", "pixels"),
+    "images": ("image", "images", "img", "imgs", "x", "data", "input", "inputs", "pixels", "set", "dataset"),
 }  # in this order, for names such as `image_labels`
 _ROLE_OF = {word: role for role, words in _ROLES.items() for word in words}
-_NO_WORDS = ("set", "dataset")
 _SCALARS = ("levels", "map_levels", "ordinal", "first_label")
 _NAMES = ("class_names", "classes", "label_names")
 _ASIDE = ("given", "known")  # in what `complete` writes
@@ -43,8 +42,8 @@ def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNS
     """Make splits of arrays.
 
     Args:
-        arrays: by their names; images of shape (N, H, W), (N, H, W, C), (N, C, H, W), (H, W, C, N) as MATLAB has them,
-            or rows (N, D); booleans or integers.
+        arrays: by their names; images of shape (N, H, W), (N, H, W, C), (N, C, H, W) or rows (N, D); booleans or
+            integers.
         options: as `open_data` has them. Without a layout the axis of 1 to 4 is the colours; maps of which that is true
             of both or neither follow the images. Labels and maps of `splits` have the words of their images beside.
     """
@@ -72,18 +71,16 @@ def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNS
     }
     ordinal = options.ordinal and _scalar(arrays, "ordinal", path, "b", "true or false") is not False
     spec = ImageSpec(*splits["train"].images[:1].shape[1:], levels=levels.count, ordinal=ordinal)
-    notes = tuple(note for note in (levels.note, *notes) if note)
-    return Parts(spec, classes, **splits, maps=map_kind, class_names=names, notes=notes)
+    return Parts(spec, classes, **splits, maps=map_kind, class_names=names, notes=(*levels.notes, *notes))
 
 
 def _stored(images: np.ndarray, *, dtype: np.dtype, options: Options, path: Path) -> np.ndarray:
     """Images as the user wants them, in the smallest dtype."""
-    fitting = options.fitting
-    if fitting.size is None and fitting.channels is None:
+    if options.size is None and options.channels is None:
         return np.ascontiguousarray(images, dtype)
-    if fitting.fit == "tiles":
+    if options.fit == "tiles":
         raise BadInput(f"fit=tiles is for pictures in files; {path} holds arrays.")
-    return np.concatenate([fitting(image.astype(dtype)) for image in images])
+    return np.concatenate([options.fitted(image.astype(dtype)) for image in images])
 
 
 def read_maps(path: Path, size: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -97,11 +94,10 @@ def read_maps(path: Path, size: int) -> tuple[np.ndarray, np.ndarray | None]:
     name = next((name for name in ("images", "maps") if name in arrays), others[0] if len(others) == 1 else "")
     if not name:
         raise BadInput(f"{path} has no images, maps or single array, but {', '.join(arrays) or 'nothing'}.")
-    array = arrays[name]
+    array, labels = arrays[name], arrays.get("labels")
     layout = "NHWC" if array.ndim == 4 and array.shape[1] != size == array.shape[3] else "NCHW"
     maps = _codes_or_numbers(array, what=f"{name} in {path}", layout=layout)
-    labels = arrays.get("labels")
-    return maps, None if labels is None else _numbers(labels, what=f"labels in {path}", images=len(maps))
+    return maps, None if labels is None else whole_numbers(labels, what=f"labels in {path}", images=len(maps))
 
 
 def _understood(names: Collection[str]) -> dict[str, tuple[str, frozenset[str]]]:
@@ -111,9 +107,8 @@ def _understood(names: Collection[str]) -> dict[str, tuple[str, frozenset[str]]]
     found = {}
     for name, some in words.items():
         roles = {_ROLE_OF[word] for word in some if word in _ROLE_OF}
-        rest = {word for word in some if word not in _ROLE_OF and word not in _NO_WORDS}
-        stem = frozenset(SPLIT_OF.get(word, word) for word in rest if word in SPLIT_OF or word not in shared)
-        found[name] = next((role for role in _ROLES if role in roles), "images"), stem
+        rest = {SPLIT_OF.get(word, word) for word in some if word in SPLIT_OF or word not in shared}
+        found[name] = next((role for role in _ROLES if role in roles), "images"), frozenset(rest - _ROLE_OF.keys())
     return found
 
 
@@ -122,31 +117,34 @@ def _by_split(
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
     """The names of the images, labels and maps of each split, by role; what is left alone is told by a note."""
     arrays = {name: array for name, array in arrays.items() if name not in (*_SCALARS, *_NAMES) and array.ndim}
-    understood, there_are = _understood(arrays), ", ".join(arrays) or "nothing"
-    there: dict[tuple[str, frozenset[str]], list[str]] = {}
-    for name, meaning in understood.items():
-        there.setdefault(meaning, []).append(name)
-    stems = {stem: names for (role, stem), names in there.items() if role == "images"}
+
+    def unclear(what: str) -> BadInput:
+        there_are = ", ".join(arrays) or "nothing"
+        how = "data.splits={train: NAME, test: NAME} says which array of images is what"
+        return BadInput(f"{path} has {what}, but {there_are}; {how}.")
+
+    understood = _understood(arrays)
+    stems = {stem for role, stem in understood.values() if role == "images"}
+    wanted = {split: frozenset({split}) for split in SPLITS if frozenset({split}) in stems}
     if asked:
-        for name in asked.values():
-            if name not in arrays:
-                raise BadInput(f"{path} has no array {name}, which data.splits names, but {there_are}.")
-        chosen = {split: (name, understood[name][1]) for split, name in asked.items()}
-    else:
-        wanted = {split: frozenset({split}) for split in SPLITS if frozenset({split}) in stems}
-        if not wanted and (frozenset() in stems or len(stems) == 1):
-            wanted = {"train": frozenset() if frozenset() in stems else next(iter(stems))}
-        if "train" not in wanted:
-            raise BadInput(
-                f"{path} has no train_images, images or single array, but {there_are}; "
-                "data.splits={train: NAME, test: NAME} says which array of images is what."
-            )
-        chosen = {split: (_only(stems[stem], split, path), stem) for split, stem in wanted.items()}
-    named = {"images": {split: name for split, (name, _) in chosen.items()}}
-    for role in ("labels", "maps"):
-        found = {split: there[role, stem] for split, (_, stem) in chosen.items() if (role, stem) in there}
-        named[role] = {split: _only(names, f"the {role} of {split}", path) for split, names in found.items()}
-        if found and (without := next((split for split in chosen if split not in found), None)):
+        if other := next((name for name in asked.values() if name not in arrays), None):
+            raise unclear(f"no array {other}")
+        wanted = {split: understood[name][1] for split, name in asked.items()}
+    elif not wanted and (frozenset() in stems or len(stems) == 1):
+        wanted = {"train": min(stems, key=len)}
+    if "train" not in wanted:
+        raise unclear("no train_images, images or single array")
+    named = {role: dict[str, str]() for role in _ROLES}
+    for role, of_role in named.items():
+        for split, stem in wanted.items():
+            names = [name for name in arrays if understood[name] == (role, stem)]
+            if asked and role == "images":
+                names = [asked[split]]
+            if len(names) > 1:
+                raise unclear(f"not one array for the {role} of {split}")
+            if names:
+                of_role[split] = names[0]
+        if of_role and (without := next((split for split in wanted if split not in of_role), None)):
             raise BadInput(f"{path} has {role} for other splits, but no {without}_{role}.")
     left = [name for name in arrays if not any(name in names.values() for names in named.values())]
     like, lengths = arrays[named["images"]["train"]].shape, {len(arrays[name]) for name in named["images"].values()}
@@ -154,17 +152,8 @@ def _by_split(
         role, stem = understood[name]
         is_like = len(like) > 1 and arrays[name].shape[1:] == like[1:] and name not in _ASIDE
         if is_like and (len(arrays[name]) not in lengths or (role == "images" and stem & SPLITS.keys())):
-            raise BadInput(
-                f"{path} has an array {name} like its images, which is neither train, validation nor test by its name; "
-                f"data.splits={{train: {named['images']['train']}, test: {name}}} or so says what is what."
-            )
+            raise unclear(f"no split of the name of {name}, which is like its images")
     return named, [f"arrays left alone: {', '.join(left)}"] if left else []
-
-
-def _only(names: list[str], what: str, path: Path) -> str:
-    if len(names) > 1:
-        raise BadInput(f"{path} has {' and '.join(names)} for {what}; data.splits={{train: NAME, …}} says which.")
-    return names[0]
 
 
 def _check_shapes(arrays: Mapping[str, np.ndarray], what: str, path: Path) -> None:
@@ -176,60 +165,43 @@ def _check_shapes(arrays: Mapping[str, np.ndarray], what: str, path: Path) -> No
 
 def _images(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray:
     """Integers, shape (N, C, H, W)."""
-    if array.dtype.kind == "O":
-        raise BadInput(f"{what} holds Python objects, which are never loaded; store an array of whole numbers.")
     if array.dtype.kind not in "bui":
-        nan = " with NaN among them" if array.dtype.kind in "fc" and bool(np.isnan(array).any()) else ""
         how = "(x * 255).round()" if array.dtype.kind == "f" and array.size and array.max() <= 1 else "x"
         raise BadInput(
-            f"{what} must be integer levels, not {array.dtype} values{nan}; store {how}.astype('uint8') or the like."
+            f"{what} must be integer levels, not {array.dtype} values; store {how}.astype('uint8') or the like."
         )
     return _laid_out(array, what=what, layout=layout)
 
 
 def _laid_out(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray:
-    """The same with its axes in our order, shape (N, C, H, W)."""
+    """The same with its axes in our order, shape (N, C, H, W); rows become squares."""
     if array.ndim not in (2, 3, 4) or 0 in array.shape:
         raise BadInput(f"{what} must have shape (N, H, W), (N, H, W, C) or (N, C, H, W), not {array.shape}.")
     if array.ndim == 2:
-        return _from_rows(array, what=what, layout=layout)
-    seen = _layout(array, layout)
-    if seen == "HWCN":
-        array, seen = np.moveaxis(array, -1, 0), "NHWC"
+        size = array.shape[1]
+        channels = 1 if math.isqrt(size) ** 2 == size else 3
+        side = math.isqrt(size // channels)
+        if channels * side * side != size or side == 1 or (channels == 3 and layout is None):
+            raise BadInput(
+                f"{what} has rows of {size} values, which are no square of grey; of three colours, layout=NCHW says "
+                "that all red comes first, layout=NHWC that they go pixel by pixel; else reshape them to (N, H, W, C)."
+            )
+        shape = (side, side) if channels == 1 else (side, side, 3) if layout == "NHWC" else (3, side, side)
+        array = array.reshape(-1, *shape)
     if array.ndim == 3:
         return array[:, None]
+    seen = _layout(array, layout)
     if seen is None:
-        both = array.shape[1] <= _MOST_CHANNELS
-        which = "both the second and the last" if both else "neither the second nor the last"
-        raise BadInput(f"{what} has shape {array.shape}, where {which} axis could be colours; say layout=NHWC or NCHW.")
+        raise BadInput(f"{what} has shape {array.shape}, of which any axis could be colours; say layout=NHWC or NCHW.")
     return np.moveaxis(array, 3, 1) if seen == "NHWC" else array
-
-
-def _from_rows(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray:
-    """Images that are rows of values: squares of grey, or of three colours where it is said how those follow."""
-    count, size = array.shape
-    for channels in (1, 3):
-        side = math.isqrt(size // channels)
-        if channels * side * side == size and side > 1:
-            if channels == 1 or layout == "NCHW":
-                return array.reshape(count, channels, side, side)
-            if layout == "NHWC":
-                return np.moveaxis(array.reshape(count, side, side, channels), 3, 1)
-            raise BadInput(
-                f"{what} has rows of {size} values; layout=NCHW says that they are all red, then green, then blue, "
-                "layout=NHWC that they go pixel by pixel."
-            )
-    raise BadInput(f"{what} has rows of {size} values, which are no square image; reshape them to (N, H, W, C).")
 
 
 def _layout(array: np.ndarray, asked: str | None) -> str | None:
     """What was asked for, else what the axis of 1 to 4 says; None where that is not clear."""
     if asked is not None or array.ndim != 4:
         return asked
-    first, third, last = (array.shape[axis] <= _MOST_CHANNELS for axis in (1, 2, 3))
-    if first == last:
-        return "HWCN" if third and not first else None
-    return "NCHW" if first else "NHWC"
+    first, last = (array.shape[axis] <= _MOST_CHANNELS for axis in (1, 3))
+    return None if first == last else "NCHW" if first else "NHWC"
 
 
 def _understood_maps(
@@ -238,21 +210,18 @@ def _understood_maps(
     """The maps of each split, shape (N, d, h, w), in the smallest dtype, and what they are."""
     if not maps:
         return maps, None
-    train = maps["train"]
-    are_numbers = train.dtype.kind == "f"
     _check_shapes(maps, "maps", path)
-    for split, array in maps.items():
-        if (array.dtype.kind == "f") != are_numbers:
-            raise BadInput(f"{path} has {split} maps of {array.dtype} and training maps of {train.dtype} values.")
-    if are_numbers:
-        if levels is not None:
-            raise BadInput(f"{path} has map_levels={levels}, but its maps are numbers, not integer codes.")
-        return maps, MapKind(train.shape[1])
+    numbers = [split for split, array in maps.items() if array.dtype.kind == "f"]
+    if numbers and (len(numbers) < len(maps) or levels is not None):
+        raise BadInput(f"{path} has codes in some maps, or map_levels, but numbers in its {numbers[0]} maps.")
+    size = maps["train"].shape[1]
+    if numbers:
+        return maps, MapKind(size)
     lowest, highest = find_range(maps.values())
     levels = max(2, highest + 1) if levels is None else levels
     check_levels(levels, lowest, highest, path, named="codes of maps")
     stored = np.min_scalar_type(levels - 1)
-    return {split: array.astype(stored) for split, array in maps.items()}, MapKind(train.shape[1], levels)
+    return {split: array.astype(stored) for split, array in maps.items()}, MapKind(size, levels)
 
 
 def _codes_or_numbers(array: np.ndarray, *, what: str, layout: str | None, images: int | None = None) -> np.ndarray:
@@ -292,7 +261,8 @@ def number_labels(
         names = tuple(sorted({str(name) for array in given.values() for name in array.astype(str).flat}))
         given = {split: np.searchsorted(np.array(names), array.astype(str)) for split, array in given.items()}
     labels = {
-        split: _numbers(array, what=f"{split} labels of {what}", images=counts[split]) for split, array in given.items()
+        split: whole_numbers(array, what=f"{split} labels of {what}", images=counts[split])
+        for split, array in given.items()
     }
     lowest, highest = find_range(labels.values())
     if first is None and lowest > 0 and (names is None or len(names) <= highest):
@@ -301,12 +271,10 @@ def number_labels(
             f"says that classes are numbered from {lowest}, data.first_label=0 that there is a class 0."
         )
     first = first or 0
-    if lowest < first:
-        least = f"be below data.first_label={first}" if first else "be negative"
-        raise BadInput(f"labels of {what} must not {least}; one is {lowest}.")
     classes = highest + 1 - first
-    if classes > max(MOST_CLASSES, sum(map(len, labels.values()))):
-        raise BadInput(f"labels of {what} must number classes from 0, but go up to {highest}.")
+    if lowest < first or classes > max(MOST_CLASSES, sum(map(len, labels.values()))):
+        begin = f"data.first_label={first}"
+        raise BadInput(f"labels of {what} must number classes from {begin}, but go from {lowest} to {highest}.")
     if names is not None and len(names) < classes:
         raise BadInput(f"{what} has {len(names)} class names for labels up to {highest}.")
     if names is None and first:
@@ -315,15 +283,14 @@ def number_labels(
     return labels, classes if names is None else len(names), names
 
 
-def _numbers(array: np.ndarray, *, what: str, images: int) -> np.ndarray:
-    """One whole number for each image, int64, shape (N,)."""
+def whole_numbers(array: np.ndarray, *, what: str, images: int) -> np.ndarray:
+    """One whole number for each image, int64, shape (N,): as they are, as whole floats, or one-hot."""
     if array.ndim == 2 and 1 in array.shape and array.size == images:
         array = array.reshape(-1)
-    whole = array.dtype.kind in "bui" or (array.dtype.kind == "f" and bool((array == np.rint(array)).all()))
-    if whole and array.ndim == 2 and len(array) == images and ((array != 0).sum(1) == 1).all() and array.max() == 1:
-        array = array.argmax(1)  # one-hot
-    if not whole:
+    if array.dtype.kind not in "buif" or not (array == np.rint(array)).all():
         raise BadInput(f"{what} must be integers, not {array.dtype} values.")
+    if array.ndim == 2 and len(array) == images and ((array != 0).sum(1) == 1).all() and array.max() == 1:
+        array = array.argmax(1)
     if array.shape != (images,):
         raise BadInput(f"{what} must have shape ({images},), one for each image, not {array.shape}.")
     if array.max() >= 2**62:

@@ -7,10 +7,9 @@ levels are read image by image, when a batch is asked for.
 """
 
 import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field, replace
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,8 +17,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from nextpixel.data.dataset import Parts, Split
-from nextpixel.data.lazy import Lazy, choose, contents, number_of
+from nextpixel.data.dataset import Parts, Split, evenly
+from nextpixel.data.lazy import Lazy, contents, number_of
 from nextpixel.data.readers.levels import Levels, check_levels, find_levels
 from nextpixel.data.readers.options import MOST_IN_MEMORY, Options
 from nextpixel.errors import BadInput, Damaged, told
@@ -43,6 +42,16 @@ class Source:
     open: Callable[[int], Bytes]
 
 
+@dataclass
+class _Alike:
+    """What all pictures of a data set have in common, as it is found out; and which of them are left out."""
+
+    shape: tuple[int, ...] = ()  # (C, H, W)
+    first: object = ""  # what sentences call the first one, which all others must be like
+    meant: Levels = field(init=False)  # what pixels mean
+    damaged: dict[str, None] = field(default_factory=dict[str, None])  # the names of files that could not be read
+
+
 def decode(
     sources: Mapping[str, Source],
     options: Options,
@@ -51,156 +60,112 @@ def decode(
 ) -> Parts:
     """Make images of the pictures of each split, in memory if they are not too many; `notes` are told first."""
     numbers, classes, names = labels
-    sources = {"train": sources["train"], **sources}  # so that the others must be like an image to learn from
-    pictures = _Pictures([*sources.values()], options)
-    stay = len(pictures) * pictures.example.nbytes > MOST_IN_MEMORY
-    seen, kept = [pictures.example], list[np.ndarray]()
-    if not stay or options.damaged == "skip":
-        seen, kept = pictures.scan(keep=not stay)
-    elif not options.levels:  # a sample will do, and none is needed where it is said what they hold
-        seen, _ = pictures.scan(_SAMPLE)
-    kind = "byte" if all(pixels.dtype == np.uint8 for pixels in seen) else "word"
-    lowest, highest = int(min(map(np.min, seen))), int(max(map(np.max, seen)))
-    meant = find_levels(kind, lowest, highest, pictures.what, asked=options.levels, like=options.like)
-    pictures.meant = meant
-    kept = [pictures.levels(index, pixels) for index, pixels in enumerate(kept)]
-    marks = None
-    if not stay:  # images of the same levels get the same mark, the lowest of their files' numbers, also across splits
-        _, alike = np.unique(contents(kept), return_inverse=True)
-        lowest = np.full(len(kept), np.iinfo(np.uint64).max)
-        np.minimum.at(lowest, alike, pictures.contents(np.arange(len(kept))))
-        marks = lowest[alike]
+    alike = _Alike()
+    pictures = {split: _Pictures(sources[split], options, alike) for split in dict.fromkeys(["train", *sources])}
+    first = next(pictures["train"].readable(np.arange(len(pictures["train"]))), (0, np.empty(0)))[1]
+    stay = sum(map(len, pictures.values())) * first.nbytes > MOST_IN_MEMORY
+    every = not stay or options.damaged == "skip"
+    ranges, kept = list[np.ndarray](), {split: list[np.ndarray]() for split in pictures}
+    for split, some in pictures.items():
+        there, most = list[int](), len(some) if every else 1 if options.levels else _SAMPLE  # are looked at
+        for index, pixels in some.readable(evenly(len(some), most)):
+            ranges.append(np.array([pixels.min(), pixels.max()]))
+            kept[split] += [] if stay else [pixels]
+            there.append(index)
+        if every:
+            some.files, some.tiles = some.files[there], some.tiles[there]
+        if not len(some):
+            which = f"as large as a tile of size={options.size}" if options.fit == "tiles" else "that can be read"
+            raise BadInput(f"{some.source.what} has no image {which}.")
+    seen, what = np.concatenate(ranges), sources["train"].what
+    kind = "byte" if seen.dtype == np.uint8 else "word"
+    alike.meant = find_levels(kind, int(seen.min()), int(seen.max()), what, asked=options.levels, like=options.like)
     splits: dict[str, Any] = {}
-    for split, (own, files) in zip(sources, pictures.spans("that can be read"), strict=True):
-        splits[split] = Split(
-            choose(pictures, own) if stay else np.stack(kept[own]),
-            numbers[split][files] if split in numbers else None,
-            marks=None if marks is None else marks[own],
-            files=None if stay else np.array([str(sources[split].name(int(file))) for file in files]),
-        )
-    spec = ImageSpec(*pictures.example.shape, levels=meant.count, ordinal=options.ordinal)
-    if lost := pictures.damaged:
+    for split, some in pictures.items():
+        images = some if stay else np.stack([some.levels(*each) for each in enumerate(kept.pop(split))])
+        files = None if stay else np.array([str(some.source.name(int(file))) for file in some.files])
+        splits[split] = Split(images, numbers[split][some.files] if split in numbers else None, files=files)
+    if not stay:  # images of the same levels get the same mark, the lowest of their files' numbers, also across splits
+        _, same = np.unique(np.concatenate([contents(split.images) for split in splits.values()]), return_inverse=True)
+        lowest = np.full(len(same), np.iinfo(np.uint64).max)
+        np.minimum.at(lowest, same, np.concatenate([contents(some) for some in pictures.values()]))
+        marks = np.split(lowest[same], np.cumsum([*map(len, splits.values())]))
+        splits = {name: replace(split, marks=own) for (name, split), own in zip(splits.items(), marks, strict=False)}
+    if lost := [*alike.damaged]:
         notes = *notes, f"damaged files left out: {len(lost)} ({', '.join(lost[:3])}{', …' if len(lost) > 3 else ''})"
-    notes = *notes, *([meant.note] if meant.note else [])
-    return Parts(spec, classes, **splits, class_names=names, notes=notes)
+    spec = ImageSpec(*alike.shape, levels=alike.meant.count, ordinal=options.ordinal)
+    return Parts(spec, classes, **splits, class_names=names, notes=(*notes, *alike.meant.notes))
 
 
 class _Pictures(Lazy):
-    """Decoded and fitted, those of one source after those of another, all of them like the first one."""
+    """Those of a source, decoded and fitted, or their tiles."""
 
-    meant: Levels  # what pixels mean
-
-    def __init__(self, sources: Sequence[Source], options: Options) -> None:
-        self._sources, self._options = sources, options
-        self.what = sources[0].what
-        self.damaged: list[str] = []  # those that could not be read, where such are skipped
-        self._starts = np.cumsum([0, *(source.count for source in sources)])
-        self._files, self._tiles = np.arange(self._starts[-1]), np.zeros(self._starts[-1], np.int64)
+    def __init__(self, source: Source, options: Options, alike: _Alike) -> None:
+        self.source, self._options, self._alike = source, options, alike
+        self.files, self.tiles = np.arange(source.count), np.zeros(source.count, np.int64)  # of each image
         self._last: tuple[int, np.ndarray] | None = None  # the tiles of a file come one after the other
         if options.fit == "tiles":
-            counts = [options.fitting.count(*self._size(file)) for file in range(len(self))]
-            self._files = self._files.repeat(counts)
-            self._tiles = np.concatenate([np.arange(count) for count in counts])
-            self.spans(f"as large as a tile of size={options.size}")
-        for index in range(len(self)):
-            if (example := self._read(index)) is not None:
-                self.example, self._like = example, self._name(index)
-                break
-        else:
-            raise BadInput(f"{self.what} has no image that can be read.")
+            counts = [options.count(*self._size(file)) for file in range(source.count)]
+            self.files = self.files.repeat(counts)
+            self.tiles = np.concatenate([np.arange(count) for count in counts])
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self.files)
 
-    def spans(self, which: str) -> list[tuple[slice, np.ndarray]]:
-        """Where the images of each source are, and the numbers of their files in it; none is without an image."""
-        ends, spans = np.searchsorted(self._files, self._starts), list[tuple[slice, np.ndarray]]()
-        for number, source in enumerate(self._sources):
-            own = slice(ends[number], ends[number + 1])
-            if own.start == own.stop:
-                raise BadInput(f"{source.what} has no image {which}.")
-            spans.append((own, self._files[own] - self._starts[number]))
-        return spans
-
-    def scan(self, most: int | None = None, *, keep: bool = False) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Look at all images, leaving out those that cannot be read, or at about so many, evenly spaced.
-
-        Returns the least and the greatest pixel of each, and the images where they are to be kept.
-        """
-        ranges, images, there = [], [], []
-        for index in range(0, len(self), max(1, len(self) // most) if most else 1):
-            if (pixels := self._alike(index)) is not None:
-                ranges.append(np.array([pixels.min(), pixels.max()]))
-                images += [pixels] if keep else []
-                there.append(index)
-        if most is None:
-            self._files, self._tiles = self._files[there], self._tiles[there]
-        return ranges, images
-
-    def read(self, indices: np.ndarray) -> np.ndarray:
-        images = np.empty((len(indices), *self.example.shape), np.min_scalar_type(self.meant.count - 1))
-        for place, index in enumerate(indices.tolist()):
-            images[place] = self.levels(index, self._alike(index))
-        return images
-
-    def levels(self, index: int, pixels: np.ndarray | None) -> np.ndarray:
-        """The levels that the pixels of an image mean, shape (C, H, W)."""
-        if pixels is None:
-            raise Damaged(f"{self._name(index)} cannot be read any more.")
-        levels = pixels if pixels.dtype == np.uint8 else pixels >> self.meant.shift
-        check_levels(self.meant.count, 0, int(levels.max()), self._name(index))
-        return levels.astype(np.min_scalar_type(self.meant.count - 1), copy=False)
-
-    def contents(self, indices: np.ndarray) -> np.ndarray:
-        numbers = np.empty(len(indices), np.uint64)
-        for place, index in enumerate(indices.tolist()):
-            with self._at(int(self._files[index]))[1]() as file:
-                numbers[place] = number_of(file.read())
-        return numbers
-
-    def _at(self, file: int) -> tuple[object, Callable[[], Bytes]]:
-        """What sentences call a file, and what opens it."""
-        number = int(np.searchsorted(self._starts, file, side="right")) - 1
-        source, own = self._sources[number], int(file - self._starts[number])
-        return source.name(own), partial(source.open, own)
-
-    def _name(self, index: int) -> object:
-        return self._at(int(self._files[index]))[0]
-
-    def _size(self, file: int) -> tuple[int, int]:
-        """Rows and columns, from the header; zeros where there is none that can be read."""
-        name, opens = self._at(file)
-        with suppress(Damaged), told(name), opens() as stream, Image.open(stream) as picture:
-            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-            return picture.size if turned else (picture.height, picture.width)
-        return 0, 0
-
-    def _alike(self, index: int) -> np.ndarray | None:
-        image = self._read(index)
-        if image is not None and image.shape != self.example.shape:
-            unlike = f"{self._name(index)} is {_kind(image)}, but {self._like} is {_kind(self.example)}"
-            raise BadInput(
-                f"{unlike}; all images must be alike: give data.size, such as 32 (with data.fit crop, pad, stretch or "
-                "tiles), and data.channels, 1 or 3."
-            )
-        return image
-
-    def _read(self, index: int) -> np.ndarray | None:
-        """The pixels of an image, shape (C, H, W); None where its file is damaged and such are skipped."""
-        file, last = int(self._files[index]), self._last
-        if last is None or last[0] != file:  # threads may read at once, so that it is looked at but once
-            name, opens = self._at(file)
+    def readable(self, indices: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """These images with their indices, but for damaged ones where such are skipped."""
+        for index in indices.tolist():
             try:
-                with told(name), opens() as stream:
-                    last = self._last = file, self._options.fitting(read_pixels(stream, name))
+                yield index, self._read(index)
             except Damaged as error:
                 if self._options.damaged == "refuse":
                     way = "; data.damaged=skip leaves such files out" if len(self) > 1 else ""
                     raise Damaged(f"{str(error).rstrip('.')}{way}.") from error
-                if str(name) not in self.damaged:
-                    self.damaged.append(str(name))
-                return None
-        return last[1][self._tiles[index]]
+                self._alike.damaged[str(self.source.name(int(self.files[index])))] = None
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        images = np.empty((len(indices), *self._alike.shape), np.min_scalar_type(self._alike.meant.count - 1))
+        for place, index in enumerate(indices.tolist()):
+            images[place] = self.levels(index, self._read(index))
+        return images
+
+    def levels(self, index: int, pixels: np.ndarray) -> np.ndarray:
+        """The levels that the pixels of an image mean, shape (C, H, W)."""
+        meant = self._alike.meant
+        levels = pixels if pixels.dtype == np.uint8 else pixels >> meant.shift
+        check_levels(meant.count, 0, int(levels.max()), self.source.name(int(self.files[index])))
+        return levels.astype(np.min_scalar_type(meant.count - 1), copy=False)
+
+    def contents(self, indices: np.ndarray) -> np.ndarray:
+        numbers = np.empty(len(indices), np.uint64)
+        for place, file in enumerate(self.files[indices].tolist()):
+            with self.source.open(file) as stream:
+                numbers[place] = number_of(stream.read())
+        return numbers
+
+    def _size(self, file: int) -> tuple[int, int]:
+        """Rows and columns, from the header; zeros where there is none that can be read."""
+        with suppress(Damaged), told(file), self.source.open(file) as stream, Image.open(stream) as picture:
+            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            return picture.size if turned else (picture.height, picture.width)
+        return 0, 0
+
+    def _read(self, index: int) -> np.ndarray:
+        """The pixels of an image, shape (C, H, W)."""
+        file, last, alike = int(self.files[index]), self._last, self._alike
+        name = self.source.name(file)
+        if last is None or last[0] != file:  # threads may read at once, so that it is looked at but once
+            with told(name), self.source.open(file) as stream:
+                last = self._last = file, self._options.fitted(read_pixels(stream, name))
+        image = last[1][self.tiles[index]]
+        if not alike.shape:
+            alike.shape, alike.first = image.shape, name
+        if image.shape != alike.shape:
+            raise BadInput(
+                f"{name} is {_kind(image.shape)}, but {alike.first} is {_kind(alike.shape)}; all images must be alike: "
+                "give data.size, such as 32 (with data.fit crop, pad, stretch or tiles), and data.channels, 1 or 3."
+            )
+        return image
 
 
 def read_pixels(file: Path | Bytes, name: object) -> np.ndarray:
@@ -215,11 +180,10 @@ def read_pixels(file: Path | Bytes, name: object) -> np.ndarray:
                 picture = Image.alpha_composite(Image.new("RGBA", above.size, "white"), above)
             picture = picture.convert("L" if grey else "RGB")
     pixels = np.asarray(picture)
-    if picture.mode == "F":
-        raise BadInput(f"{name} has floating-point pixels; images must have integer levels.")
-    if picture.mode.startswith("I"):
-        if pixels.min() < 0 or pixels.max() >= 2**16:
-            raise BadInput(f"{name} has pixels from {pixels.min()} to {pixels.max()}, more than 16 bits hold.")
+    if picture.mode.startswith(("F", "I")):
+        if picture.mode == "F" or pixels.min() < 0 or pixels.max() >= 2**16:
+            values = f"{pixels.dtype} pixels from {pixels.min()} to {pixels.max()}"
+            raise BadInput(f"{name} has {values}, not whole numbers of 8 or 16 bits.")
         pixels = pixels.astype(np.uint16)
     return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
 
@@ -236,6 +200,6 @@ def opened(file: Path | Bytes, name: object) -> Generator[tuple[str | None, Imag
             raise ValueError(str(error)) from error
 
 
-def _kind(image: np.ndarray) -> str:
-    channels, height, width = image.shape
+def _kind(shape: tuple[int, ...]) -> str:
+    channels, height, width = shape
     return f"{width}x{height} in {'grey' if channels == 1 else 'colour'}"

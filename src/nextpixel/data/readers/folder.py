@@ -23,20 +23,15 @@ IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm
 def read_folder(path: Path, options: Options = UNSAID) -> Parts:
     """Read every image below a folder, into memory if they are not too many."""
     options.refuse(f"{path}, a folder of images", "layout", "first_label")
-    return read_folders(_split_folders(path, options.splits), options)
-
-
-def read_folders(folders: Mapping[str, Path], options: Options = UNSAID) -> Parts:
-    """The same for folders anywhere: that of the split `train`, and of `validation` and `test` where there are any."""
-    skipped: Counter[str] = Counter()
+    folders, skipped = _split_folders(path, options.splits), Counter[str]()
     files = {split: image_names(folder, skipped) for split, folder in folders.items()}
     below = sorted({name.partition("/")[0] for name in files["train"] if "/" in name})
     classes = below if len(below) >= 2 else []  # one sub-folder alone is no class
     labels = {split: _labels(folders[split], names, classes) for split, names in files.items() if classes}
     printable = tuple(os.fsencode(name).decode(errors="backslashreplace") for name in classes)  # of whatever bytes
     counts = ", ".join(f"{count} {kind}" for kind, count in skipped.most_common())
-    notes = [f"files skipped: {counts}"] if skipped else []
     sources = {split: _source(folders[split], names) for split, names in files.items()}
+    notes = [f"files skipped: {counts}"] if skipped else []
     return decode(sources, options, (labels, len(classes) or None, printable or None), notes)
 
 
@@ -54,34 +49,22 @@ def _source(folder: Path, names: Sequence[str]) -> Source:
 
 
 def _split_folders(path: Path, asked: Mapping[str, str] | None) -> dict[str, Path]:
-    if asked is not None:
-        for name in asked.values():
-            if not (path / name).is_dir():
-                raise BadInput(f"{path} has no folder {name}, which data.splits names.")
-        return {split: path / name for split, name in asked.items()} or {"train": path}
+    for name in (asked or {}).values():
+        if not (path / name).is_dir():
+            raise BadInput(f"{path} has no folder {name}, which data.splits names.")
     with told(path):
         folders = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
-    found: dict[str, str] = {}
-    for name in folders:
-        split = SPLIT_OF.get(name.lower())
-        if split in found:
+    if asked is None:
+        found = {name: SPLIT_OF[name.lower()] for name in folders if name.lower() in SPLIT_OF}
+        others = [name for name in folders if found and name not in found]
+        others = [name for name in others if any(_images_below(path / name, Counter()))]
+        asked = {split: name for name, split in found.items()}
+        if others or len(asked) < len(found) or (found and "train" not in asked):
             raise BadInput(
-                f"{path} has {found[split]} and {name} for {split}; data.splits={{train: …, {split}: …}} says which."
+                f"{path} has images in {', '.join([*found, *others])}, so that it is not clear which are splits; data."
+                "splits={train: NAME, test: NAME} says which splits there are, data.splits={} that all are classes."
             )
-        if split is not None:
-            found[split] = name
-    if found and "train" not in found:
-        raise BadInput(
-            f"{path} has a folder {next(iter(found.values()))}, but no folder train; data.splits={{train: NAME}} says "
-            "which it is, data.splits={} that all are classes."
-        )
-    for name in folders:
-        if found and name not in found.values() and any(_images_below(path / name, Counter())):
-            raise BadInput(
-                f"{path} has a folder {found['train']} and images in {name} beside it; data.splits={{}} says that all "
-                f"are classes, data.splits={{train: {found['train']}}} that {name} is left alone."
-            )
-    return {split: path / found[split] for split in SPLITS if split in found} or {"train": path}
+    return {split: path / asked[split] for split in SPLITS if split in asked} or {"train": path}
 
 
 def image_names(folder: Path, skipped: Counter[str]) -> list[str]:
@@ -112,7 +95,6 @@ def _images_below(folder: str | Path, skipped: Counter[str], within: str = "") -
 
 def _labels(folder: Path, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     numbers = {name: number for number, name in enumerate(classes)}
-    for name in names:
-        if name.partition("/")[0] not in numbers:
-            raise BadInput(f"{folder / name} is in none of the class folders {', '.join(classes)}.")
+    if other := next((name for name in names if name.partition("/")[0] not in numbers), None):
+        raise BadInput(f"{folder / other} is in none of the class folders {', '.join(classes)}.")
     return np.array([numbers[name.partition("/")[0]] for name in names], np.int64)

@@ -7,9 +7,12 @@ Pictures stay in its memory map, encoded, until they are asked for. A part `:NAM
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -17,12 +20,12 @@ import numpy as np
 
 from nextpixel.data.dataset import Parts, Split
 from nextpixel.data.readers.arrays import number_labels
-from nextpixel.data.readers.encoded import Bytes, Labels, Source, decode
+from nextpixel.data.readers.encoded import Bytes, Source, decode
 from nextpixel.data.readers.options import SPLIT_OF, Options
-from nextpixel.data.stream import Record, Stream, first
 from nextpixel.errors import BadInput, Damaged, needs, told
 from nextpixel.files import home
 
+Record = Mapping[str, Any]
 HELD_OUT = 2_000  # first images of a stream, of which each split without one of its own has so many
 _PREFIX = "hf:"
 _KINDS = {".parquet": "parquet", ".arrow": "arrow", ".tar": "webdataset"}
@@ -36,24 +39,35 @@ def is_hub(name: object) -> TypeGuard[str]:
 
 def read_hub(name: str, options: Options) -> Parts:
     """Open the splits of a data set, find its columns, and decode its pictures as those of files."""
+    options.refuse(name, "layout")
     found = _splits(name, options)
     packed = _packed(home(name.removeprefix(_PREFIX)))
-    options = replace(options, levels=options.levels or packed.get("levels"))
-    options = replace(options, ordinal=options.ordinal and packed.get("ordinal", True))
+    ordinal = options.ordinal and packed.get("ordinal", True)
+    options = replace(options, levels=options.levels or packed.get("levels"), ordinal=ordinal)
     features = found["train"].features
     if features is None:
         raise BadInput(f"{name} does not say what its columns are before it is read; data.streaming is not for it.")
-    column, beside = _image_column(features, options, name), _label_column(features, options, name)
-    options.refuse(name, "layout")
+    column, beside = _columns(features, options, name)
+    wanted = [column, beside] if beside else [column]
+    from datasets import Image
+
+    with told(name):
+        for split, some in found.items():
+            found[split] = some.select_columns(wanted).cast_column(column, Image(decode=False))
+    names = getattr(features.get(beside), "names", None) or []
     if options.streaming:
-        return _streamed(name, found, column, beside, options)
-    labels, names, notes = _labels(found, beside, name)
+        return _streamed(name, found, column, beside, names, options)
+    labels, notes = dict[str, np.ndarray](), list[str]()
+    for split, some in found.items() if beside else ():
+        with told(name):
+            labels[split] = np.asarray(some.select_columns(beside).with_format("numpy")[:][beside])
+        if names and labels[split].min() < 0:  # -1, by convention
+            del labels[split]
+            notes.append(f"{split} images have no labels")
+    labels = labels if "train" in labels else {}
     counts = {split: len(some) for split, some in found.items()}
-    numbered = number_labels(labels, counts, names, options.first_label, name)
-    sources = {
-        split: _source(_undecoded(some.select_columns(column), column)[column], f"{name} ({split})")
-        for split, some in found.items()
-    }
+    numbered = number_labels(labels, counts, tuple(names) or None, options.first_label, name)
+    sources = {split: _source(some[column], f"{name} ({split})") for split, some in found.items()}
     return decode(sources, options, numbered, notes)
 
 
@@ -72,37 +86,28 @@ def _source(rows: Any, what: str) -> Source:
     return Source(what, len(rows), name, opened)
 
 
-def _undecoded(dataset: Any, column: str) -> Any:
-    from datasets import Image
-
-    with told("The column of images"):
-        return dataset.cast_column(column, Image(decode=False))
-
-
-def _streamed(name: str, found: dict[str, Any], column: str, beside: str | None, options: Options) -> Parts:
+def _streamed(
+    name: str, splits: dict[str, Any], column: str, beside: str, names: Sequence[str], options: Options
+) -> Parts:
     """The splits of a set that is read as it comes: the first images of each, and a stream for the training images."""
-    names = getattr(found["train"].features.get(beside), "names", None)
     notes = [f"labels left alone: a stream needs the classes of {beside} named"] if beside and not names else []
-    wanted = [column, beside] if names else [column]
-    splits = {split: _undecoded(some.select_columns(wanted), column) for split, some in found.items()}
-    known = (found["train"].info.splits or {}).get(str(found["train"].split))
+    known = (splits["train"].info.splits or {}).get(str(splits["train"].split))
     images = known.num_examples if known else None
     for own in ("validation", "test"):
         if own not in splits:
             splits[own], splits["train"] = splits["train"].take(HELD_OUT), splits["train"].skip(HELD_OUT)
             images = images and images - HELD_OUT
-    with told(name):
-        firsts = {own: first(some, HELD_OUT) for own, some in splits.items()}
+    firsts = dict[str, list[Record]]()
+    for own, some in splits.items():
+        with told(name), closing(iter(some)) as rows:
+            firsts[own] = list(islice(rows, HELD_OUT))
     if not all(firsts.values()):
         raise BadInput(f"{name} has too few images to be read as they come; leave data.streaming out.")
 
     def made(firsts: Mapping[str, Sequence[Record]], options: Options) -> Parts:
         sources = {own: _source([row[column] for row in rows], f"{name} ({own})") for own, rows in firsts.items()}
-        labels: Labels = ({}, None, None)
-        if names:
-            numbers = {own: np.array([row[str(beside)] for row in rows]) for own, rows in firsts.items()}
-            labels = numbers, len(names), tuple(names)
-        return decode(sources, options, labels, notes)
+        numbers = {own: np.array([row[beside] for row in rows]) for own, rows in firsts.items()} if names else {}
+        return decode(sources, options, (numbers, len(names) or None, tuple(names) or None), notes)
 
     parts = made(firsts, options)
     alike = replace(options, levels=parts.spec.levels, ordinal=parts.spec.ordinal)
@@ -114,6 +119,64 @@ def _streamed(name: str, found: dict[str, Any], column: str, beside: str | None,
         return some.train
 
     return replace(parts, train=replace(parts.train, stream=Stream(name, splits["train"], window, images)))
+
+
+@dataclass
+class Stream:
+    """Training images that come one after the other, epoch after epoch, from a source that is never all here.
+
+    They are taken a window at a time, the next one in the background; within a window, training has an order of its
+    own. Of several processes, each has the images that `split_dataset_by_node` of Hugging Face `datasets` gives it.
+    """
+
+    what: str  # what sentences call it
+    records: Any  # an `IterableDataset` of Hugging Face
+    decode: Callable[[Sequence[Record]], Split]  # makes images, and what stands beside them, of records
+    images: int | None  # in an epoch, or what is to count as one; None where nobody knows
+    _threads: ThreadPoolExecutor | None = field(default=None, init=False)
+
+    def start(self, count: int, *, rank: int, size: int, window: int = 0, where: str | None = None) -> None:
+        """Begin with a window of so many images at the first one, or where `where` says that this window begins."""
+        self._count, self._coming = count, window
+        self._node: dict[str, Any] = {"rank": rank, "world_size": size}
+        self._windows: dict[int, Future[tuple[Split, str]]] = {}
+        self._threads = ThreadPoolExecutor(1)
+        self._rows = self._opened(*json.loads(where)) if where else self._opened(0)
+
+    def window(self, number: int) -> tuple[Split, str]:
+        """The images of a window, and where it begins; windows go by their numbers, and earlier ones are gone."""
+        assert self._threads is not None
+        while self._coming <= number + 1:
+            self._windows[self._coming] = self._threads.submit(self._load)
+            self._coming += 1
+        self._windows = {each: made for each, made in self._windows.items() if each >= number}
+        return self._windows[number].result()
+
+    def close(self) -> None:
+        """Let go of the source, after the window that is on its way."""
+        if self._threads is not None:
+            self._threads.submit(self._rows.close)  # or its own threads would abort the process at its end
+            self._threads.shutdown()
+
+    def _opened(self, epoch: int, state: dict[str, Any] | None = None) -> Any:
+        from datasets.distributed import split_dataset_by_node
+
+        self._epoch, self._own = epoch, split_dataset_by_node(self.records, **self._node)
+        self._own.set_epoch(epoch)
+        if state is not None:
+            self._own.load_state_dict(state)
+        return iter(self._own)
+
+    def _load(self) -> tuple[Split, str]:
+        where, found = json.dumps([self._epoch, self._own.state_dict()]), list[Record]()
+        while len(found) < self._count:
+            more = list(islice(self._rows, self._count - len(found)))
+            if not more:
+                if not found and self._epoch > json.loads(where)[0]:
+                    raise BadInput(f"{self.what} has no image for each of {self._node['world_size']} processes.")
+                self._rows = self._opened(self._epoch + 1)
+            found += more
+        return self.decode(found), where
 
 
 def _packed(path: Path) -> dict[str, Any]:
@@ -135,11 +198,9 @@ def _splits(name: str, options: Options) -> dict[str, Any]:
     there = ", ".join(found) or "nothing"
     usual = {SPLIT_OF[own]: own for own in reversed(found) if own in SPLIT_OF}
     asked = options.splits or ({"train": next(iter(found))} if len(found) == 1 else usual)
-    if "train" not in asked:
-        raise BadInput(f"{name} has no split train, but {there}; data.splits={{train: NAME}} says which it is.")
-    for split in asked.values():
+    for split in (asked.get("train", "train"), *asked.values()):
         if split not in found:
-            raise BadInput(f"{name} has no split {split}, which data.splits names, but {there}.")
+            raise BadInput(f"{name} has no split {split}, but {there}; data.splits={{train: NAME}} says which it is.")
         if not options.streaming and not len(found[split]):
             raise BadInput(f"{name} has no images in its split {split}.")
     return {split: found[own] for split, own in asked.items()}
@@ -172,56 +233,26 @@ def _opened(name: str, *, streaming: bool) -> Any:
         raise ValueError(error.__cause__ or error) from error
 
 
-def _image_column(features: Mapping[str, Any], options: Options, name: str) -> str:
-    asked = (options.columns or {}).get("image")
-    images = [column for column, feature in features.items() if _is_encoded(feature)]
-    if asked is None and len(images) == 1:
-        return images[0]
-    if asked not in images:
+def _columns(features: Mapping[str, Any], options: Options, name: str) -> tuple[str, str]:
+    """The column of images, and that of what stands for the class of each, or "" if there is none."""
+    from datasets import ClassLabel, Image, Value
+
+    def chosen(role: str, fits: Sequence[str], usual: Sequence[str]) -> str:
+        asked = (options.columns or {}).get(role)
+        if asked is not None and asked in fits:
+            return asked
+        if asked is None and len(usual) < 2 and (usual or role == "label"):
+            return next(iter(usual), "")
         kinds = {column: getattr(its, "dtype", None) or type(its).__name__ for column, its in features.items()}
         there = ", ".join(f"{column} ({kind})" for column, kind in kinds.items())
-        what = f"no column of images {asked}" if asked else "several columns of images" if images else "no images"
-        raise BadInput(f"{name} has {what}: its columns are {there}; data.columns={{image: NAME}} says which.")
-    return asked
+        what = f"no column of {role}s {asked}" if asked else f"{'several columns of' if usual else 'no'} {role}s"
+        raise BadInput(f"{name} has {what}: its columns are {there}; data.columns={{{role}: NAME}} says which.")
 
+    def is_encoded(its: Any) -> bool:
+        return isinstance(its, Image) or its == Value("binary") or (isinstance(its, dict) and "bytes" in its)
 
-def _label_column(features: Mapping[str, Any], options: Options, name: str) -> str | None:
-    """The column of what stands for the class of each image, if there is one."""
-    from datasets import ClassLabel, Value
-
-    if asked := (options.columns or {}).get("label"):
-        if not isinstance(features.get(asked), ClassLabel | Value):
-            raise BadInput(f"{name} has no column of labels {asked}: its columns are {', '.join(features)}.")
-        return asked
-    named = [column for column, feature in features.items() if isinstance(feature, ClassLabel)]
-    usual = [column for column in _LABELS if isinstance(features.get(column), ClassLabel | Value)]
-    if len(named) > 1 and not usual:
-        raise BadInput(f"{name} has labels {' and '.join(named)}; data.columns={{label: NAME}} says which.")
-    return (usual or named or [None])[0]
-
-
-def _labels(
-    found: Mapping[str, Any], column: str | None, name: str
-) -> tuple[dict[str, np.ndarray], tuple[str, ...] | None, list[str]]:
-    """What stands for the classes, of the splits that have it; their names, and notes."""
-    if column is None:
-        return {}, None, []
-    with told(name):
-        labels = {split: _array(some, column) for split, some in found.items()}
-    names = getattr(found["train"].features[column], "names", None)
-    if names is None:
-        return labels, None, []
-    without = [split for split, some in labels.items() if some.min() < 0]  # -1, by convention
-    there = {} if "train" in without else {split: labels[split] for split in labels if split not in without}
-    return there, tuple(names), [f"{split} images have no labels" for split in without]
-
-
-def _array(dataset: Any, column: str) -> np.ndarray:
-    return np.asarray(dataset.select_columns(column).with_format("numpy")[:][column])
-
-
-def _is_encoded(feature: Any) -> bool:
-    from datasets import Image, Value
-
-    in_a_struct = isinstance(feature, dict) and "bytes" in feature
-    return isinstance(feature, Image) or feature == Value("binary") or in_a_struct
+    images = [column for column, its in features.items() if is_encoded(its)]
+    labels = [column for column, its in features.items() if isinstance(its, ClassLabel | Value)]
+    named = [column for column in labels if isinstance(features[column], ClassLabel)]
+    usual = [column for column in _LABELS if column in labels][:1]
+    return chosen("image", images, images), chosen("label", labels, usual or named)

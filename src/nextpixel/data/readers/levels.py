@@ -17,7 +17,6 @@ from nextpixel.errors import BadInput
 MOST_LEVELS = 2**20
 _DARK, _WIDE = 64, 2**15
 _AT_ONCE = 2**24  # values that are looked at
-_UPPER = "16-bit pixels are reduced to their upper eight bits"
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,11 @@ class Levels:
     """What stored values mean."""
 
     count: int
+    notes: tuple[str, ...] = ()  # for the user, where values were not simply taken
     shift: int = 0  # low bits that are dropped from values of 16 bits
-    note: str | None = None  # for the user, where values were not simply taken
+
+
+_UPPER = Levels(256, ("16-bit pixels are reduced to their upper eight bits",), shift=8)
 
 
 def find_levels(
@@ -38,44 +40,39 @@ def find_levels(
         kind: "boolean", "byte", "word" (16 bits of a picture) or "integer" (wider, of an array).
         what: has them, for the sentences.
         asked: levels that the user or the file says.
-        like: those of a model that the images are for, which decides what is not clear.
+        like: those of a model that the images are for, which decides what is not clear; a picture's are 8 bits even
+            where the model was made for fewer.
     """
     if asked is not None:
         return Levels(check_levels(asked, lowest, highest, what))
     if kind == "boolean":
         return Levels(2)
-    if like is not None and (found := _like(kind, highest, like)) is not None and lowest >= 0:
-        return found
+    if like is not None and lowest >= 0:
+        if highest < like and (like >= 256 or highest <= 1 or kind == "integer"):
+            return Levels(like)
+        if kind == "word" and highest >= _WIDE and like <= 256:
+            return _UPPER
+        if kind != "integer" and highest < 256:
+            return Levels(256)
     if lowest == highest:
         raise BadInput(
             f"{what} must hold more than one level, not {highest} everywhere, unless data.levels=256 says so."
         )
     if lowest >= 0 and highest <= 1:
-        return Levels(2, note="levels are 0 and 1, so two")
+        return Levels(2, ("levels are 0 and 1, so two",))
     if kind == "integer":
         count = 256 if 128 <= highest < 256 else highest + 1
-        note = f"levels are 0 to {highest}, taken as {count}" if count > highest + 1 else None
-        return Levels(check_levels(count, lowest, highest, what), note=note)
+        check_levels(count, lowest, highest, what)
+        return Levels(count, (f"levels are 0 to {highest}, taken as {count}",) if count > highest + 1 else ())
     if highest < _DARK or (kind == "word" and 256 <= highest < _WIDE):
-        full = 256 if kind == "byte" or highest < _DARK else 2 ** highest.bit_length()
-        how = f"data.levels={highest + 1} if there are no more, data.levels={full} otherwise"
+        how = f"data.levels={highest + 1} if there are no more, data.levels=256 otherwise"
         if highest >= _DARK:
-            how = f"data.levels={full} to take them as they are (and data.bits=8 to keep eight bits of that)"
+            full = f"data.levels={2 ** highest.bit_length()}"
+            how = f"{full} to take them as they are (and data.bits=8 to keep eight bits of that)"
         raise BadInput(f"{what} must hold values of 8 or 16 bits, not 0 to {highest}, unless you say {how}.")
-    if kind == "byte":
-        return Levels(256)
-    if highest < 256:
-        return Levels(256, note="16-bit pixels that hold 0 to 255 are taken as 8-bit levels")
-    return Levels(256, 8, _UPPER)
-
-
-def _like(kind: str, highest: int, like: int) -> Levels | None:
-    """What values mean for a model of so many levels; a picture's are 8 bits even where it was made for fewer."""
-    if highest < like and (like >= 256 or highest <= 1 or kind == "integer"):
-        return Levels(like)
-    if kind == "word" and highest >= _WIDE and like <= 256:
-        return Levels(256, 8, _UPPER)
-    return Levels(256) if highest < 256 and kind != "integer" else None
+    if kind == "word" and highest < 256:
+        return Levels(256, ("16-bit pixels that hold 0 to 255 are taken as 8-bit levels",))
+    return _UPPER if kind == "word" else Levels(256)
 
 
 def check_levels(levels: int, lowest: int, highest: int, what: object, *, named: str = "levels") -> int:
@@ -91,10 +88,9 @@ def check_levels(levels: int, lowest: int, highest: int, what: object, *, named:
 
 def find_range(arrays: Iterable[np.ndarray]) -> tuple[int, int]:
     """The lowest and the highest value, looked for in pieces: the arrays may be on disk."""
-    found = []
+    found = set[int]()
     for array in arrays:
         step = max(1, _AT_ONCE // max(1, array[:1].size))
-        for start in range(0, len(array), step):
-            piece = array[start : start + step]
-            found += [int(piece.min()), int(piece.max())]
+        for piece in (array[start : start + step] for start in range(0, len(array), step)):
+            found |= {int(piece.min()), int(piece.max())}
     return min(found), max(found)
