@@ -1,7 +1,7 @@
 """Probabilities as whole numbers: what a coder needs, of an exact network's numbers, the same on every machine."""
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -56,9 +56,6 @@ class Frequencies(Finite):
 
     def temper(self, temperature: float) -> Categorical:
         return Categorical(self.log_pmf() / temperature, validate_args=False)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Frequencies":
-        return Frequencies(self.edges.expand(torch.Size(batch_shape) + self.edges.shape[-1:]), validate_args=False)
 
 
 class Logistics(NamedTuple):
@@ -117,16 +114,7 @@ class Whole(Likelihood):
     logistics has S = Σ w · σ of whole weights w and whole parts σ of 2^24 from tables; where colours depend on each
     other, weights are multiplied by the parts of the levels seen, and brought back to whole numbers by one division.
 
-    Args:
-        inner: what the numbers mean.
-        tables: of the twin.
-        levels: of the images (L).
-
-    Attributes:
-        grid: what the network's numbers are brought to.
-
-    Raises:
-        BadInput: more levels than there is room for.
+    `grid` is what the network's numbers are brought to. More levels than there is room for are refused by BadInput.
     """
 
     def __init__(self, inner: Likelihood, tables: Tables, levels: int) -> None:

@@ -68,11 +68,7 @@ def exact(model: Model, images: Tensor, context: object = None) -> Autoregressiv
 
 
 def install(model: Model, about: Any) -> None:
-    """Give a fresh model the arithmetic that a file of an exact twin speaks of; `prove` it when it has its weights.
-
-    Raises:
-        BadInput: it is not such a model, or not such a description.
-    """
+    """Give a fresh model the arithmetic that a file of an exact twin speaks of; `prove` it when it has its weights."""
     why = refusal(model)
     if why or not isinstance(model, Autoregressive):
         raise BadInput(f"it would be the exact twin of something that has none: {why}.")
@@ -83,11 +79,7 @@ def install(model: Model, about: Any) -> None:
 
 
 def prove(model: Model) -> None:
-    """Prove that no sum of an exact twin leaves what float32 holds, whatever the image.
-
-    Raises:
-        BadInput: it is none, or a weight is not on its grid, or a sum may be too large.
-    """
+    """Prove that no sum of an exact twin leaves what float32 holds, whatever the image; BadInput says which might."""
     grids = {}
     for name, (power, limit) in twin(model).recipe["exact"]["grids"].items():
         if not (type(power) is type(limit) is int and -40 <= power <= 20 and 1 <= limit <= 2**HEAD_BITS):
@@ -99,11 +91,7 @@ def prove(model: Model) -> None:
 
 
 def twin(model: Model) -> Autoregressive:
-    """The model, if it is an exact twin.
-
-    Raises:
-        BadInput: it is none.
-    """
+    """The model, if it is an exact twin; else BadInput."""
     if not isinstance(model, Autoregressive) or model.tables is None:
         raise BadInput("This needs an exact model: nextpixel exact MODEL -o FILE makes the exact twin of MODEL.")
     return model
@@ -188,11 +176,9 @@ ALL = slice(None)
 
 
 class _Proof:
-    """Goes through a network with the ranges of its activations, and rounds the weights, or checks that they are so.
+    """Goes through a network with the ranges of its activations, and rounds the weights; else refuses any that are not.
 
-    Args:
-        grids: of activations, by the name of the layer that they come from.
-        rounding: else a weight that rounding would change is refused.
+    Grids of activations are by the name of the layer that they come from.
     """
 
     def __init__(self, grids: dict[str, ops.Grid], *, rounding: bool) -> None:
@@ -201,11 +187,7 @@ class _Proof:
 
     @torch.no_grad()
     def of(self, model: Autoregressive) -> dict[str, ops.Grid]:
-        """The grids that the model needs, which its layers now have.
-
-        Raises:
-            BadInput: there is no grid for a layer, or a weight is not on its own, or a table not what it should be.
-        """
+        """The grids that the model needs, which its layers now have; BadInput where there is none for a layer."""
         assert model.tables is not None, "it is an exact twin"
         for name, table in model.tables.named_buffers():
             if not bool((table * 2**12 == (table * 2**12).round()).all() & (table.abs() <= 2**24).all()):
@@ -235,7 +217,7 @@ class _Proof:
         for block in network.blocks:
             if isinstance(block, TwoStackBlock):
                 self._sum((block.above, self._normed(block.norm_above, v), ALL))
-                sums, wide = self._on(block.above, block.above), block.link.weight.shape[0]
+                sums, wide = self._on(block.above), block.link.weight.shape[0]
                 given = [(block.context, self.classes, slice(wide))] if block.context is not None else []
                 self._sum((block.link, sums, ALL), (block.left, self._normed(block.norm_left, h), ALL), *given)
                 if block.context is not None and not block.last:
@@ -246,11 +228,11 @@ class _Proof:
                 self._masked(block.masked, self._normed(block.norm, h))
             if block.residual is not None:
                 self._sum((block.residual, whole, ALL), also=h if block.adds else None)
-                h = self._on(block.residual, block.residual)
+                h = self._on(block.residual)
         self._sum(*((block.skip, whole, ALL) for block in network.blocks))
         given = [] if network.head_context is None else [(network.head_context, self.classes, ALL)]
-        self._sum((network.head, self._on(network, network), ALL), *given, room=HEAD_ROOM)
-        self._sum((network.parameters_of, self._on(network.head, network.head), ALL), room=HEAD_ROOM)
+        self._sum((network.head, self._on(network), ALL), *given, room=HEAD_ROOM)
+        self._sum((network.parameters_of, self._on(network.head), ALL), room=HEAD_ROOM)
 
     def _chain(self, layers: Chain, its: _Range) -> Layer:
         """Of a stack, whose last layer it gives."""
@@ -258,15 +240,14 @@ class _Proof:
             match layer:
                 case Masked():
                     self._masked(layer, its)
-                    its = self._on(layer.left, layer.left) if layer is not layers.layers[-1] else its
+                    its = self._on(layer.left) if layer is not layers.layers[-1] else its
                 case Residual():
                     last = self._chain(layer.body, its)
                     assert isinstance(last, Masked), "a residual block ends with a convolution"
-                    self._on(last.left, last.left)
-                    its = self._on(layer, layer)
-                case Normalise():
-                    assert isinstance(layer.norm, ColourNorm), "batch norm is refused"
-                    its = self._normed(layer.norm, its)
+                    self._on(last.left)
+                    its = self._on(layer)
+                case Normalise(norm=ColourNorm() as norm):
+                    its = self._normed(norm, its)
                 case _:
                     raise AssertionError("the two models have no other layers")
         return layers.layers[-1]
@@ -280,11 +261,11 @@ class _Proof:
             return its
         if float((its.limit / its.unit).max()) > 2**12 or len(norm.weight) > 2**11:
             raise BadInput(f"the sums of {self.names[norm]} are not proven: {len(norm.weight)} features are too many.")
-        return self._on(norm, norm)
+        return self._on(norm)
 
-    def _on(self, layer: Any, named: nn.Module) -> _Range:
+    def _on(self, layer: Any) -> _Range:
         """Give a layer the grid of its output."""
-        name = self.names[named]
+        name = self.names[layer]
         if name not in self.grids:
             raise BadInput(f"it has no grid for {name or 'the sum of the skip connections'}.")
         grid = layer.grid = self.kept[name] = self.grids[name]

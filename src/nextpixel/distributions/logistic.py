@@ -1,7 +1,7 @@
 """Discretised logistic distributions and their mixtures: brightness, with few parameters for many levels."""
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -99,8 +99,3 @@ class LogisticMixture(Finite):
 
     def temper(self, temperature: float) -> Categorical:
         return Categorical(self.log_pmf() / temperature, validate_args=False)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "LogisticMixture":
-        shape = torch.Size(batch_shape) + self.means.shape[-1:]
-        weights, means, log_scales = (part.expand(shape) for part in (self.log_weights, self.means, self.log_scales))
-        return LogisticMixture(weights, means, log_scales, self.levels, validate_args=False)

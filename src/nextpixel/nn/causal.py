@@ -17,21 +17,13 @@ from nextpixel.nn import ops
 
 
 class RowsAbove(nn.Module):
-    """A convolution over the rows that end with its own, or with the one above; steps one row at a time.
+    """A convolution over the rows that end with its own, or, if `strict`, with the one above; steps one row at a time.
 
-    Rows below are cropped from the kernel, not masked.
-
-    Args:
-        inputs, outputs: features.
-        reach: rows above its own that it sees, and columns to either side.
-        strict: leave out its own row (for the first layer, whose input is the image).
-        gain: at the start, the output's standard deviation for an input of 1.
-
-    Attributes:
-        grid: of an exact twin, what the output is brought to.
+    It sees `reach` rows above and columns to either side; rows below are cropped from the kernel, not masked. At the
+    start, `gain` is the output's standard deviation for an input of 1.
     """
 
-    grid: ops.Grid | None = None
+    grid: ops.Grid | None = None  # of an exact twin, what the output is brought to
 
     def __init__(self, inputs: int, outputs: int, *, reach: int, strict: bool = False, gain: float = 1.0) -> None:
         super().__init__()
@@ -77,13 +69,10 @@ class PixelsLeft(nn.Module):
         strict: a colour does not see itself (mask A of van den Oord et al. 2016a; else mask B).
         bias: whether it adds a bias.
         gain: at the start, the output's standard deviation for an input of 1.
-
-    Attributes:
-        grid: of an exact twin, what the output is brought to, the addend included.
     """
 
     mask: Tensor | None
-    grid: ops.Grid | None = None
+    grid: ops.Grid | None = None  # of an exact twin, what the output is brought to, the addend included
 
     def __init__(
         self,
@@ -96,11 +85,9 @@ class PixelsLeft(nn.Module):
         gain: float = 1.0,
     ) -> None:
         super().__init__()
-        self.reach = reach
-        self.colours = max(outputs) + 1
+        self.reach, self.colours, self._outputs = reach, max(outputs) + 1, tuple(outputs)
         # With one colour, the strict layer sees nothing of its own pixel: that tap is cropped away.
         self.own = not (strict and self.colours == 1)
-        self._outputs = tuple(outputs)
         bounds = [bisect_left(inputs, colour) for colour in range(self.colours + 1)]
         self._inputs = [end - begin for begin, end in itertools.pairwise(bounds)]
         self._seen = bounds[:-1] if strict else bounds[1:]
@@ -139,7 +126,8 @@ class PixelsLeft(nn.Module):
 
     def begin_row(self, addend: Tensor, state: "LeftState") -> None:
         """In this row the steps add this to their results, (B, O, 1, 1 or W); a single column stands for all."""
-        state.addends = state.by_column(addend if self.bias is None else addend + self.bias[:, None, None])
+        row = addend if self.bias is None else addend + self.bias[:, None, None]
+        state.addends = by_column(row, state.width, [part.rows for part in state.packed])
 
     def step(
         self,
@@ -150,15 +138,10 @@ class PixelsLeft(nn.Module):
         *,
         out: Tensor | None = None,
     ) -> Tensor:
-        """The output's features of one colour at one place, (B, O_g).
+        """The output's features of one colour at one place, (B, O_g), into `out` if that is given.
 
-        Args:
-            x: the input's features of that colour, (B, D_g); None for a strict layer, whose state is told of them
-                later, by `observe`.
-            place: column and colour.
-            state: from `init_state`; takes note of `x`.
-            addend: is added to the result, beside what `begin_row` was given.
-            out: where to put the result.
+        It gets the input's features of that colour, (B, D_g), or None if it is strict: then `observe` tells its state of
+        them later. `addend` comes beside what `begin_row` was given.
         """
         column, colour = place
         lane, kept, window = state.lane, state.addends[colour][column], x
@@ -201,10 +184,6 @@ class LeftState:
     width: int  # columns (W)
     addends: "Addends"  # what is added in this row, the bias included
 
-    def by_column(self, row: Tensor) -> "Addends":
-        """What is added to the layer's output at each place of a row, (B, O, 1, 1 or W): see `by_column`."""
-        return by_column(row, self.width, [part.rows for part in self.packed])
-
     def observe(self, x: Tensor, place: Place) -> None:
         """Take note of the input's features of one colour at one place, (B, D_g)."""
         assert self.lane is not None, "a 1x1 layer gets its input with the step"
@@ -224,12 +203,6 @@ class Lane:
         lengths: for each colour, how many numbers its window has.
         keep: False where no window reaches further than its own pixel: then all columns share one place, which stays
             in the processor's cache.
-
-    Attributes:
-        cells: for each colour and column, where to write its features: a view (B, D_g).
-        windows: for each colour and column, what its sub-step sees: a view (B, length).
-        row: all cells, as a view (B, D, 1, W), where they are kept.
-        padded: the same with the padding, all numbers in order: (B, (reach + W) · D).
     """
 
     def __init__(
@@ -245,8 +218,9 @@ class Lane:
     ) -> None:
         features = sum(colours)
         columns, times = (width, 1) if keep else (1, width)
-        self.padded = row = like.new_zeros(batch, (reach + columns) * features)
+        self.padded = row = like.new_zeros(batch, (reach + columns) * features)  # all numbers in order
         starts = [sum(colours[:colour]) for colour in range(len(colours))]
+        # For each colour and column, where to write its features, (B, D_g), and what its sub-step sees, (B, length).
         self.cells = [
             [row.narrow(1, (reach + column) * features + start, size) for column in range(columns)] * times
             for start, size in zip(starts, colours, strict=True)
@@ -254,11 +228,10 @@ class Lane:
         self.windows = [
             [row.narrow(1, column * features, length) for column in range(columns)] * times for length in lengths
         ]
-        self.row = row.unflatten(1, (-1, features))[:, reach:].transpose(1, 2).unsqueeze(2)
+        self.row = row.unflatten(1, (-1, features))[:, reach:].transpose(1, 2).unsqueeze(2)  # all cells: (B, D, 1, W)
 
 
-Addends = list[Sequence[Tensor | None]]
-"""For each colour and column, what is added to a layer's output there, (B, O_g), if anything is."""
+Addends = list[Sequence[Tensor | None]]  # for each colour and column, what is added to a layer's output, (B, O_g)
 
 
 def by_column(row: Tensor, width: int, colours: Sequence[Sequence[int]]) -> Addends:
