@@ -88,7 +88,7 @@ def test_impossible_samples_are_refused(model: npx.Autoregressive, count: Any, s
 @pytest.mark.parametrize(
     ("known", "sentence"),
     [
-        (torch.ones(2, 1, 4, 3), "must be bool, not float32"),
+        (torch.ones(2, 1, 4, 3), "must be a bool tensor, not float32"),
         (torch.ones(2, 2, 4, 3, dtype=torch.bool), r"\(B, 1 or C, H, W\).*not \(2, 2, 4, 3\)"),
         (torch.ones(1, 1, 4, 3, dtype=torch.bool), r"not \(1, 1, 4, 3\)"),
         (torch.ones(4, 3, dtype=torch.bool), r"not \(4, 3\)"),

@@ -21,7 +21,7 @@ from nextpixel.nn.norm import WeightNorm, initialising
 from nextpixel.nn.tables import Tables, exactly
 from nextpixel.orders import Orders
 from nextpixel.particles import Completion, Particles
-from nextpixel.spec import ImageSpec
+from nextpixel.spec import ImageSpec, kind
 from nextpixel.typing import Colours, Number, PerImage, Whole
 from nextpixel.unroll import Ancestors, Choose, Progress, Streaming, draw, noise, unroll
 
@@ -70,8 +70,7 @@ class Backbone(nn.Module, Streaming):
     def share(self, **sizes: int) -> tuple[tuple[int, ...], ...]:
         """The colour of each feature of layers of such sizes: shared out in order, as evenly as can be.
 
-        Raises:
-            BadInput: a size that is not a whole number, or below one feature a colour.
+        BadInput for a size that is not a whole number, or below one feature a colour.
         """
         for name, size in sizes.items():
             whole(size, name, least=self.substeps, why="one feature a colour" if self.substeps > 1 else "")
@@ -82,11 +81,7 @@ class Backbone(nn.Module, Streaming):
         """Levels (B, C, H, W) and an encoded context (B, d, h, w) to parameters (B, P, H, W)."""
 
     def one_step(self, name: str) -> None:
-        """Refuse several steps a pixel, for a model that has no order of colours in its features.
-
-        Raises:
-            BadInput: the colours are dependent, and the likelihood does not couple them.
-        """
+        """Refuse several steps a pixel, for a model that has no order of colours in its features."""
         if self.substeps > 1:
             raise BadInput(
                 f"{name} makes one step a pixel, so its colours are dependent only by a likelihood that couples them: "
@@ -112,11 +107,9 @@ class Autoregressive(Model):
     image, and the network is told which. Made by `nextpixel.build` or `nextpixel.load`.
 
     Args:
-        spec: the images.
+        spec, context, recipe: as of `Model`.
         backbone: gives the parameters of every sub-pixel.
         likelihood: what the parameters mean.
-        context: what the images are conditioned on, or None.
-        recipe: the arguments of `build` that make this model again, as JSON values.
         orders: how many reading orders there are (see `Orders`).
 
     References:
@@ -293,10 +286,7 @@ class Autoregressive(Model):
         particles: Whole = 64,
         weigh: bool = True,
     ) -> Completion:
-        """`complete`, with an estimate of how likely the known sub-pixels are; other arguments and errors are the same.
-
-        Where not to `weigh`, known rows are passed over, and the evidence means nothing.
-        """
+        """`complete`, with an estimate of how likely the known sub-pixels are, unless they do not `weigh`."""
         count = whole(particles, "particles", least=1)
         known = self._mask(x, known)
         given = torch.where(known, x.to(self.device), torch.zeros_like(x, device=self.device))
@@ -336,22 +326,17 @@ class Autoregressive(Model):
         ancestors: Ancestors | None = None,
         progress: Progress | None = None,
     ) -> Tensor:
-        """Visit the sub-pixels of `count` images in raster order; `choose` names their levels.
+        """Visit the sub-pixels of `count` images in raster order; `choose` names their levels: int64, (B, C, H, W).
 
         The network computes in the dtype of its weights, under `torch.autocast` too: its steps write into buffers of
         that dtype, and products of single places gain nothing from another.
 
         Args:
-            choose: gets a `Site` and the distribution of its sub-pixels, gives their levels (B, S).
             count, context: how many images (B), and what the model is conditioned on.
             given: levels of the rows that are not visited, (B, C, H, W).
-            rows: the rows to visit, ascending; all by default.
+            rows: all by default.
             order: in which each image is read, (B,). Sites, rows, and images given and made are those of turned ones.
-            ancestors: says after each sub-step which images go on in the places of all, (B,), or None.
-            progress: gets a copy of the images, turned as they are, after each row.
-
-        Returns:
-            Levels, int64, shape (B, C, H, W).
+            choose, ancestors, progress: as of `nextpixel.unroll.unroll`.
         """
         context = self._check_context(context, count)
         network = evaluating(self)
@@ -408,12 +393,9 @@ class Autoregressive(Model):
     def _mask(self, x: Tensor, known: Tensor) -> Tensor:
         if not isinstance(x, Tensor) or x.is_floating_point() or x.ndim != 4:
             self.spec.check(x)  # which refuses it
-        if not isinstance(known, Tensor):
-            kind = type(known).__name__
-            raise BadInput(f"The mask of known pixels must be a bool tensor, not a {kind}; torch.as_tensor makes one.")
-        if known.dtype != torch.bool:
-            kind = str(known.dtype).removeprefix("torch.")
-            raise BadInput(f"The mask of known pixels must be bool, not {kind}; known.bool() takes all but 0 as known.")
+        if not isinstance(known, Tensor) or known.dtype != torch.bool:
+            way = "torch.as_tensor(known).bool() takes all but 0 as known"
+            raise BadInput(f"The mask of known pixels must be a bool tensor, not {kind(known)}; {way}.")
         batch, channels, *grid = x.shape
         if known.shape not in ((batch, 1, *grid), (batch, channels, *grid)):
             raise BadInput(
@@ -430,8 +412,11 @@ class Autoregressive(Model):
         if self.context is not None:
             return self.context.check(context, batch, self.spec)
         if context is not None:
-            shape = tuple(context.shape) if isinstance(context, Tensor) else None
-            said = f"the context {context!r}" if shape is None else f"a context of shape {shape}"
+            said = (
+                f"a context of shape {tuple(context.shape)}"
+                if isinstance(context, Tensor)
+                else f"the context {context!r}"
+            )
             raise BadInput(f"This model is not conditioned on anything, but was given {said}.")
         return None
 

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -73,7 +72,7 @@ def unroll(
     ancestors: Ancestors | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Visit sub-pixels in raster order and let `choose` say what each is.
+    """Visit sub-pixels in raster order and let `choose` say what each is: the images, int64, (B, C, H, W).
 
     Args:
         network: in evaluation mode.
@@ -81,12 +80,9 @@ def unroll(
         choose: names the levels of a site, given their distribution.
         images: levels of the rows that are not visited, int64, (B, C, H, W).
         context: encoded, (B, d, h, w).
-        rows: the rows to visit, ascending.
+        rows: the rows to visit.
         ancestors: asked after each sub-step.
         progress: told after each row.
-
-    Returns:
-        The images with the chosen levels, int64, shape (B, C, H, W).
     """
     images = images.clone()
     batch, channels, _, width = images.shape
@@ -139,14 +135,7 @@ def noise(spec: ImageSpec, count: int, *, seed: Whole, first: Whole = 0, each: i
 def generators(count: int, *, seed: Whole, first: Whole = 0, stream: int = 0) -> list[np.random.Generator]:
     """A source of noise for every image: counter-based and keyed by seed and image, so each is its own in any batch.
 
-    Args:
-        count: how many images (B).
-        seed: at least 0.
-        first: the number of the first image.
-        stream: another one for the same image is independent: 0 is for its pixels.
-
-    Raises:
-        BadInput: a seed or a first image that is not a whole number of at least 0.
+    `first` is the number of the first image; another stream is independent: 0 is for pixels.
     """
     seed = whole(seed, "The seed", least=0, bits=63)
     first = whole(first, "The number of the first image", least=0, bits=63)
@@ -156,11 +145,7 @@ def generators(count: int, *, seed: Whole, first: Whole = 0, stream: int = 0) ->
 
 
 def draw(numbers: Tensor, temperature: Number = 1.0) -> Choose:
-    """Choose by the inverse cumulative distribution at the given numbers, (B, C, H, W).
-
-    Raises:
-        BadInput: a temperature that is not above 0 and finite.
-    """
+    """Choose by the inverse cumulative distribution at the given numbers, (B, C, H, W)."""
     power = plain(temperature)
     if isinstance(power, bool) or not isinstance(power, int | float) or not 0 < power < float("inf"):
         raise BadInput(f"The temperature must be above 0 and finite, not {temperature!r}.")
@@ -175,14 +160,10 @@ def draw(numbers: Tensor, temperature: Number = 1.0) -> Choose:
 class Copies:
     """Finds in a state, whatever a network makes, what belongs to images, and moves it from image to image.
 
-    Tensors are looked for in dataclasses, tuples, lists, dictionaries, partial functions and plain objects, those with
-    slots too; not in closures. They are views of buffers, of which each is moved once and in place, so that all views
-    stay what they are; one view of each must have the images as its first axis.
-
-    Args:
-        state: of `batch` images, at least two, from `init_state`.
-        twin: the same of another number above one: what is as large in both are constants.
-        batch: images (B).
+    Tensors are looked for in tuples, lists, dictionaries, partial functions and objects, not in closures. They are
+    views of buffers, of which each is moved once and in place, so that all views stay what they are; one view of each
+    must have the images as its first axis. `twin` is the state of another number of images, at least two as well: what
+    is as large in both are constants.
     """
 
     def __init__(self, state: Any, twin: Any, batch: int) -> None:
@@ -227,12 +208,8 @@ def _tensors(part: Any) -> Iterator[Tensor]:
             yield from _tensors(each)
     elif isinstance(part, dict):
         yield from _tensors([*part.values()])
-    elif is_dataclass(part):
-        yield from _tensors([getattr(part, its.name) for its in fields(part)])
-    elif hasattr(type(part), "__slots__") and not isinstance(part, str | bytes | torch.dtype | torch.device):
+    elif not isinstance(part, type | nn.Module):
         slots = [vars(kind).get("__slots__", ()) for kind in type(part).__mro__]
         names = [name for some in slots for name in ((some,) if isinstance(some, str) else some)]
         yield from _tensors([getattr(part, name) for name in names if hasattr(part, name)])
-        yield from _tensors([*vars(part).values()] if hasattr(part, "__dict__") else [])
-    elif hasattr(part, "__dict__") and not callable(part) and not isinstance(part, type | nn.Module):
-        yield from _tensors(vars(part))
+        yield from _tensors([*getattr(part, "__dict__", {}).values()])

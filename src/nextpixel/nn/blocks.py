@@ -116,15 +116,9 @@ class BlockLeft(Block[DownRight]):
         self.leave.begin_row(state.leave, None if state.bias is None else places_of(row_of(state.bias, row)))
 
     def step(self, x: Tensor, column: int, left: Tensor | None, state: "BlockLeftState") -> Tensor:
-        """The block at one place.
-
-        Args:
-            x: features, (B, D); their `concat_elu` goes into the cell of this column.
-            column: of the block's level.
-            left: of this stream, what comes in beside, (B, 2D).
-        """
+        """The block at a column of its level: features (B, D), and from its own stream what comes in beside (B, 2D)."""
         enter, leave = state.enter, state.leave
-        ops.concat_elu(x, out=enter.cells[column])
+        ops.concat_elu(x, out=enter.cells[column])  # where the second half of PixelCNN++ will look for it
         middle = self.enter.step(column, enter)
         if left is not None and state.left is not None:
             middle = ops.multiply(left, state.left, middle)

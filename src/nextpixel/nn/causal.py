@@ -140,8 +140,8 @@ class PixelsLeft(nn.Module):
     ) -> Tensor:
         """The output's features of one colour at one place, (B, O_g), into `out` if that is given.
 
-        It gets the input's features of that colour, (B, D_g), or None if it is strict: then `observe` tells its state of
-        them later. `addend` comes beside what `begin_row` was given.
+        It gets the input's features of that colour, (B, D_g), or None if it is strict: `observe` then tells its state
+        of them later. `addend` comes beside what `begin_row` was given.
         """
         column, colour = place
         lane, kept, window = state.lane, state.addends[colour][column], x

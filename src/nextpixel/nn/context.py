@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nextpixel.errors import BadInput, plain, whole
 from nextpixel.nn.embedding import Named
 from nextpixel.nn.latent import SpreadOut
-from nextpixel.spec import ImageSpec, within
+from nextpixel.spec import ImageSpec, kind, within
 
 
 @dataclass(frozen=True)
@@ -315,11 +315,10 @@ def _tensor(value: object, wanted: str, *, integers: bool = False) -> Tensor:
     """The value, if it is a tensor of integers, or of finite numbers."""
     if value is None:
         raise BadInput(f"This model needs {wanted}; none was given.")
-    kind = "integers" if integers else "floating-point numbers"
+    numbers = "integers" if integers else "floating-point numbers"
     other = isinstance(value, Tensor) and (value.is_complex() or value.dtype == torch.bool)
     if not isinstance(value, Tensor) or other or value.is_floating_point() == integers:
-        given = str(value.dtype).removeprefix("torch.") if isinstance(value, Tensor) else type(value).__name__
-        raise BadInput(f"This model needs {wanted}, as a tensor of {kind}, not {given}.")
+        raise BadInput(f"This model needs {wanted}, as a tensor of {numbers}, not {kind(value)}.")
     if not integers and not bool(value.isfinite().all()):
         raise BadInput(f"This model needs {wanted}; some are not finite.")
     return value

@@ -11,14 +11,10 @@ LARGEST = 64  # features of a name, at most
 
 
 class Scaled(nn.Module):
-    """Levels in order, such as brightness: a number in [−1, 1] for each.
-
-    Attributes:
-        steps: of an exact twin, the number for a level is the nearest multiple of 1 / steps.
-    """
+    """Levels in order, such as brightness: a number in [−1, 1] for each."""
 
     features = 1
-    steps: int | None = None
+    steps: int | None = None  # of an exact twin: a number is the nearest multiple of 1 / steps
     _unit: Tensor
 
     def __init__(self, levels: int) -> None:
@@ -34,15 +30,7 @@ class Scaled(nn.Module):
 
 
 class Named(nn.Module):
-    """Levels that are names, such as codes: a learnt vector for each level of each channel.
-
-    Args:
-        channels: each has names of its own (C).
-        levels: names of a channel (L).
-
-    Attributes:
-        features: numbers of a vector (E): as many as there are names, but at most 64.
-    """
+    """Levels that are names, such as codes: a learnt vector (E) for each of the L names of each of C channels."""
 
     def __init__(self, channels: int, levels: int) -> None:
         super().__init__()
