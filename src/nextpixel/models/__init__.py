@@ -114,11 +114,7 @@ def build(
 
 
 def kind_of(name: object) -> type[Backbone | PixelVAE]:
-    """The class of a model: of our own by its name, or a user's, itself or as `package.module:Class`.
-
-    Raises:
-        BadInput: there is none, or it is no `Backbone`.
-    """
+    """The class of a model: of our own by its name, or a user's `Backbone`, itself or as `package.module:Class`."""
     found = name
     if isinstance(name, str) and ":" in name:
         module, _, attribute = name.partition(":")
@@ -143,15 +139,9 @@ def _script() -> str:
 
 
 def outline(make: Callable[[], Model], *, numbers: int, calls: int) -> dict[str, torch.Tensor]:
-    """The state of a model that is only thought of, without memory.
+    """The state of a model that is only thought of, without memory; TooLarge if making it takes more than a limit.
 
-    Args:
-        make: makes the model.
-        numbers: that this may allocate, those that are thrown away again included.
-        calls: of torch that it may take.
-
-    Raises:
-        BadInput: it takes more than that.
+    Limits are how many numbers it may allocate, those that are thrown away again included, and calls of torch.
     """
     try:
         with _Limited(numbers, calls), torch.device("meta"):

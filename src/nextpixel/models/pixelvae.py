@@ -25,15 +25,10 @@ START = -0.7  # that logarithm for the mean image at the start: narrower than th
 
 
 class Elbo(NamedTuple):
-    """The evidence lower bound of each image, and its parts; nats, shape (B,) each.
+    """The evidence lower bound of each image, and its parts; nats, shape (B,) each."""
 
-    Attributes:
-        reconstruction: log p(x|z) for a z drawn from the posterior q(z|x).
-        kl: what z costs: the divergence of q(z|x) from the prior.
-    """
-
-    reconstruction: Tensor
-    kl: Tensor
+    reconstruction: Tensor  # log p(x|z) for a z drawn from the posterior q(z|x)
+    kl: Tensor  # what z costs: the divergence of q(z|x) from the prior
 
     @property
     def nats(self) -> Tensor:
@@ -163,15 +158,9 @@ class PixelVAE(Model):
         return evaluating(self)._posterior(self.spec.check(x).to(self.device))
 
     def elbo(self, x: Tensor, *, seed: Whole = 0, first: Whole = 0) -> Elbo:
-        """The evidence lower bound of log p(x), from one z an image.
+        """The evidence lower bound of log p(x) of levels, shape (B, C, H, W), from one z an image.
 
-        Args:
-            x: levels, shape (B, C, H, W).
-            seed: of the noise that draws z; image i's is its own, whatever the batch.
-            first: the number of the first image.
-
-        Raises:
-            BadInput: images that the model is not about.
+        Image i's z is drawn by the seed and first + i, whatever the batch. BadInput for images of another spec.
         """
         posterior, x = self.posterior(x), self.spec.check(x).to(self.device)
         return evaluating(self)._elbo(x, posterior, self._numbers(len(x), seed=seed, first=first))
@@ -179,15 +168,8 @@ class PixelVAE(Model):
     def iw_bound(self, x: Tensor, *, samples: Whole = 64, seed: Whole = 0, first: Whole = 0) -> PerImage:
         """The importance-weighted bound of log p(x) [4]: at least `elbo` in the mean, and tighter with more samples.
 
-        Args:
-            x, seed, first: as in `elbo`.
-            samples: of z, each of which costs a pass of the decoder (k).
-
-        Returns:
-            log of the mean of p(x|z) p(z) / q(z|x) over z from q(z|x), in nats, shape (B,).
-
-        Raises:
-            BadInput: images that the model is not about, or fewer than one sample.
+        It is log of the mean of p(x|z) p(z) / q(z|x) over so many z from q(z|x), each of which costs a pass of the
+        decoder; in nats, shape (B,). Other arguments and errors are those of `elbo`.
         """
         samples = whole(samples, "samples", least=1)
         posterior, x = self.posterior(x), self.spec.check(x).to(self.device)
@@ -240,18 +222,14 @@ class PixelVAE(Model):
         """Draw images on the way from each of `x` to that of `y`, all steps of a pair from the same noise.
 
         The way goes along a great circle, with a length that changes evenly, as vectors in between two of a Gaussian
-        would be too short.
+        would be too short. Its ends, decoded from their posteriors' means, are among the steps.
 
         Args:
-            x: levels, shape (B, C, H, W).
-            y: the same.
-            steps: images on a way, its ends (decoded from their posteriors' means) included.
+            x, y: levels, shape (B, C, H, W) each.
+            steps: images on a way, two at least.
 
         Returns:
             Levels, int64, shape (B, steps, C, H, W).
-
-        Raises:
-            BadInput: images that the model is not about, of different number, or fewer than two steps.
         """
         steps = whole(steps, "steps", least=2)
         if len(x) != len(y):
