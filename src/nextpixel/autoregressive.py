@@ -1,102 +1,26 @@
 """A network, what its output means, and everything that follows: likelihoods, samples, completions."""
 
 import math
-from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, final, get_args
+from typing import Any, final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nextpixel.distributions import Finite
-from nextpixel.errors import BadInput, one_of, whole
+from nextpixel.errors import BadInput, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.model import Model, evaluating
-from nextpixel.nn.causal import split
 from nextpixel.nn.context import Context
-from nextpixel.nn.embedding import entry
 from nextpixel.nn.norm import WeightNorm, initialising
 from nextpixel.nn.tables import Tables, exactly
 from nextpixel.orders import Orders
 from nextpixel.particles import Completion, Particles
 from nextpixel.spec import ImageSpec, kind
-from nextpixel.typing import Colours, Number, PerImage, Whole
-from nextpixel.unroll import Ancestors, Choose, Progress, Streaming, draw, noise, unroll
-
-
-class Backbone(nn.Module, Streaming):
-    """A network from images to the parameters of every sub-pixel's distribution, each from what comes before it.
-
-    `forward` gives all of them at once, for a known image; the four methods of `Streaming`, which `unroll` calls, give
-    them one sub-step at a time, for an image in the making. Both must use the same lines and weights.
-
-    Args:
-        spec: the images.
-        likelihood: what the numbers that the network gives mean, and so how many they are.
-        colours: "dependent": a pixel's channels in order, each given those before; "independent": all at once.
-        carries: whether a row's steps leave what later rows need, so that even a known row must be stepped through.
-
-    Attributes:
-        outputs: numbers that it gives for a pixel (P).
-        substeps: steps a pixel: one a colour, or one where colours are independent, or dependent by the likelihood.
-        together: channels that are drawn at once.
-    """
-
-    def __init__(self, spec: ImageSpec, likelihood: Likelihood, *, colours: Colours, carries: bool = True) -> None:
-        super().__init__()
-        one_of(colours, "colours", get_args(Colours))
-        self.spec = spec
-        if likelihood.couples and colours == "independent":
-            raise BadInput("This likelihood couples the colours by itself: it needs colours='dependent'.")
-        self.outputs = likelihood.parameters
-        self.substeps = spec.channels if colours == "dependent" and not likelihood.couples else 1
-        self.together = 1 if likelihood.couples else spec.channels // self.substeps
-        self.carries = carries
-        self.entry = entry(spec)
-
-    @property
-    def image_colours(self) -> tuple[int, ...]:
-        """The colour, by the order of drawing, of each feature that `embed` makes of the image."""
-        features = self.entry.features
-        return tuple(colour for colour in split(self.spec.channels, self.substeps) for _ in range(features))
-
-    @property
-    def parameter_colours(self) -> tuple[int, ...]:
-        """The same of each number that the network gives for a pixel (P)."""
-        return split(self.outputs, self.substeps)
-
-    def share(self, **sizes: int) -> tuple[tuple[int, ...], ...]:
-        """The colour of each feature of layers of such sizes: shared out in order, as evenly as can be.
-
-        BadInput for a size that is not a whole number, or below one feature a colour.
-        """
-        for name, size in sizes.items():
-            whole(size, name, least=self.substeps, why="one feature a colour" if self.substeps > 1 else "")
-        return tuple(split(size, self.substeps) for size in sizes.values())
-
-    @abstractmethod
-    def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
-        """Levels (B, C, H, W) and an encoded context (B, d, h, w) to parameters (B, P, H, W)."""
-
-    def one_step(self, name: str) -> None:
-        """Refuse several steps a pixel, for a model that has no order of colours in its features."""
-        if self.substeps > 1:
-            raise BadInput(
-                f"{name} makes one step a pixel, so its colours are dependent only by a likelihood that couples them: "
-                "take likelihood logistic_mixture, or colours='independent'."
-            )
-
-    def embed(self, levels: Tensor, substep: int = 0) -> Tensor:
-        """Levels of all channels, or of those of a sub-step, (B, S, …), to features: where images enter the network."""
-        return self.entry(levels, substep * self.spec.channels // self.substeps)
-
-    def places(self) -> Tensor:
-        """Row and column of each place, from −1 to 1: (1, 2, H, W)."""
-        row, column = (torch.linspace(-1, 1, size, device="cpu") for size in self.spec.shape[1:])
-        places = torch.stack(torch.meshgrid(row, column, indexing="ij"))[None]
-        return places.to(torch.get_default_device())  # made there, an outline would import torch's compiler
+from nextpixel.typing import Number, PerImage, Whole
+from nextpixel.unroll import Ancestors, Backbone, Choose, Progress, draw, noise, unroll
 
 
 @final

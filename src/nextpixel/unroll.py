@@ -1,20 +1,22 @@
-"""The one sequential loop: who chooses the levels makes it a sampler, a completer, a coder or a check."""
+"""What a network is, and the one sequential loop: who chooses the levels makes it a sampler, a completer or a coder."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nextpixel.distributions import Finite
-from nextpixel.errors import BadInput, plain, whole
+from nextpixel.errors import BadInput, one_of, plain, whole
 from nextpixel.likelihoods import Likelihood
+from nextpixel.nn.causal import split
+from nextpixel.nn.embedding import entry
 from nextpixel.spec import ImageSpec
 from nextpixel.threads import Threads
-from nextpixel.typing import Number, Whole
+from nextpixel.typing import Colours, Number, Whole
 
 MARGIN = 1.2  # how many times as quick one thread must be
 
@@ -37,12 +39,60 @@ Progress = Callable[[Tensor], None]
 """Gets a copy of the images, (B, C, H, W), when a row of them is made; what it raises ends the work."""
 
 
-class Streaming(ABC):
-    """What the loop needs of a network; `state` is the network's own typed object, owned by the caller."""
+class Backbone(nn.Module, ABC):
+    """A network from images to the parameters of every sub-pixel's distribution, each from what comes before it.
 
-    substeps: int
-    together: int  # channels that are drawn at once: a sub-step's, or one after the other
-    carries: bool  # whether a row's steps leave what later rows need
+    `forward` gives all of them at once, for a known image; `init_state`, `begin_row`, `step` and `observe`, which
+    `unroll` calls, give them one sub-step at a time, for an image in the making. Both must use the same lines and
+    weights. A `state` is the network's own typed object, which the caller owns.
+
+    Args:
+        spec: the images.
+        likelihood: what the numbers that the network gives mean, and so how many they are.
+        colours: "dependent": a pixel's channels in order, each given those before; "independent": all at once.
+        carries: whether a row's steps leave what later rows need, so that even a known row must be stepped through.
+
+    Attributes:
+        outputs: numbers that it gives for a pixel (P).
+        substeps: steps a pixel: one a colour, or one where colours are independent, or dependent by the likelihood.
+        together: channels that are drawn at once.
+    """
+
+    def __init__(self, spec: ImageSpec, likelihood: Likelihood, *, colours: Colours, carries: bool = True) -> None:
+        super().__init__()
+        one_of(colours, "colours", get_args(Colours))
+        self.spec = spec
+        if likelihood.couples and colours == "independent":
+            raise BadInput("This likelihood couples the colours by itself: it needs colours='dependent'.")
+        self.outputs = likelihood.parameters
+        self.substeps = spec.channels if colours == "dependent" and not likelihood.couples else 1
+        self.together = 1 if likelihood.couples else spec.channels // self.substeps
+        self.carries = carries
+        self.entry = entry(spec)
+
+    @property
+    def image_colours(self) -> tuple[int, ...]:
+        """The colour, by the order of drawing, of each feature that `embed` makes of the image."""
+        features = self.entry.features
+        return tuple(colour for colour in split(self.spec.channels, self.substeps) for _ in range(features))
+
+    @property
+    def parameter_colours(self) -> tuple[int, ...]:
+        """The same of each number that the network gives for a pixel (P)."""
+        return split(self.outputs, self.substeps)
+
+    def share(self, **sizes: int) -> tuple[tuple[int, ...], ...]:
+        """The colour of each feature of layers of such sizes: shared out in order, as evenly as can be.
+
+        BadInput for a size that is not a whole number, or below one feature a colour.
+        """
+        for name, size in sizes.items():
+            whole(size, name, least=self.substeps, why="one feature a colour" if self.substeps > 1 else "")
+        return tuple(split(size, self.substeps) for size in sizes.values())
+
+    @abstractmethod
+    def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
+        """Levels (B, C, H, W) and an encoded context (B, d, h, w) to parameters (B, P, H, W)."""
 
     @abstractmethod
     def init_state(self, batch: int, context: Tensor | None) -> Any:
@@ -60,9 +110,27 @@ class Streaming(ABC):
     def observe(self, column: int, substep: int, levels: Tensor, state: Any) -> None:
         """Take note of the levels that were chosen, (B, S)."""
 
+    def one_step(self, name: str) -> None:
+        """Refuse several steps a pixel, for a model that has no order of colours in its features."""
+        if self.substeps > 1:
+            raise BadInput(
+                f"{name} makes one step a pixel, so its colours are dependent only by a likelihood that couples them: "
+                "take likelihood logistic_mixture, or colours='independent'."
+            )
+
+    def embed(self, levels: Tensor, substep: int = 0) -> Tensor:
+        """Levels of all channels, or of those of a sub-step, (B, S, …), to features: where images enter the network."""
+        return self.entry(levels, substep * self.spec.channels // self.substeps)
+
+    def places(self) -> Tensor:
+        """Row and column of each place, from −1 to 1: (1, 2, H, W)."""
+        row, column = (torch.linspace(-1, 1, size, device="cpu") for size in self.spec.shape[1:])
+        places = torch.stack(torch.meshgrid(row, column, indexing="ij"))[None]
+        return places.to(torch.get_default_device())  # made there, an outline would import torch's compiler
+
 
 def unroll(
-    network: Streaming,
+    network: Backbone,
     likelihood: Likelihood,
     choose: Choose,
     *,

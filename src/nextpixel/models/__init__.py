@@ -12,7 +12,7 @@ from typing import Any, Literal, overload
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nextpixel.autoregressive import Autoregressive, Backbone
+from nextpixel.autoregressive import Autoregressive
 from nextpixel.errors import BadInput, closest, plain, whole
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
 from nextpixel.model import Model
@@ -24,6 +24,7 @@ from nextpixel.models.pixelvae import PixelVAE
 from nextpixel.nn.context import Context, describe
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Whole
+from nextpixel.unroll import Backbone
 
 MODELS: dict[str, type[Backbone | PixelVAE]] = {
     "pixelcnn": PixelCNN,

@@ -5,7 +5,6 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from nextpixel.autoregressive import Backbone
 from nextpixel.errors import BadInput, odd, one_of, share, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn import ops
@@ -13,6 +12,7 @@ from nextpixel.nn.causal import Lane, LeftState, PixelsLeft, Place, listed, one_
 from nextpixel.nn.gated import ACTIVATIONS, BlockState, GatedBlock, OneStackBlock, Plan, Skips, TwoStackBlock
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Colours
+from nextpixel.unroll import Backbone
 
 
 class GatedPixelCNN(Backbone):

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nextpixel.autoregressive import Backbone
 from nextpixel.errors import share, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn import ops, shifted
@@ -16,6 +15,7 @@ from nextpixel.nn.causal import listed
 from nextpixel.nn.shifted import Dense, Down, DownRight, Entrance, SpreadDown, SpreadDownRight, shift_down, with_ones
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Colours
+from nextpixel.unroll import Backbone
 
 
 class PixelCNNpp(Backbone):

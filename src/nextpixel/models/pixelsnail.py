@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nextpixel.autoregressive import Backbone
 from nextpixel.errors import BadInput, share, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn import ops
@@ -16,6 +15,7 @@ from nextpixel.nn.causal import listed
 from nextpixel.nn.shifted import AtPlace, Dense, Entrance, EntranceState, with_ones
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Colours
+from nextpixel.unroll import Backbone
 
 
 class PixelSNAIL(Backbone):
