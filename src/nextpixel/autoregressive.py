@@ -260,7 +260,7 @@ class Autoregressive(Model):
             given: levels of the rows that are not visited, (B, C, H, W).
             rows: all by default.
             order: in which each image is read, (B,). Sites, rows, and images given and made are those of turned ones.
-            choose, ancestors, progress: as of `nextpixel.unroll.unroll`.
+            choose, ancestors, progress: see the types.
         """
         context = self._check_context(context, count)
         network = evaluating(self)

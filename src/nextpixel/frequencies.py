@@ -20,10 +20,8 @@ MOST_LEVELS, MOST_LOGISTIC_LEVELS = 2**16, 2**12
 class Frequencies(Finite):
     """A distribution over levels by whole numbers: level l has the parts from edges[l] to edges[l + 1] of 2^24.
 
-    Every level has a part of its own at least. The first part and the last belong to none.
-
-    Args:
-        edges: whole numbers that grow from 1 to 2^24 − 1, in float64, shape (*batch_shape, L + 1).
+    Every level has a part of its own at least. The first part and the last belong to none: edges are whole numbers that
+    grow from 1 to 2^24 − 1, in float64, shape (*batch_shape, L + 1).
     """
 
     arg_constraints: ClassVar = {"edges": constraints.real_vector}
@@ -78,12 +76,7 @@ class Logistics(NamedTuple):
 
 
 class MixedFrequencies(Frequencies):
-    """Those of a mixture of logistics; an edge is computed when it is asked for.
-
-    Args:
-        weights: whole numbers, 2^24 in all at most, shape (*batch_shape, K), float64.
-        logistics: the components, whose tensors have the same shape.
-    """
+    """Those of a mixture of logistics, (*batch_shape, K), with whole weights, 2^24 in all at most."""
 
     arg_constraints: ClassVar = {"weights": constraints.real_vector}
 

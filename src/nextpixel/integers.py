@@ -49,7 +49,7 @@ def exact(model: Model, images: Tensor, context: object = None) -> Autoregressiv
         context: of the images.
 
     Raises:
-        BadInput: the model has a part that is not exact, or the images are not what it is about.
+        BadInput: the model has a part that cannot be exact, or the images are not what it is about.
     """
     why = refusal(model)
     if why or not isinstance(model, Autoregressive):

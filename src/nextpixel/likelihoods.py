@@ -25,16 +25,10 @@ class Likelihood(ABC):
     couples: bool = False  # whether a channel depends on the pixel's channels before it, whatever the network sees
 
     def distribution(self, parameters: Tensor, levels: Tensor, channels: slice = ALL) -> distributions.Finite:
-        """What the network's numbers mean.
+        """What the network's numbers of a pixel, or of one sub-step, (B, P, *), mean: of batch shape (B, S, *).
 
-        Args:
-            parameters: of a pixel's channels, or of those of one sub-step, shape (B, P, *).
-            levels: of the same channels (S), shape (B, S, *); a channel's distribution depends on those before it, and
-                only where the likelihood couples them.
-            channels: which of them are asked for.
-
-        Returns:
-            Batch shape (B, S, *).
+        Levels are of the same channels, (B, S, *), of which some are asked for: where the likelihood couples them, a
+        channel's distribution depends on those before it.
         """
         return self.given(parameters)(levels, channels)
 

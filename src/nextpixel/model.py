@@ -18,19 +18,12 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class Model(nn.Module, ABC):
-    """What every model of images can do, whether its likelihood is exact or, with latent variables, only bounded.
+    """What every model of images can do, whether its likelihood is exact or, with latent variables, only bounded."""
 
-    Attributes:
-        spec: the images.
-        context: what the images are conditioned on, or None.
-        recipe: the arguments of `build` that make this model again, as JSON values.
-        learnt: what training keeps of the data that it learnt from (`data.learnt_from`), as JSON values; None before.
-    """
-
-    spec: ImageSpec
-    context: Context | None
-    recipe: dict[str, Any]
-    learnt: dict[str, Any] | None = None
+    spec: ImageSpec  # the images
+    context: Context | None  # what they are conditioned on
+    recipe: dict[str, Any]  # the arguments of `build` that make this model again, as JSON values
+    learnt: dict[str, Any] | None = None  # what training keeps of the data (`data.learnt_from`), as JSON values
 
     @abstractmethod
     def forward(self, x: Tensor, context: Any = None, drawn: Tensor | None = None) -> Tensor:

@@ -65,14 +65,9 @@ class ImageSpec:
         return math.prod(self.shape)
 
     def check(self, images: Tensor, *, what: str = "images") -> Tensor:
-        """The images in a dtype that torch computes with, if the tensor is a batch of such images.
+        """The images in a dtype that torch computes with, if they are integers in [0, levels), shape (B, C, H, W).
 
-        Args:
-            images: should be integers in [0, levels), shape (B, C, H, W).
-            what: how the sentence calls them, for example a file's name.
-
-        Raises:
-            BadInput: wrong shape, wrong dtype, or a level out of range.
+        Else a BadInput says what is wrong with `what` (a file's name, for example).
         """
         if not isinstance(images, Tensor):
             raise BadInput(f"{what} must be a tensor of integer levels, not {kind(images)}; torch.as_tensor makes one.")

@@ -51,12 +51,11 @@ class Backbone(nn.Module, ABC):
         likelihood: what the numbers that the network gives mean, and so how many they are.
         colours: "dependent": a pixel's channels in order, each given those before; "independent": all at once.
         carries: whether a row's steps leave what later rows need, so that even a known row must be stepped through.
-
-    Attributes:
-        outputs: numbers that it gives for a pixel (P).
-        substeps: steps a pixel: one a colour, or one where colours are independent, or dependent by the likelihood.
-        together: channels that are drawn at once.
     """
+
+    outputs: int  # numbers that it gives for a pixel (P)
+    substeps: int  # steps a pixel: one a colour, or one where colours are independent, or dependent by the likelihood
+    together: int  # channels that are drawn at once
 
     def __init__(self, spec: ImageSpec, likelihood: Likelihood, *, colours: Colours, carries: bool = True) -> None:
         super().__init__()
@@ -140,17 +139,10 @@ def unroll(
     ancestors: Ancestors | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Visit sub-pixels in raster order and let `choose` say what each is: the images, int64, (B, C, H, W).
+    """Visit sub-pixels of some rows in raster order and let `choose` say what each is: the images, int64, (B, C, H, W).
 
-    Args:
-        network: in evaluation mode.
-        likelihood: what the network's parameters mean.
-        choose: names the levels of a site, given their distribution.
-        images: levels of the rows that are not visited, int64, (B, C, H, W).
-        context: encoded, (B, d, h, w).
-        rows: the rows to visit.
-        ancestors: asked after each sub-step.
-        progress: told after each row.
+    The network is in evaluation mode, images have the levels of the other rows, the context is encoded, (B, d, h, w);
+    ancestors are asked for after each sub-step, and progress is told after each row.
     """
     images = images.clone()
     batch, channels, _, width = images.shape

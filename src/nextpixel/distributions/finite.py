@@ -93,11 +93,7 @@ class Finite(Distribution, ABC):
 
 
 class Bernoulli(Finite):
-    """Two levels.
-
-    Args:
-        logits: log-odds of level 1, any shape.
-    """
+    """Two levels; logits are the log-odds of level 1, of any shape."""
 
     levels = 2
     arg_constraints: ClassVar = {"logits": constraints.real}
@@ -119,11 +115,7 @@ class Bernoulli(Finite):
 
 
 class Categorical(Finite):
-    """Any number of levels, each with a logit of its own.
-
-    Args:
-        logits: unnormalised log-probabilities, shape (*batch_shape, L).
-    """
+    """Any number of levels, each with a logit of its own: unnormalised log-probabilities, shape (*batch_shape, L)."""
 
     arg_constraints: ClassVar = {"logits": constraints.real_vector}
 

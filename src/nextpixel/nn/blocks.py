@@ -45,13 +45,9 @@ Kind = TypeVar("Kind", bound=WeightNorm)
 
 
 class Block(nn.Module, Generic[Kind]):
-    """A gated residual block (Salimans et al. 2017, section 2.4, and the authors' code).
+    """A gated residual block (Salimans et al. 2017, section 2.4, and the authors' code) of `filters` features (D).
 
-    Args:
-        filters: D.
-        beside: features that come in beside, 0 without.
-        context: features of the context, 0 without.
-        dropout: share of the features between the convolutions that training drops.
+    `beside` and `context` are how many features these have, 0 without; dropout is between the convolutions.
     """
 
     kind: Callable[..., Kind]  # makes its convolutions: one of 2D features to D, one of 2D to 2D

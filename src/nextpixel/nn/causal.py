@@ -60,15 +60,9 @@ class PixelsLeft(nn.Module):
     """A convolution over the pixels to the left and, by the order of colours, its own; steps one sub-pixel at a time.
 
     Colour g of the output sees every feature of the pixels to the left, and of its own pixel the features of colours
-    up to g (before g where `strict`). With `reach` 0 this is a 1x1 convolution that respects the order of colours.
-
-    Args:
-        inputs: colour of each input feature, ascending (D,).
-        outputs: colour of each output feature, in any order (O,).
-        reach: pixels to the left that it sees.
-        strict: a colour does not see itself (mask A of van den Oord et al. 2016a; else mask B).
-        bias: whether it adds a bias.
-        gain: at the start, the output's standard deviation for an input of 1.
+    up to g, or before g where `strict` (masks B and A of van den Oord et al. 2016a). With `reach` 0 this is a 1x1
+    convolution that respects the order of colours. `inputs` are the colours of input features, ascending (D,),
+    `outputs` those of output features, in any order (O,).
     """
 
     mask: Tensor | None
@@ -196,13 +190,8 @@ class Lane:
     Rows need no reset: a window ends where writing has got to. All views are made once, as making one for each step
     would take as long as the step's arithmetic.
 
-    Args:
-        like: a tensor whose dtype and device the lane has.
-        batch, width, reach: images (B), pixels in a row (W), pixels of padding.
-        colours: how many features the input has of each colour.
-        lengths: for each colour, how many numbers its window has.
-        keep: False where no window reaches further than its own pixel: then all columns share one place, which stays
-            in the processor's cache.
+    `colours` says how many features the input has of each, `lengths` how many numbers its window has. Where no window
+    reaches further than its own pixel, none are to be kept: all columns share one place, in the processor's cache.
     """
 
     def __init__(

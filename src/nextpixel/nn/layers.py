@@ -152,16 +152,7 @@ class Masked(Layer):
     """The masked convolution of van den Oord et al. 2016a, figure 2: k x k around the pixel, without what comes later.
 
     The mask is a rectangle above and a line to the left, so both are convolutions of their own, and nothing is masked
-    but the colours of the pixel itself.
-
-    Args:
-        inputs: colour of each input feature, ascending (D,).
-        outputs: colour of each output feature (O,).
-        kernel: odd width k.
-        strict: mask A, which hides a colour from itself; else mask B.
-        rectify: whether the input goes through a ReLU first.
-        context: features of the context, 0 without.
-        gain: at the start, the output's standard deviation for an input of 1.
+    but the colours of the pixel itself. Arguments are those of `PixelsLeft`, and whether the input goes through a ReLU.
     """
 
     def __init__(
