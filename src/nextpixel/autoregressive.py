@@ -20,7 +20,7 @@ from nextpixel.orders import Orders
 from nextpixel.particles import Completion, Particles
 from nextpixel.spec import ImageSpec, kind
 from nextpixel.typing import Number, PerImage, Whole
-from nextpixel.unroll import Ancestors, Backbone, Choose, Progress, draw, noise, unroll
+from nextpixel.unroll import Backbone, Choose, Progress, draw, noise, unroll
 
 
 @final
@@ -247,8 +247,7 @@ class Autoregressive(Model):
         given: Tensor | None = None,
         rows: Sequence[int] | None = None,
         order: Tensor | None = None,
-        ancestors: Ancestors | None = None,
-        progress: Progress | None = None,
+        **told: Any,
     ) -> Tensor:
         """Visit the sub-pixels of `count` images in raster order; `choose` names their levels: int64, (B, C, H, W).
 
@@ -260,7 +259,7 @@ class Autoregressive(Model):
             given: levels of the rows that are not visited, (B, C, H, W).
             rows: all by default.
             order: in which each image is read, (B,). Sites, rows, and images given and made are those of turned ones.
-            choose, ancestors, progress: see the types.
+            choose, told: see the types; `unroll` may be told of ancestors and of who follows its progress.
         """
         context = self._check_context(context, count)
         network = evaluating(self)
@@ -274,8 +273,7 @@ class Autoregressive(Model):
                 images=images,
                 context=encoded,
                 rows=range(self.spec.height) if rows is None else rows,
-                ancestors=ancestors,
-                progress=progress,
+                **told,
             )
         return made.clone()  # outside of inference mode, so that it may take part in a gradient
 
@@ -322,10 +320,8 @@ class Autoregressive(Model):
             raise BadInput(f"The mask of known pixels must be a bool tensor, not {kind(known)}; {way}.")
         batch, channels, *grid = x.shape
         if known.shape not in ((batch, 1, *grid), (batch, channels, *grid)):
-            raise BadInput(
-                f"The mask of known pixels must have shape (B, 1 or C, H, W) for images of shape {tuple(x.shape)}, "
-                f"not {tuple(known.shape)}."
-            )
+            shape = f"(B, 1 or C, H, W) as the images, which have {tuple(x.shape)}"
+            raise BadInput(f"The mask of known pixels must have shape {shape}, not {tuple(known.shape)}.")
         return known.expand(x.shape).to(self.device)
 
     def _check(self, x: Tensor, context: object) -> tuple[Tensor, Any]:
@@ -336,12 +332,8 @@ class Autoregressive(Model):
         if self.context is not None:
             return self.context.check(context, batch, self.spec)
         if context is not None:
-            said = (
-                f"a context of shape {tuple(context.shape)}"
-                if isinstance(context, Tensor)
-                else f"the context {context!r}"
-            )
-            raise BadInput(f"This model is not conditioned on anything, but was given {said}.")
+            said = f"of shape {tuple(context.shape)}" if isinstance(context, Tensor) else repr(context)
+            raise BadInput(f"This model is not conditioned on anything, but was given the context {said}.")
         return None
 
     def given(self, context: Any, order: Tensor | None) -> Tensor | None:

@@ -99,9 +99,7 @@ def compress(
         parts += [_block(LIST, 0, zlib.crc32(content), content)]
     made = b"".join([*parts, *processes.everywhere(range(0, len(images), each), made_of)])
     if verify and not torch.equal(decompress(own, made), images.cpu().long()):
-        raise BadInput(
-            "Decoding does not give the images back, so nothing is given: this machine does not compute exactly."
-        )
+        raise BadInput("Decoding does not give the images back, so nothing is: this machine does not compute exactly.")
     return made
 
 
@@ -326,9 +324,8 @@ def _edges(model: Autoregressive, images: Tensor, labels: Tensor | None, order: 
         x = images[start : start + each]
         meant: Any = model.predict(x, None if labels is None else labels[start : start + each], order=order)
         turn = model.reading.check(order, len(x))
-        parts.append(
-            torch.stack([model.reading.turn(edge, turn) for edge in meant.interval(x.to(model.device))]).long().cpu()
-        )
+        edges = [model.reading.turn(edge, turn) for edge in meant.interval(x.to(model.device))]
+        parts.append(torch.stack(edges).long().cpu())
     return torch.cat(parts, 1)
 
 

@@ -112,10 +112,8 @@ class Backbone(nn.Module, ABC):
     def one_step(self, name: str) -> None:
         """Refuse several steps a pixel, for a model that has no order of colours in its features."""
         if self.substeps > 1:
-            raise BadInput(
-                f"{name} makes one step a pixel, so its colours are dependent only by a likelihood that couples them: "
-                "take likelihood logistic_mixture, or colours='independent'."
-            )
+            way = "take likelihood logistic_mixture, which couples colours, or colours='independent'"
+            raise BadInput(f"{name} makes one step a pixel, in which colours do not depend on each other: {way}.")
 
     def embed(self, levels: Tensor, substep: int = 0) -> Tensor:
         """Levels of all channels, or of those of a sub-step, (B, S, …), to features: where images enter the network."""
@@ -232,10 +230,8 @@ class Copies:
         self._constants = {_buffer(tensor) for tensor, other in pairs if tensor.shape == other.shape}
         movable = {_buffer(tensor) for tensor, _ in pairs if tensor.shape[:1] == (batch,)}
         if not movable or {_buffer(tensor) for tensor, _ in pairs} - self._constants - movable:
-            raise BadInput(
-                "Particles move a network's state from image to image, but this one's has tensors, or nothing else, "
-                "whose first axis is not that of the images; take particles=1."
-            )
+            why = "this network's has tensors, or nothing else, whose first axis is not that of the images"
+            raise BadInput(f"Particles move a state from image to image, but {why}; take particles=1.")
 
     def take(self, indices: Tensor) -> None:
         """Put image `indices[i]` into place i, (B,)."""

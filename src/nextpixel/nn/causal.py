@@ -56,102 +56,8 @@ class RowsAbove(nn.Module):
         return ops.settle(ops.convolve(padded, self.weight, self.bias), self.grid)
 
 
-class PixelsLeft(nn.Module):
-    """A convolution over the pixels to the left and, by the order of colours, its own; steps one sub-pixel at a time.
-
-    Colour g of the output sees every feature of the pixels to the left, and of its own pixel the features of colours
-    up to g, or before g where `strict` (masks B and A of van den Oord et al. 2016a). With `reach` 0 this is a 1x1
-    convolution that respects the order of colours. `inputs` are the colours of input features, ascending (D,),
-    `outputs` those of output features, in any order (O,).
-    """
-
-    mask: Tensor | None
-    grid: ops.Grid | None = None  # of an exact twin, what the output is brought to, the addend included
-
-    def __init__(
-        self,
-        inputs: Sequence[int],
-        outputs: Sequence[int],
-        *,
-        reach: int,
-        strict: bool = False,
-        bias: bool = True,
-        gain: float = 1.0,
-    ) -> None:
-        super().__init__()
-        self.reach, self.colours, self._outputs = reach, max(outputs) + 1, tuple(outputs)
-        # With one colour, the strict layer sees nothing of its own pixel: that tap is cropped away.
-        self.own = not (strict and self.colours == 1)
-        bounds = [bisect_left(inputs, colour) for colour in range(self.colours + 1)]
-        self._inputs = [end - begin for begin, end in itertools.pairwise(bounds)]
-        self._seen = bounds[:-1] if strict else bounds[1:]
-        self.weight = nn.Parameter(torch.empty(len(outputs), len(inputs), 1, reach + self.own))
-        start(self.weight, gain)
-        self.bias = nn.Parameter(torch.zeros(len(outputs))) if bias else None
-        mask = None
-        if self.colours > 1:
-            mask = torch.ones(len(outputs), len(inputs), 1, reach + 1)
-            seen = np.array([self._seen[colour] for colour in outputs])
-            mask[:, :, 0, reach] = torch.tensor(np.arange(len(inputs)) < seen[:, None])
-        self.register_buffer("mask", mask, persistent=False)
-
-    def forward(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
-        """(B, D, H, W) to (B, O, H, W); `addend` is added to the result."""
-        padded = F.pad(x, (self.reach, 0 if self.own else -1)) if self.reach else x
-        sums = ops.convolve(padded, self.masked(), self.bias)
-        return ops.settle(sums if addend is None else sums + addend, self.grid)
-
-    def init_state(self, batch: int, width: int) -> "LeftState":
-        """The weights of each sub-step as matrices, and room for a row of the input."""
-        # (O, taps · D), as a window is pixels by features
-        weight = self.masked().squeeze(2).transpose(1, 2).flatten(1)
-        inputs = self.weight.shape[1]
-        packed = []
-        for colour in range(self.colours):
-            rows = [row for row, owner in enumerate(self._outputs) if owner == colour]
-            columns = self.reach * inputs + (self._seen[colour] if self.own else 0)
-            bias = None if self.bias is None else self.bias[rows]
-            packed.append(Packed(rows, weight[rows, :columns].t().contiguous(), bias))
-        lane, reach = None, self.reach
-        if reach or self.colours > 1:
-            lengths = [len(part.weight) for part in packed]
-            lane = Lane(weight, batch, width, reach=reach, colours=self._inputs, lengths=lengths, keep=reach > 0)
-        return LeftState(packed, lane, width, [[part.bias] * width for part in packed])
-
-    def begin_row(self, addend: Tensor, state: "LeftState") -> None:
-        """In this row the steps add this to their results, (B, O, 1, 1 or W); a single column stands for all."""
-        row = addend if self.bias is None else addend + self.bias[:, None, None]
-        state.addends = by_column(row, state.width, [part.rows for part in state.packed])
-
-    def step(
-        self,
-        x: Tensor | None,
-        place: "Place",
-        state: "LeftState",
-        addend: Tensor | None = None,
-        *,
-        out: Tensor | None = None,
-    ) -> Tensor:
-        """The output's features of one colour at one place, (B, O_g), into `out` if that is given.
-
-        It gets the input's features of that colour, (B, D_g), or None if it is strict: `observe` then tells its state
-        of them later. `addend` comes beside what `begin_row` was given.
-        """
-        column, colour = place
-        lane, kept, window = state.lane, state.addends[colour][column], x
-        if lane is not None:
-            cell = lane.cells[colour][column]
-            if x is not None and x is not cell:  # else the layer before has put it there
-                cell.copy_(x)
-            window = lane.windows[colour][column]
-        assert window is not None, "only a strict layer, which has a lane, is told of its input later"
-        if kept is not None:
-            addend = kept if addend is None else kept + addend
-        return ops.settle(ops.multiply(window, state.packed[colour].weight, addend, out=out), self.grid)
-
-    def masked(self) -> Tensor:
-        """The weight, (O, D, 1, taps), with zeros where the order of colours hides something."""
-        return self.weight if self.mask is None else self.weight * self.mask
+Groups = Sequence[int]  # the colour of each feature
+Addends = list[Sequence[Tensor | None]]  # for each colour and column, what is added to a layer's output, (B, O_g)
 
 
 class Place(NamedTuple):
@@ -176,12 +82,103 @@ class LeftState:
     packed: list[Packed]  # weights for each sub-step
     lane: "Lane | None"  # the input's features in this row; None where the input of a step is all that it sees
     width: int  # columns (W)
-    addends: "Addends"  # what is added in this row, the bias included
+    addends: Addends  # what is added in this row, the bias included
 
     def observe(self, x: Tensor, place: Place) -> None:
         """Take note of the input's features of one colour at one place, (B, D_g)."""
         assert self.lane is not None, "a 1x1 layer gets its input with the step"
         self.lane.cells[place.substep][place.column].copy_(x)
+
+
+class PixelsLeft(nn.Module):
+    """A convolution over the pixels to the left and, by the order of colours, its own; steps one sub-pixel at a time.
+
+    Colour g of the output sees every feature of the pixels to the left, and of its own pixel the features of colours
+    up to g, or before g where `strict` (masks B and A of van den Oord et al. 2016a). With `reach` 0 this is a 1x1
+    convolution that respects the order of colours. `inputs` are the colours of input features, ascending (D,),
+    `outputs` those of output features, in any order (O,).
+    """
+
+    mask: Tensor | None
+    grid: ops.Grid | None = None  # of an exact twin, what the output is brought to, the addend included
+
+    def __init__(
+        self, inputs: Groups, outputs: Groups, *, reach: int, strict: bool = False, bias: bool = True, gain: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.reach, self.colours, self._outputs = reach, max(outputs) + 1, tuple(outputs)
+        # With one colour, the strict layer sees nothing of its own pixel: that tap is cropped away.
+        self.own = not (strict and self.colours == 1)
+        bounds = [bisect_left(inputs, colour) for colour in range(self.colours + 1)]
+        self._inputs = [end - begin for begin, end in itertools.pairwise(bounds)]
+        self._seen = bounds[:-1] if strict else bounds[1:]
+        self.weight = nn.Parameter(torch.empty(len(outputs), len(inputs), 1, reach + self.own))
+        start(self.weight, gain)
+        self.bias = nn.Parameter(torch.zeros(len(outputs))) if bias else None
+        mask = None
+        if self.colours > 1:
+            mask = torch.ones(len(outputs), len(inputs), 1, reach + 1)
+            seen = np.array([self._seen[colour] for colour in outputs])
+            mask[:, :, 0, reach] = torch.tensor(np.arange(len(inputs)) < seen[:, None])
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
+        """(B, D, H, W) to (B, O, H, W); `addend` is added to the result."""
+        padded = F.pad(x, (self.reach, 0 if self.own else -1)) if self.reach else x
+        sums = ops.convolve(padded, self.masked(), self.bias)
+        return ops.settle(sums if addend is None else sums + addend, self.grid)
+
+    def init_state(self, batch: int, width: int) -> LeftState:
+        """The weights of each sub-step as matrices, and room for a row of the input."""
+        # (O, taps · D), as a window is pixels by features
+        weight = self.masked().squeeze(2).transpose(1, 2).flatten(1)
+        inputs = self.weight.shape[1]
+        packed = []
+        for colour in range(self.colours):
+            rows = [row for row, owner in enumerate(self._outputs) if owner == colour]
+            columns = self.reach * inputs + (self._seen[colour] if self.own else 0)
+            bias = None if self.bias is None else self.bias[rows]
+            packed.append(Packed(rows, weight[rows, :columns].t().contiguous(), bias))
+        lane, reach = None, self.reach
+        if reach or self.colours > 1:
+            lengths = [len(part.weight) for part in packed]
+            lane = Lane(weight, batch, width, reach=reach, colours=self._inputs, lengths=lengths, keep=reach > 0)
+        return LeftState(packed, lane, width, [[part.bias] * width for part in packed])
+
+    def begin_row(self, addend: Tensor, state: LeftState) -> None:
+        """In this row the steps add this to their results, (B, O, 1, 1 or W); a single column stands for all."""
+        row = addend if self.bias is None else addend + self.bias[:, None, None]
+        state.addends = by_column(row, state.width, [part.rows for part in state.packed])
+
+    def step(
+        self,
+        x: Tensor | None,
+        place: Place,
+        state: LeftState,
+        addend: Tensor | None = None,
+        *,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """The output's features of one colour at one place, (B, O_g), into `out` if that is given.
+
+        It gets the input's features of that colour, (B, D_g), or None if it is strict: `observe` then tells its state
+        of them later. `addend` comes beside what `begin_row` was given.
+        """
+        column, colour = place
+        lane, kept, window = state.lane, state.addends[colour][column], x
+        if lane is not None:
+            cell = lane.cells[colour][column]
+            if x is not None and x is not cell:  # else the layer before has put it there
+                cell.copy_(x)
+            window = lane.windows[colour][column]
+        assert window is not None, "only a strict layer, which has a lane, is told of its input later"
+        if kept is not None:
+            addend = kept if addend is None else kept + addend
+        return ops.settle(ops.multiply(window, state.packed[colour].weight, addend, out=out), self.grid)
+
+    def masked(self) -> Tensor:
+        """The weight, (O, D, 1, taps), with zeros where the order of colours hides something."""
+        return self.weight if self.mask is None else self.weight * self.mask
 
 
 class Lane:
@@ -220,9 +217,6 @@ class Lane:
         self.row = row.unflatten(1, (-1, features))[:, reach:].transpose(1, 2).unsqueeze(2)  # all cells: (B, D, 1, W)
 
 
-Addends = list[Sequence[Tensor | None]]  # for each colour and column, what is added to a layer's output, (B, O_g)
-
-
 def by_column(row: Tensor, width: int, colours: Sequence[Sequence[int]]) -> Addends:
     """Cut a row of features, (B, O, 1, 1 or W), into what each sub-step of each column needs of it.
 
@@ -243,7 +237,7 @@ def split(features: int, colours: int) -> tuple[int, ...]:
     return tuple(feature * colours // features for feature in range(features))
 
 
-def sizes(features: Sequence[int]) -> list[int]:
+def sizes(features: Groups) -> list[int]:
     """How many features each colour has, given the colour of each: the other way round from `split`."""
     counts = Counter(features)
     return [counts[colour] for colour in range(max(features) + 1)]

@@ -205,10 +205,8 @@ class Map(Context):
             raise BadInput(f"The maps must have shape ({batch}, {self.size}, h, w), not {tuple(maps.shape)}.")
         height, width = maps.shape[2:]
         if spec.height % height or spec.width % width:
-            raise BadInput(
-                f"A map of {height}x{width} places cannot be enlarged by whole factors to images of "
-                f"{spec.height}x{spec.width}."
-            )
+            size = f"{spec.height}x{spec.width}"
+            raise BadInput(f"A map of {height}x{width} places cannot be enlarged by whole factors to images of {size}.")
         return maps
 
     def encoder(self, spec: ImageSpec) -> nn.Module:
