@@ -53,16 +53,11 @@ class Autoregressive(Model):
     ) -> None:
         super().__init__()
         self.spec, self.likelihood, self.context, self.recipe = spec, likelihood, context, recipe
-        self.reading = Orders(spec, orders)
+        self.reading, self.orders = Orders(spec, orders), orders
         self.tables: Tables | None = None  # of an exact twin
         self.encoder = None if context is None else context.encoder(spec)
         # oneDNN and cuDNN convolve fastest with the features of a pixel side by side.
         self.backbone: Backbone = backbone.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-    @property
-    def orders(self) -> int:
-        """How many reading orders there are."""
-        return self.reading.count
 
     def forward(self, x: Tensor, context: Any = None, drawn: Tensor | None = None) -> Tensor:
         """`log_prob` without checks: what training wraps. Levels (B, C, H, W) to nats (B,).
@@ -148,16 +143,10 @@ class Autoregressive(Model):
         """
         count = whole(count, "The number of samples", least=1)
         numbers = noise(self.spec, count, seed=seed, first=first).to(self.device)
-        if order is None:
-            chosen = self.reading.drawn(torch.zeros(count, self.orders), seed=seed, first=first)
-        else:
+        chosen = self.reading.drawn(torch.zeros(count, self.orders), seed=seed, first=first)
+        if order is not None:
             chosen = self.reading.check(order, count)
-
-        def turned(images: Tensor) -> None:
-            assert progress is not None
-            progress(self.reading.turn_back(images, chosen))
-
-        watch = None if progress is None else turned
+        watch = None if progress is None else lambda images: progress(self.reading.turn_back(images, chosen))
         images = self.unroll(draw(numbers, temperature), count, context, order=chosen, progress=watch)
         return self.reading.turn_back(images, chosen)
 

@@ -1,18 +1,7 @@
 """Lossless compression by an exact twin (`npx.exact`): encoding is one pass, decoding streams, on any machine alike.
 
-The coder is range ANS [1] with whole frequencies, a stream for each block of images. A container is, little-endian:
-
-    "NPXC", version (1 byte), digest of the model (16), images (4), CRC-32 of what came so far (4); then for each block
-    "NPXB", kind (1 byte), number of its first image (4), bytes of its content (4), CRC-32 of its levels (of its content
-    if that is a list of pictures) (4), CRC-32 of these 17 bytes (4), the content: of kind 0 a stream, words of 4 bytes;
-    of kind 1 a PNG file of the images below each other, where that is shorter; of kind 2 a list of pictures (tiles.py).
-
-A stream holds of each image its class, if the model is given one, and its reading order, if there are several, each as
-likely as any other; then, place by place in the orders of the images, the levels of all images there. Where a block's
-head was changed, the next "NPXB" with its CRC goes on.
-
-References:
-    [1] Duda, Asymmetric numeral systems, 2013.
+The coder is range ANS (Duda, Asymmetric numeral systems, 2013) with whole frequencies, a stream for each block.
+docs/compression.md has the format of containers. Where a block's head was changed, the next mark with its CRC goes on.
 """
 
 import hashlib

@@ -199,10 +199,7 @@ class PixelVAE(Model):
         first: Whole = 0,
         progress: Progress | None = None,
     ) -> Tensor:
-        """Draw images: z from the prior, then pixels given z, whose temperature it is.
-
-        Arguments, result and errors are those of `Autoregressive.sample`.
-        """
+        """Draw images: z from the prior, then pixels given z at that temperature; else as `Autoregressive.sample`."""
         self._refuse(context)
         count = whole(count, "The number of samples", least=1)
         z = self._numbers(count, seed=seed, first=first)
@@ -253,12 +250,9 @@ class PixelVAE(Model):
     ) -> Tensor:
         """Draw the unknown sub-pixels given z and the earlier ones; the known ones stay.
 
-        Other arguments, result and errors are those of `Autoregressive.complete`, without a context.
-
-        Args:
-            z: shape (B, z). When None, it is drawn from the prior, then in turns with the unknown pixels: z from the
-                posterior of the completed image, pixels given z [5, section 4.3's pseudo-Gibbs chain].
-            rounds: how many such turns.
+        Without a z, (B, z), one is drawn from the prior, then so many rounds in turns with the unknown pixels: z from
+        the posterior of the completed image, pixels given z [5, section 4.3's pseudo-Gibbs chain]. Other arguments,
+        result and errors are those of `Autoregressive.complete`.
         """
         self._refuse(context)
         rounds = whole(rounds, "rounds", least=0)
