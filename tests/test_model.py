@@ -15,4 +15,4 @@ def test_a_printed_model_says_what_it_is_and_counts_every_weight(case: Case) -> 
 
 def test_equal_layers_are_printed_once() -> None:
     model = npx.build("gated_pixelcnn", npx.ImageSpec(1, 28, 28, 2), "bernoulli", filters=8, blocks=6)
-    assert "(1-5): 5 x TwoStackBlock(" in str(model)
+    assert "(0-5): 6 x TwoStackBlock(" in str(model)

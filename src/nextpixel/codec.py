@@ -73,7 +73,7 @@ def compress(
     own = twin(model)
     images = own.spec.check(images)
     labels = None if context is None or own.context is None else own.context.check(context, len(images), own.spec)
-    each = _each(own)
+    each = max(1, BLOCK // own.spec.subpixels)
 
     def made_of(start: int) -> bytes:
         some = images[start : start + each]
@@ -112,7 +112,8 @@ def opened(model: Autoregressive, data: bytes, *, recover: bool = False, what: s
     seen, count, found = parsed(data)
     if seen != digest(model):
         raise BadInput("The images were compressed by another model, or another version of this one; give that one.")
-    each, damage, pictures, blocks = _each(model), list[str](), list[Picture](), dict[int, Block]()
+    each = max(1, BLOCK // model.spec.subpixels)
+    damage, pictures, blocks = list[str](), list[Picture](), dict[int, Block]()
     for block in found:
         if isinstance(block, str):
             damage.append(block)
@@ -184,10 +185,6 @@ def _block(kind: int, first: int, crc: int, content: bytes) -> bytes:
 
 def _sealed(head: bytes) -> bytes:
     return head + struct.pack("<I", zlib.crc32(head))
-
-
-def _each(model: Autoregressive) -> int:
-    return max(1, BLOCK // model.spec.subpixels)
 
 
 def _images(model: Autoregressive, block: Block, count: int) -> Tensor | None:

@@ -32,7 +32,6 @@ class Model(nn.Module, ABC):
         `drawn` is what the method of that name gave for these images; while training, None draws anew.
         """
 
-    @abstractmethod
     def initialise(self, x: Tensor, context: Any = None) -> None:
         """Let the layers that have a start from data take it from these images; once, when fresh."""
 

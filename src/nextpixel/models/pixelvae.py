@@ -139,9 +139,6 @@ class PixelVAE(Model):
         each = kl_divergence(posterior.base_dist, Normal(0.0, 1.0)).mean(0)  # of each latent number
         return self.decoder(x, z) - weight * each.clamp(min=self.free_nats).sum()
 
-    def initialise(self, x: Tensor, context: Any = None) -> None:
-        """Nothing here starts from data."""
-
     def drawn(self, count: int, noise: np.random.Generator) -> Tensor:
         """The standard normal numbers that make latent vectors of posteriors, (B, z); a step of the warm-up is done."""
         self.batches += 1
