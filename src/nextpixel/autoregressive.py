@@ -82,16 +82,13 @@ class Autoregressive(Model):
         return torch.from_numpy(noise.integers(self.orders, size=count)) if self.orders > 1 else None
 
     def log_prob(self, x: Tensor, context: object = None, *, order: Whole | Tensor | None = None) -> PerImage:
-        """Log-likelihood of images, in evaluation mode, whatever the model's own is: to train it, there is `forward`.
+        """Log-likelihood of images, nats, (B,), in evaluation mode always: to train a model, there is `forward`.
 
         Args:
             x: levels, any integer dtype, shape (B, C, H, W).
             context: what the model is conditioned on, for example labels (B,).
             order: the reading order whose likelihood is asked for, or one an image, (B,); None for the mixture of all,
                 which takes a pass of the network each.
-
-        Returns:
-            Nats, shape (B,).
 
         Raises:
             BadInput: images, context or order are not what the model is about.
@@ -102,11 +99,9 @@ class Autoregressive(Model):
     def predict(self, x: Tensor, context: object = None, *, order: Whole | Tensor | None = None) -> Finite:
         """The distribution of every sub-pixel of `x`, given the earlier ones of `x`; from one pass in evaluation mode.
 
+        It is a torch Distribution with batch shape (B, C, H, W), whose `log_prob(x)` is in nats and sums to `log_prob`.
         Arguments and errors are those of `log_prob`, but that a model of several orders must be told which: what comes
         before a sub-pixel depends on it.
-
-        Returns:
-            A torch Distribution with batch shape (B, C, H, W); its `log_prob(x)` is in nats and sums to `log_prob`.
         """
         x, context = self._check(x, context)
         if order is None and self.orders > 1:
@@ -124,7 +119,7 @@ class Autoregressive(Model):
         order: Whole | Tensor | None = None,
         progress: Progress | None = None,
     ) -> Tensor:
-        """Draw images. Image i depends on the seed, on first + i and on its context, not on `count`.
+        """Draw images, int64, (B, C, H, W). Image i depends on the seed, first + i and its context, not on `count`.
 
         Args:
             count: how many images (B).
@@ -134,9 +129,6 @@ class Autoregressive(Model):
             first: the number of the first image, for drawing a long row of images in pieces.
             order: in which to draw, or one an image, (B,); None draws one for each image too.
             progress: gets a copy of the images whenever a row of them is drawn; what it raises ends the work.
-
-        Returns:
-            Levels, int64, shape (B, C, H, W).
 
         Raises:
             BadInput: a count below 1, a temperature not above 0, a context or an order that does not fit.
@@ -161,7 +153,7 @@ class Autoregressive(Model):
         first: Whole = 0,
         particles: Whole = 1,
     ) -> Tensor:
-        """Draw the unknown sub-pixels; the known ones stay.
+        """Draw the unknown sub-pixels; the known ones stay. Gives levels, int64, of the shape of `x`.
 
         Each image is read in the order with the fewest pairs of a known sub-pixel after an unknown one. Where there is
         no such pair, all are drawn given all that is known: exactly from the model's distribution in that order. So it
@@ -177,9 +169,6 @@ class Autoregressive(Model):
             particles: images in the making for each image (N), weighed by the known sub-pixels that they meet and drawn
                 anew by these weights; with N growing, completions at temperature 1 follow the distribution given all
                 that is known, in the order in which the image is read.
-
-        Returns:
-            Levels, int64, shape (B, C, H, W).
 
         Raises:
             BadInput: images, mask or context are not what the model is about, or no particles.

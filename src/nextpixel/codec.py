@@ -93,15 +93,10 @@ def compress(
 
 
 def decompress(model: Model, data: bytes, *, recover: bool = False) -> Tensor:
-    """The images of a container, int64, shape (B, C, H, W).
-
-    Args:
-        model: the exact twin that made it.
-        data: the container.
-        recover: leave out damaged blocks.
+    """The images of a container, int64, shape (B, C, H, W), by the exact twin that made it.
 
     Raises:
-        BadInput: another model, no whole container, or a damaged one that is not to be recovered.
+        BadInput: another model, no container, or a damaged one; `recover` leaves out its damaged blocks instead.
     """
     found = opened(twin(model), data, recover=recover).blocks
     return torch.cat([torch.zeros(0, *twin(model).spec.shape, dtype=torch.long), *found.values()])

@@ -13,9 +13,8 @@ from nextpixel.errors import BadInput, whole
 from nextpixel.spec import ImageSpec, centres
 
 ALL = slice(None)
-
+# From levels (B, S, *) and the channels asked for to their distribution, each given the channels before it.
 Conditional = Callable[[Tensor, slice], distributions.Finite]
-"""Gets levels (B, S, *) and the channels asked for; gives their distribution, each given the channels before it."""
 
 
 class Likelihood(ABC):

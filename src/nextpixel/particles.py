@@ -28,12 +28,8 @@ class Particles:
     effective number of an image's particles falls below half, they are drawn anew by their weights, systematically
     (Doucet & Johansen, A Tutorial on Particle Filtering and Smoothing, 2009, section 3).
 
-    Args:
-        drawn: chooses the unknown sub-pixels of B·N images, those of an image side by side.
-        given: levels of the known ones, (B·N, C, H, W).
-        known: bool, the same shape.
-        count: of particles an image (N).
-        seed, first: of the noise, as of `generators`.
+    `drawn` chooses the unknown sub-pixels of B·N images, those of an image side by side; `given` has the levels of the
+    known ones, (B·N, C, H, W); `count` is N.
     """
 
     def __init__(self, drawn: Choose, given: Tensor, known: Tensor, *, count: int, seed: Whole, first: Whole) -> None:

@@ -10,7 +10,6 @@ from torch import Tensor
 from nextpixel.errors import BadInput, plain, whole
 
 WIDE = (torch.uint16, torch.uint32, torch.uint64)
-
 SIDE, LARGEST = 2**16, 2**26  # rows, columns or channels, and sub-pixels, that an image can have
 
 

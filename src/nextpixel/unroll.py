@@ -29,14 +29,9 @@ class Site(NamedTuple):
     channels: slice
 
 
-Choose = Callable[[Site, Finite], Tensor]
-"""Gets a site and the distribution of its sub-pixels, batch shape (B, S); gives their levels, (B, S)."""
-
-Ancestors = Callable[[], Tensor | None]
-"""Says after a sub-step which images go on in the places of all, (B,); None: each in its own."""
-
-Progress = Callable[[Tensor], None]
-"""Gets a copy of the images, (B, C, H, W), when a row of them is made; what it raises ends the work."""
+Choose = Callable[[Site, Finite], Tensor]  # from a site and the distribution of its sub-pixels, (B, S), to their levels
+Ancestors = Callable[[], Tensor | None]  # after a sub-step: which images go on in the places of all, (B,), if any move
+Progress = Callable[[Tensor], None]  # gets a copy of the images when a row is made; what it raises ends the work
 
 
 class Backbone(nn.Module, ABC):

@@ -216,14 +216,8 @@ class PixelVAE(Model):
         """Draw images on the way from each of `x` to that of `y`, all steps of a pair from the same noise.
 
         The way goes along a great circle, with a length that changes evenly, as vectors in between two of a Gaussian
-        would be too short. Its ends, decoded from their posteriors' means, are among the steps.
-
-        Args:
-            x, y: levels, shape (B, C, H, W) each.
-            steps: images on a way, two at least.
-
-        Returns:
-            Levels, int64, shape (B, steps, C, H, W).
+        would be too short. Its ends, decoded from their posteriors' means, are among the steps, which are two at least.
+        Levels of shape (B, C, H, W) each give levels, int64, of (B, steps, C, H, W).
         """
         steps = whole(steps, "steps", least=2)
         if len(x) != len(y):
