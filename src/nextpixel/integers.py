@@ -23,7 +23,7 @@ from nextpixel.nn.causal import PixelsLeft, RowsAbove
 from nextpixel.nn.context import ClassLabel
 from nextpixel.nn.embedding import Named, Scaled
 from nextpixel.nn.gated import GatedBlock, OneStackBlock, TwoStackBlock
-from nextpixel.nn.layers import Chain, Layer, Masked, Normalise, Residual
+from nextpixel.nn.layers import Chain, Masked, Normalise, Residual
 from nextpixel.nn.norm import ColourNorm
 from nextpixel.nn.tables import GATED, Tables
 
@@ -205,9 +205,7 @@ class _Proof:
             network.parameters_of.grid = parameters
         else:
             assert isinstance(network, PixelCNN | ResidualPixelCNN), "others are refused"
-            last = self._chain(network.layers, image)
-            assert isinstance(last, Masked), "a stack ends with a convolution"
-            last.left.grid = parameters
+            self._chain(network.layers, image).left.grid = parameters
         return self.kept
 
     def _gated(self, network: GatedPixelCNN, h: _Range) -> None:
@@ -234,7 +232,7 @@ class _Proof:
         self._sum((network.head, self._on(network), ALL), *given, room=HEAD_ROOM)
         self._sum((network.parameters_of, self._on(network.head), ALL), room=HEAD_ROOM)
 
-    def _chain(self, layers: Chain, its: _Range) -> Layer:
+    def _chain(self, layers: Chain, its: _Range) -> Masked:
         """Of a stack, whose last layer it gives."""
         for layer in layers.layers:
             match layer:
@@ -242,15 +240,15 @@ class _Proof:
                     self._masked(layer, its)
                     its = self._on(layer.left) if layer is not layers.layers[-1] else its
                 case Residual():
-                    last = self._chain(layer.body, its)
-                    assert isinstance(last, Masked), "a residual block ends with a convolution"
-                    self._on(last.left)
+                    self._on(self._chain(layer.body, its).left)
                     its = self._on(layer)
                 case Normalise(norm=ColourNorm() as norm):
                     its = self._normed(norm, its)
                 case _:
                     raise AssertionError("the two models have no other layers")
-        return layers.layers[-1]
+        last = layers.layers[-1]
+        assert isinstance(last, Masked), "stacks and residual blocks end with a convolution"
+        return last
 
     def _masked(self, layer: Masked, its: _Range) -> None:
         given = [] if layer.context is None else [(layer.context, self.classes, ALL)]

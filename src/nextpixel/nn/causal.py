@@ -218,10 +218,7 @@ class Lane:
 
 
 def by_column(row: Tensor, width: int, colours: Sequence[Sequence[int]]) -> Addends:
-    """Cut a row of features, (B, O, 1, 1 or W), into what each sub-step of each column needs of it.
-
-    A single column stands for all; `colours` says which features are those of each colour.
-    """
+    """Cut a row, (B, O, 1, W) or one column that stands for all, by columns and by the features of each colour."""
     columns = row.squeeze(2).permute(2, 0, 1).expand(width, -1, -1)
     parts = [columns] if len(colours) == 1 else [columns[..., features] for features in colours]
     return [part.contiguous().unbind(0) for part in parts]

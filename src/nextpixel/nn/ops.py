@@ -1,8 +1,4 @@
-"""The arithmetic, named: every product, gate and norm of a network goes through here.
-
-`forward` computes an image at once and `step` one slice of it; both call these functions, which also know the exact
-arithmetic of integers (see `Grid`) that an exact twin computes in.
-"""
+"""The arithmetic, named: every product, gate and norm of `forward` and `step`, of exact twins too (see `Grid`)."""
 
 from functools import cache
 from typing import NamedTuple
