@@ -128,7 +128,7 @@ class PixelsLeft(nn.Module):
         sums = ops.convolve(padded, self.masked(), self.bias)
         return ops.settle(sums if addend is None else sums + addend, self.grid)
 
-    def init_state(self, batch: int, width: int) -> LeftState:
+    def init_state(self, batch: int, width: int) -> "LeftState":
         """The weights of each sub-step as matrices, and room for a row of the input."""
         # (O, taps · D), as a window is pixels by features
         weight = self.masked().squeeze(2).transpose(1, 2).flatten(1)
