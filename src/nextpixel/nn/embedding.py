@@ -11,10 +11,14 @@ LARGEST = 64  # features of a name, at most
 
 
 class Scaled(nn.Module):
-    """Levels in order, such as brightness: a number in [−1, 1] for each."""
+    """Levels in order, such as brightness: a number in [−1, 1] for each.
+
+    Attributes:
+        steps: of an exact twin, the number for a level is the nearest multiple of 1 / steps.
+    """
 
     features = 1
-    steps: int | None = None  # of an exact twin: a number is the nearest multiple of 1 / steps
+    steps: int | None = None
     _unit: Tensor
 
     def __init__(self, levels: int) -> None:
