@@ -107,7 +107,7 @@ class Backbone(nn.Module, ABC):
     def one_step(self, name: str) -> None:
         """Refuse several steps a pixel, for a model that has no order of colours in its features."""
         if self.substeps > 1:
-            way = "take likelihood logistic_mixture, which couples colours, or colours='independent'"
+            way = "take likelihood logistic_mixture, or colours='independent'"
             raise BadInput(f"{name} makes one step a pixel, in which colours do not depend on each other: {way}.")
 
     def embed(self, levels: Tensor, substep: int = 0) -> Tensor:
