@@ -89,13 +89,12 @@ def damaged(made: bytes, chance: random.Random) -> tuple[str, bytes]:
     if kind == "sizes":  # a right CRC over wrong numbers
         wide = chance.choice((0, 1, 3, 2**16, 2**31, 2**32 - 1, chance.getrandbits(32)))
         if chance.random() < 0.3:
-            count = codec._HEAD.pack(codec.MAGIC, codec.VERSION, made[5:21], wide)
-            return kind, count + codec._CRC.pack(zlib.crc32(count)) + b"".join(blocks)
+            count = codec._sealed(codec._HEAD.pack(codec.MAGIC, codec.VERSION, made[5:21], wide))
+            return kind, count + b"".join(blocks)
         fields = list(codec._PIECE.unpack_from(blocks[number]))
         field = chance.randrange(1, 5)
         fields[field] = wide & 255 if field == 1 else wide
-        piece = codec._PIECE.pack(*fields)
-        blocks[number] = piece + codec._CRC.pack(zlib.crc32(piece)) + blocks[number][21:]
+        blocks[number] = codec._sealed(codec._PIECE.pack(*fields)) + blocks[number][21:]
     elif kind == "names":
         row = f"{chance.getrandbits(63)} {chance.randrange(70000)} {chance.choice((2, 12))} 1 {chance.choice(NAMES)}"
         content = zlib.compress(row.encode() if chance.random() < 0.9 else bytes(2**25))

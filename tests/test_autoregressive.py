@@ -60,7 +60,7 @@ def test_a_missing_or_wrong_label_is_refused(conditional: npx.Autoregressive) ->
 def test_a_label_for_an_unconditional_model_is_refused(model: npx.Autoregressive) -> None:
     with pytest.raises(npx.BadInput, match="not conditioned on anything, but was given the context 3"):
         model.sample(2, 3)
-    with pytest.raises(npx.BadInput, match=r"given a context of shape \(2,\)"):
+    with pytest.raises(npx.BadInput, match=r"given the context of shape \(2,\)"):
         model.log_prob(_images(), torch.zeros(2, dtype=torch.long))
 
 
@@ -88,7 +88,7 @@ def test_impossible_samples_are_refused(model: npx.Autoregressive, count: Any, s
 @pytest.mark.parametrize(
     ("known", "sentence"),
     [
-        (torch.ones(2, 1, 4, 3), "must be bool, not float32"),
+        (torch.ones(2, 1, 4, 3), "must be a bool tensor, not float32"),
         (torch.ones(2, 2, 4, 3, dtype=torch.bool), r"\(B, 1 or C, H, W\).*not \(2, 2, 4, 3\)"),
         (torch.ones(1, 1, 4, 3, dtype=torch.bool), r"not \(1, 1, 4, 3\)"),
         (torch.ones(4, 3, dtype=torch.bool), r"not \(4, 3\)"),

@@ -194,10 +194,8 @@ def test_a_changed_container_never_gives_other_images(twin: npx.Autoregressive, 
 @pytest.mark.parametrize("count", [0, 1, 2**32 - 1])
 def test_hostile_counts(twin: npx.Autoregressive, x: torch.Tensor, count: int) -> None:
     """They say how many images there are, or how long a stream is, and have nothing of it."""
-    head = codec._HEAD.pack(codec.MAGIC, codec.VERSION, digest(twin), count)
-    head += codec._CRC.pack(zlib.crc32(head))
-    piece = struct.pack("<4sBIII", codec.MARK, 0, 0, 2**32 - 4, 0)
-    signed = piece + codec._CRC.pack(zlib.crc32(piece))
+    head = codec._sealed(codec._HEAD.pack(codec.MAGIC, codec.VERSION, digest(twin), count))
+    signed = codec._sealed(struct.pack("<4sBIII", codec.MARK, 0, 0, 2**32 - 4, 0))
     for rest in (b"", signed, codec._block(0, 2**32 - 1, 0, b""), codec._block(0, 0, 0, b""), bytes(12)):
         if count == 0 and not rest:
             continue

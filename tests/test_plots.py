@@ -8,8 +8,9 @@ import torch
 
 import nextpixel as npx
 from nextpixel import plots
-from nextpixel.autoregressive import Autoregressive, Backbone
+from nextpixel.autoregressive import Autoregressive
 from nextpixel.likelihoods import Bernoulli, Likelihood
+from nextpixel.unroll import Backbone
 
 SPEC = npx.ImageSpec(3, 5, 6, levels=4)
 RED = (255, 0, 0)

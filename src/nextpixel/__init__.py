@@ -8,7 +8,7 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nextpixel.autoregressive import Autoregressive, Backbone
+    from nextpixel.autoregressive import Autoregressive
     from nextpixel.checkpoint import load, save
     from nextpixel.checks import check
     from nextpixel.codec import compress, decompress
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nextpixel.scores import auroc, score
     from nextpixel.spec import ImageSpec
     from nextpixel.training import Training, train
+    from nextpixel.unroll import Backbone
 
 __version__ = "0.1.0"
 

@@ -1,107 +1,26 @@
 """A network, what its output means, and everything that follows: likelihoods, samples, completions."""
 
 import math
-from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, final, get_args
+from typing import Any, final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nextpixel.distributions import Finite
-from nextpixel.errors import BadInput, one_of, whole
+from nextpixel.errors import BadInput, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.model import Model, evaluating
-from nextpixel.nn.causal import split
 from nextpixel.nn.context import Context
-from nextpixel.nn.embedding import entry
 from nextpixel.nn.norm import WeightNorm, initialising
 from nextpixel.nn.tables import Tables, exactly
 from nextpixel.orders import Orders
 from nextpixel.particles import Completion, Particles
-from nextpixel.spec import ImageSpec
-from nextpixel.typing import Colours, Number, PerImage, Whole
-from nextpixel.unroll import Ancestors, Choose, Progress, Streaming, draw, noise, unroll
-
-
-class Backbone(nn.Module, Streaming):
-    """A network from images to the parameters of every sub-pixel's distribution, each from what comes before it.
-
-    `forward` gives all of them at once, for a known image; the four methods of `Streaming`, which `unroll` calls, give
-    them one sub-step at a time, for an image in the making. Both must use the same lines and weights.
-
-    Args:
-        spec: the images.
-        likelihood: what the numbers that the network gives mean, and so how many they are.
-        colours: "dependent": a pixel's channels in order, each given those before; "independent": all at once.
-        carries: whether a row's steps leave what later rows need, so that even a known row must be stepped through.
-
-    Attributes:
-        outputs: numbers that it gives for a pixel (P).
-        substeps: steps a pixel: one a colour, or one where colours are independent, or dependent by the likelihood.
-        together: channels that are drawn at once.
-    """
-
-    def __init__(self, spec: ImageSpec, likelihood: Likelihood, *, colours: Colours, carries: bool = True) -> None:
-        super().__init__()
-        one_of(colours, "colours", get_args(Colours))
-        self.spec = spec
-        if likelihood.couples and colours == "independent":
-            raise BadInput("This likelihood couples the colours by itself: it needs colours='dependent'.")
-        self.outputs = likelihood.parameters
-        self.substeps = spec.channels if colours == "dependent" and not likelihood.couples else 1
-        self.together = 1 if likelihood.couples else spec.channels // self.substeps
-        self.carries = carries
-        self.entry = entry(spec)
-
-    @property
-    def image_colours(self) -> tuple[int, ...]:
-        """The colour, by the order of drawing, of each feature that `embed` makes of the image."""
-        features = self.entry.features
-        return tuple(colour for colour in split(self.spec.channels, self.substeps) for _ in range(features))
-
-    @property
-    def parameter_colours(self) -> tuple[int, ...]:
-        """The same of each number that the network gives for a pixel (P)."""
-        return split(self.outputs, self.substeps)
-
-    def share(self, **sizes: int) -> tuple[tuple[int, ...], ...]:
-        """The colour of each feature of layers of such sizes: shared out in order, as evenly as can be.
-
-        Raises:
-            BadInput: a size that is not a whole number, or below one feature a colour.
-        """
-        for name, size in sizes.items():
-            whole(size, name, least=self.substeps, why="one feature a colour" if self.substeps > 1 else "")
-        return tuple(split(size, self.substeps) for size in sizes.values())
-
-    @abstractmethod
-    def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
-        """Levels (B, C, H, W) and an encoded context (B, d, h, w) to parameters (B, P, H, W)."""
-
-    def one_step(self, name: str) -> None:
-        """Refuse several steps a pixel, for a model that has no order of colours in its features.
-
-        Raises:
-            BadInput: the colours are dependent, and the likelihood does not couple them.
-        """
-        if self.substeps > 1:
-            raise BadInput(
-                f"{name} makes one step a pixel, so its colours are dependent only by a likelihood that couples them: "
-                "take likelihood logistic_mixture, or colours='independent'."
-            )
-
-    def embed(self, levels: Tensor, substep: int = 0) -> Tensor:
-        """Levels of all channels, or of those of a sub-step, (B, S, …), to features: where images enter the network."""
-        return self.entry(levels, substep * self.spec.channels // self.substeps)
-
-    def places(self) -> Tensor:
-        """Row and column of each place, from −1 to 1: (1, 2, H, W)."""
-        row, column = (torch.linspace(-1, 1, size, device="cpu") for size in self.spec.shape[1:])
-        places = torch.stack(torch.meshgrid(row, column, indexing="ij"))[None]
-        return places.to(torch.get_default_device())  # made there, an outline would import torch's compiler
+from nextpixel.spec import ImageSpec, kind
+from nextpixel.typing import Number, PerImage, Whole
+from nextpixel.unroll import Backbone, Choose, Progress, draw, noise, unroll
 
 
 @final
@@ -112,11 +31,9 @@ class Autoregressive(Model):
     image, and the network is told which. Made by `nextpixel.build` or `nextpixel.load`.
 
     Args:
-        spec: the images.
+        spec, context, recipe: as of `Model`.
         backbone: gives the parameters of every sub-pixel.
         likelihood: what the parameters mean.
-        context: what the images are conditioned on, or None.
-        recipe: the arguments of `build` that make this model again, as JSON values.
         orders: how many reading orders there are (see `Orders`).
 
     References:
@@ -136,16 +53,11 @@ class Autoregressive(Model):
     ) -> None:
         super().__init__()
         self.spec, self.likelihood, self.context, self.recipe = spec, likelihood, context, recipe
-        self.reading = Orders(spec, orders)
+        self.reading, self.orders = Orders(spec, orders), orders
         self.tables: Tables | None = None  # of an exact twin
         self.encoder = None if context is None else context.encoder(spec)
         # oneDNN and cuDNN convolve fastest with the features of a pixel side by side.
         self.backbone: Backbone = backbone.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-    @property
-    def orders(self) -> int:
-        """How many reading orders there are."""
-        return self.reading.count
 
     def forward(self, x: Tensor, context: Any = None, drawn: Tensor | None = None) -> Tensor:
         """`log_prob` without checks: what training wraps. Levels (B, C, H, W) to nats (B,).
@@ -170,16 +82,13 @@ class Autoregressive(Model):
         return torch.from_numpy(noise.integers(self.orders, size=count)) if self.orders > 1 else None
 
     def log_prob(self, x: Tensor, context: object = None, *, order: Whole | Tensor | None = None) -> PerImage:
-        """Log-likelihood of images, in evaluation mode, whatever the model's own is: to train it, there is `forward`.
+        """Log-likelihood of images, nats, (B,), in evaluation mode always: to train a model, there is `forward`.
 
         Args:
             x: levels, any integer dtype, shape (B, C, H, W).
             context: what the model is conditioned on, for example labels (B,).
             order: the reading order whose likelihood is asked for, or one an image, (B,); None for the mixture of all,
                 which takes a pass of the network each.
-
-        Returns:
-            Nats, shape (B,).
 
         Raises:
             BadInput: images, context or order are not what the model is about.
@@ -190,11 +99,9 @@ class Autoregressive(Model):
     def predict(self, x: Tensor, context: object = None, *, order: Whole | Tensor | None = None) -> Finite:
         """The distribution of every sub-pixel of `x`, given the earlier ones of `x`; from one pass in evaluation mode.
 
+        It is a torch Distribution with batch shape (B, C, H, W), whose `log_prob(x)` is in nats and sums to `log_prob`.
         Arguments and errors are those of `log_prob`, but that a model of several orders must be told which: what comes
         before a sub-pixel depends on it.
-
-        Returns:
-            A torch Distribution with batch shape (B, C, H, W); its `log_prob(x)` is in nats and sums to `log_prob`.
         """
         x, context = self._check(x, context)
         if order is None and self.orders > 1:
@@ -212,7 +119,7 @@ class Autoregressive(Model):
         order: Whole | Tensor | None = None,
         progress: Progress | None = None,
     ) -> Tensor:
-        """Draw images. Image i depends on the seed, on first + i and on its context, not on `count`.
+        """Draw images, int64, (B, C, H, W). Image i depends on the seed, first + i and its context, not on `count`.
 
         Args:
             count: how many images (B).
@@ -223,24 +130,15 @@ class Autoregressive(Model):
             order: in which to draw, or one an image, (B,); None draws one for each image too.
             progress: gets a copy of the images whenever a row of them is drawn; what it raises ends the work.
 
-        Returns:
-            Levels, int64, shape (B, C, H, W).
-
         Raises:
             BadInput: a count below 1, a temperature not above 0, a context or an order that does not fit.
         """
         count = whole(count, "The number of samples", least=1)
         numbers = noise(self.spec, count, seed=seed, first=first).to(self.device)
-        if order is None:
-            chosen = self.reading.drawn(torch.zeros(count, self.orders), seed=seed, first=first)
-        else:
+        chosen = self.reading.drawn(torch.zeros(count, self.orders), seed=seed, first=first)
+        if order is not None:
             chosen = self.reading.check(order, count)
-
-        def turned(images: Tensor) -> None:
-            assert progress is not None
-            progress(self.reading.turn_back(images, chosen))
-
-        watch = None if progress is None else turned
+        watch = None if progress is None else lambda images: progress(self.reading.turn_back(images, chosen))
         images = self.unroll(draw(numbers, temperature), count, context, order=chosen, progress=watch)
         return self.reading.turn_back(images, chosen)
 
@@ -255,7 +153,7 @@ class Autoregressive(Model):
         first: Whole = 0,
         particles: Whole = 1,
     ) -> Tensor:
-        """Draw the unknown sub-pixels; the known ones stay.
+        """Draw the unknown sub-pixels; the known ones stay. Gives levels, int64, of the shape of `x`.
 
         Each image is read in the order with the fewest pairs of a known sub-pixel after an unknown one. Where there is
         no such pair, all are drawn given all that is known: exactly from the model's distribution in that order. So it
@@ -271,9 +169,6 @@ class Autoregressive(Model):
             particles: images in the making for each image (N), weighed by the known sub-pixels that they meet and drawn
                 anew by these weights; with N growing, completions at temperature 1 follow the distribution given all
                 that is known, in the order in which the image is read.
-
-        Returns:
-            Levels, int64, shape (B, C, H, W).
 
         Raises:
             BadInput: images, mask or context are not what the model is about, or no particles.
@@ -293,10 +188,7 @@ class Autoregressive(Model):
         particles: Whole = 64,
         weigh: bool = True,
     ) -> Completion:
-        """`complete`, with an estimate of how likely the known sub-pixels are; other arguments and errors are the same.
-
-        Where not to `weigh`, known rows are passed over, and the evidence means nothing.
-        """
+        """`complete`, with an estimate of how likely the known sub-pixels are, unless they do not `weigh`."""
         count = whole(particles, "particles", least=1)
         known = self._mask(x, known)
         given = torch.where(known, x.to(self.device), torch.zeros_like(x, device=self.device))
@@ -333,25 +225,19 @@ class Autoregressive(Model):
         given: Tensor | None = None,
         rows: Sequence[int] | None = None,
         order: Tensor | None = None,
-        ancestors: Ancestors | None = None,
-        progress: Progress | None = None,
+        **told: Any,
     ) -> Tensor:
-        """Visit the sub-pixels of `count` images in raster order; `choose` names their levels.
+        """Visit the sub-pixels of `count` images in raster order; `choose` names their levels: int64, (B, C, H, W).
 
         The network computes in the dtype of its weights, under `torch.autocast` too: its steps write into buffers of
         that dtype, and products of single places gain nothing from another.
 
         Args:
-            choose: gets a `Site` and the distribution of its sub-pixels, gives their levels (B, S).
             count, context: how many images (B), and what the model is conditioned on.
             given: levels of the rows that are not visited, (B, C, H, W).
-            rows: the rows to visit, ascending; all by default.
+            rows: all by default.
             order: in which each image is read, (B,). Sites, rows, and images given and made are those of turned ones.
-            ancestors: says after each sub-step which images go on in the places of all, (B,), or None.
-            progress: gets a copy of the images, turned as they are, after each row.
-
-        Returns:
-            Levels, int64, shape (B, C, H, W).
+            choose, told: see the types; `unroll` may be told of ancestors and of who follows its progress.
         """
         context = self._check_context(context, count)
         network = evaluating(self)
@@ -365,8 +251,7 @@ class Autoregressive(Model):
                 images=images,
                 context=encoded,
                 rows=range(self.spec.height) if rows is None else rows,
-                ancestors=ancestors,
-                progress=progress,
+                **told,
             )
         return made.clone()  # outside of inference mode, so that it may take part in a gradient
 
@@ -408,18 +293,13 @@ class Autoregressive(Model):
     def _mask(self, x: Tensor, known: Tensor) -> Tensor:
         if not isinstance(x, Tensor) or x.is_floating_point() or x.ndim != 4:
             self.spec.check(x)  # which refuses it
-        if not isinstance(known, Tensor):
-            kind = type(known).__name__
-            raise BadInput(f"The mask of known pixels must be a bool tensor, not a {kind}; torch.as_tensor makes one.")
-        if known.dtype != torch.bool:
-            kind = str(known.dtype).removeprefix("torch.")
-            raise BadInput(f"The mask of known pixels must be bool, not {kind}; known.bool() takes all but 0 as known.")
+        if not isinstance(known, Tensor) or known.dtype != torch.bool:
+            way = "torch.as_tensor(known).bool() takes all but 0 as known"
+            raise BadInput(f"The mask of known pixels must be a bool tensor, not {kind(known)}; {way}.")
         batch, channels, *grid = x.shape
         if known.shape not in ((batch, 1, *grid), (batch, channels, *grid)):
-            raise BadInput(
-                f"The mask of known pixels must have shape (B, 1 or C, H, W) for images of shape {tuple(x.shape)}, "
-                f"not {tuple(known.shape)}."
-            )
+            shape = f"(B, 1 or C, H, W) as the images, which have {tuple(x.shape)}"
+            raise BadInput(f"The mask of known pixels must have shape {shape}, not {tuple(known.shape)}.")
         return known.expand(x.shape).to(self.device)
 
     def _check(self, x: Tensor, context: object) -> tuple[Tensor, Any]:
@@ -430,9 +310,8 @@ class Autoregressive(Model):
         if self.context is not None:
             return self.context.check(context, batch, self.spec)
         if context is not None:
-            shape = tuple(context.shape) if isinstance(context, Tensor) else None
-            said = f"the context {context!r}" if shape is None else f"a context of shape {shape}"
-            raise BadInput(f"This model is not conditioned on anything, but was given {said}.")
+            said = f"of shape {tuple(context.shape)}" if isinstance(context, Tensor) else repr(context)
+            raise BadInput(f"This model is not conditioned on anything, but was given the context {said}.")
         return None
 
     def given(self, context: Any, order: Tensor | None) -> Tensor | None:

@@ -1,18 +1,7 @@
 """Lossless compression by an exact twin (`npx.exact`): encoding is one pass, decoding streams, on any machine alike.
 
-The coder is range ANS [1] with whole frequencies, a stream for each block of images. A container is, little-endian:
-
-    "NPXC", version (1 byte), digest of the model (16), images (4), CRC-32 of what came so far (4); then for each block
-    "NPXB", kind (1 byte), number of its first image (4), bytes of its content (4), CRC-32 of its levels (of its content
-    if that is a list of pictures) (4), CRC-32 of these 17 bytes (4), the content: of kind 0 a stream, words of 4 bytes;
-    of kind 1 a PNG file of the images below each other, where that is shorter; of kind 2 a list of pictures (tiles.py).
-
-A stream holds of each image its class, if the model is given one, and its reading order, if there are several, each as
-likely as any other; then, place by place in the orders of the images, the levels of all images there. Where a block's
-head was changed, the next "NPXB" with its CRC goes on.
-
-References:
-    [1] Duda, Asymmetric numeral systems, 2013.
+The coder is range ANS (Duda, Asymmetric numeral systems, 2013) with whole frequencies, a stream for each block.
+docs/compression.md has the format of containers. Where a block's head was changed, the next mark with its CRC goes on.
 """
 
 import hashlib
@@ -22,7 +11,7 @@ import struct
 import warnings
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,7 +32,7 @@ from nextpixel.unroll import Site
 MAGIC, VERSION, MARK = b"NPXC", 2, b"NPXB"
 STREAM, PNG, LIST = range(3)  # kinds of blocks
 BLOCK = 2**20  # sub-pixels of a block, at most, if it has several images
-_HEAD, _PIECE, _CRC = struct.Struct("<4sB16sI"), struct.Struct("<4sBIII"), struct.Struct("<I")
+_HEAD, _PIECE, _CRC = struct.Struct("<4sB16sI"), struct.Struct("<4sBIII"), 4  # of the last, its bytes
 _LOW = 2**32  # the state of the coder is from here to 2^64; it begins here, and a whole stream ends here
 _AT_ONCE = 2**24  # edges of frequencies that are held
 
@@ -73,8 +62,8 @@ def compress(
     Args:
         model: an exact twin.
         images: levels, any integer dtype, shape (B, C, H, W).
-        context: labels (B,), for a model of classes; None lets each image have the class that costs least. Neither does
-            it come back: `decompress` gives images.
+        context: labels (B,), for a model of classes; None lets each image have the class that costs least. `decompress`
+            does not give it back.
         verify: whether what was made is decoded again before it is given.
         pictures: whose tiles the images are, one after another.
 
@@ -84,7 +73,7 @@ def compress(
     own = twin(model)
     images = own.spec.check(images)
     labels = None if context is None or own.context is None else own.context.check(context, len(images), own.spec)
-    each = _each(own)
+    each = max(1, BLOCK // own.spec.subpixels)
 
     def made_of(start: int) -> bytes:
         some = images[start : start + each]
@@ -93,45 +82,33 @@ def compress(
         kind, content = (STREAM, found) if len(found) <= len(as_png) else (PNG, as_png)
         return _block(kind, start, _crc(own, some), content)
 
-    parts = []
+    parts = [_sealed(_HEAD.pack(MAGIC, VERSION, digest(own), len(images)))]
     if pictures:
         content = packed(pictures)
-        parts = [_block(LIST, 0, zlib.crc32(content), content)]
-    parts += processes.everywhere(range(0, len(images), each), made_of)
-    head = _HEAD.pack(MAGIC, VERSION, digest(own), len(images))
-    made = b"".join([head, _CRC.pack(zlib.crc32(head)), *parts])
+        parts += [_block(LIST, 0, zlib.crc32(content), content)]
+    made = b"".join([*parts, *processes.everywhere(range(0, len(images), each), made_of)])
     if verify and not torch.equal(decompress(own, made), images.cpu().long()):
-        raise BadInput(
-            "Decoding does not give the images back, so nothing is given: this machine does not compute exactly."
-        )
+        raise BadInput("Decoding does not give the images back, so nothing is: this machine does not compute exactly.")
     return made
 
 
 def decompress(model: Model, data: bytes, *, recover: bool = False) -> Tensor:
-    """The images of a container, int64, shape (B, C, H, W).
-
-    Args:
-        model: the exact twin that it was made by.
-        data: the container.
-        recover: leave out damaged blocks; else any of them is refused.
+    """The images of a container, int64, shape (B, C, H, W), by the exact twin that made it.
 
     Raises:
-        BadInput: another model, or no whole container, or a damaged one.
+        BadInput: another model, no container, or a damaged one; `recover` leaves out its damaged blocks instead.
     """
     found = opened(twin(model), data, recover=recover).blocks
     return torch.cat([torch.zeros(0, *twin(model).spec.shape, dtype=torch.long), *found.values()])
 
 
 def opened(model: Autoregressive, data: bytes, *, recover: bool = False, what: str = "The container") -> Opened:
-    """All of a container, decoded; several processes share the work, and each has all of it.
-
-    Raises:
-        BadInput: as `decompress`; `what` is what the sentence calls the container.
-    """
+    """All of a container, decoded as by `decompress`; `what` is what sentences call it."""
     seen, count, found = parsed(data)
     if seen != digest(model):
         raise BadInput("The images were compressed by another model, or another version of this one; give that one.")
-    each, damage, pictures, blocks = _each(model), list[str](), list[Picture](), dict[int, Block]()
+    each = max(1, BLOCK // model.spec.subpixels)
+    damage, pictures, blocks = list[str](), list[Picture](), dict[int, Block]()
     for block in found:
         if isinstance(block, str):
             damage.append(block)
@@ -156,20 +133,15 @@ def opened(model: Autoregressive, data: bytes, *, recover: bool = False, what: s
 
 
 def parsed(data: bytes) -> tuple[bytes, int, Iterator[Block | str]]:
-    """The digest of the model, how many images there are, and the blocks, or what is wrong with one.
-
-    Raises:
-        BadInput: it does not begin like a container.
-    """
-    size = _HEAD.size + _CRC.size
+    """The model's digest, how many images, and the blocks or what is wrong with one; BadInput if it is no container."""
     if data[:4] != MAGIC:
         raise BadInput(f"This is no container of compressed images: it begins with {data[:4]!r}, not with {MAGIC!r}.")
-    if len(data) < size or _CRC.unpack(data[_HEAD.size : size])[0] != zlib.crc32(data[: _HEAD.size]):
+    if data[: _HEAD.size + _CRC] != _sealed(data[: _HEAD.size]):
         raise BadInput("The head of the container is damaged or cut off; take another copy.")
-    _, version, seen, count = _HEAD.unpack(data[: _HEAD.size])
+    _, version, seen, count = _HEAD.unpack_from(data)
     if version != VERSION:
         raise BadInput(f"The container has version {version}; this nextpixel reads version {VERSION}.")
-    return seen, count, _blocks(data, size)
+    return seen, count, _blocks(data, _HEAD.size + _CRC)
 
 
 def _blocks(data: bytes, at: int) -> Iterator[Block | str]:
@@ -181,7 +153,7 @@ def _blocks(data: bytes, at: int) -> Iterator[Block | str]:
         if begin == len(data):
             return
         _, kind, first, size, crc = _PIECE.unpack_from(data, begin)
-        start = begin + _PIECE.size + _CRC.size
+        start = begin + _PIECE.size + _CRC
         at = start + size
         if at != len(data) and (at > len(data) or _begin(data, at, at + len(MARK)) != at):
             following = _begin(data, start)
@@ -196,19 +168,18 @@ def _begin(data: bytes, start: int, end: int | None = None) -> int:
     """Where the next block begins; the end of the data if there is none."""
     while (start := data.find(MARK, start, end)) >= 0:
         last = start + _PIECE.size
-        if data[last : last + _CRC.size] == _CRC.pack(zlib.crc32(data[start:last])):
+        if data[start : last + _CRC] == _sealed(data[start:last]):
             return start
         start += 1
     return len(data)
 
 
 def _block(kind: int, first: int, crc: int, content: bytes) -> bytes:
-    head = _PIECE.pack(MARK, kind, first, len(content), crc)
-    return head + _CRC.pack(zlib.crc32(head)) + content
+    return _sealed(_PIECE.pack(MARK, kind, first, len(content), crc)) + content
 
 
-def _each(model: Autoregressive) -> int:
-    return max(1, BLOCK // model.spec.subpixels)
+def _sealed(head: bytes) -> bytes:
+    return head + struct.pack("<I", zlib.crc32(head))
 
 
 def _images(model: Autoregressive, block: Block, count: int) -> Tensor | None:
@@ -219,23 +190,23 @@ def _images(model: Autoregressive, block: Block, count: int) -> Tensor | None:
 
 def _png(model: Autoregressive, images: Tensor) -> bytes:
     """A PNG file of images below each other; unless they are of bytes in three channels, grey, of bytes."""
-    rows = np.ascontiguousarray(images.cpu().movedim(1, 3).numpy().astype(_kind(model)))
+    rows = np.ascontiguousarray(images.cpu().movedim(1, 3).numpy().astype(_kind(model))).view("u1")
     rows = rows.reshape(-1, *_row(model))
-    Image.fromarray(rows if rows.ndim == 3 else rows.view("u1")).save(file := io.BytesIO(), "PNG", optimize=True)
+    Image.fromarray(rows).save(file := io.BytesIO(), "PNG", optimize=True)
     return file.getvalue()
 
 
 def _row(model: Autoregressive) -> tuple[int, ...]:
-    spec = model.spec
-    return (spec.width, 3) if spec.channels == 3 and spec.levels <= 2**8 else (spec.width * spec.channels,)
+    """The shape of the bytes of a row of pixels."""
+    spec, size = model.spec, np.dtype(_kind(model)).itemsize
+    return (spec.width, 3) if spec.channels == 3 and size == 1 else (spec.width * spec.channels * size,)
 
 
 def _from_png(model: Autoregressive, content: bytes, count: int) -> Tensor | None:
     spec, row = model.spec, _row(model)
-    wide = row[0] * (np.dtype(_kind(model)).itemsize if len(row) == 1 else 1)
     try:
         with warnings.catch_warnings(action="error"), Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
-            stated = (wide, count * spec.height), "L" if len(row) == 1 else "RGB"
+            stated = (row[0], count * spec.height), "L" if len(row) == 1 else "RGB"
             if (picture.size, picture.mode) != stated:  # before memory is taken
                 return None
             pixels = np.asarray(picture)
@@ -266,12 +237,10 @@ class _Coder:
     """Range ANS: what is put last comes first; parts are whole numbers of 2^24."""
 
     def __init__(self, stream: bytes | None = None) -> None:
-        if stream is not None and len(stream) % 4:
-            raise ValueError("words have 4 bytes")
-        words = [] if stream is None else list(struct.unpack(f"<{len(stream) // 4}I", stream))
-        self.words, self.state = words, _LOW
+        self.words, self.state = list[int](), _LOW
         if stream is not None:
-            self.state = self._next() << 32 | self._next()
+            self.words = np.frombuffer(stream, "<u4").tolist()
+            self.state = self.words.pop() << 32 | self.words.pop()
 
     def put(self, first: int, last: int) -> None:
         wide = last - first
@@ -280,55 +249,41 @@ class _Coder:
             self.state >>= 32
         self.state = (self.state // wide << 24) + self.state % wide + first
 
-    def get(self, find: Callable[[int], tuple[int, int, int]]) -> int:
-        """A level; `find` says it of a part, with the edges of the level's."""
+    def get(self, edges: list[int]) -> int:
+        """A level, of those whose parts have these edges."""
         part = self.state & (PARTS - 1)
-        level, first, last = find(part)
+        level = min(max(bisect_right(edges, part) - 1, 0), len(edges) - 2)
+        first, last = edges[level : level + 2]
         if not first <= part < last:
-            raise ValueError("no level has this part")
+            raise ValueError
         self.state = (last - first) * (self.state >> 24) + part - first
         if self.state < _LOW:
-            self.state = self.state << 32 | self._next()
+            self.state = self.state << 32 | self.words.pop()
         return level
-
-    def _next(self) -> int:
-        if not self.words:
-            raise ValueError("the stream ends too soon")
-        return self.words.pop()
 
     def stream(self) -> bytes:
         """All words, the last one first to be read."""
-        words = [*self.words, self.state & (_LOW - 1), self.state >> 32]
-        return struct.pack(f"<{len(words)}I", *words)
+        return np.array([*self.words, self.state & (_LOW - 1), self.state >> 32], "<u4").tobytes()
 
 
-def _uniform(count: int) -> Callable[[int], tuple[int, int, int]]:
-    def find(part: int) -> tuple[int, int, int]:
-        level = ((part + 1) * count - 1) // PARTS  # the last one whose first edge is not above the part
-        return level, _edge(level, count), _edge(level + 1, count)
-
-    return find
-
-
-def _edge(level: int, count: int) -> int:
-    return level * PARTS // count
-
-
-def _classes(model: Autoregressive) -> int:
-    return model.context.classes if isinstance(model.context, ClassLabel) else 1
+def _kinds(model: Autoregressive) -> tuple[list[int], list[int]]:
+    """The edges of orders and of classes, each as likely as any other."""
+    classes = model.context.classes if isinstance(model.context, ClassLabel) else 1
+    orders, labels = ([kind * PARTS // count for kind in range(count + 1)] for count in (model.orders, classes))
+    return orders, labels
 
 
 @torch.no_grad()
 def _encoded(model: Autoregressive, images: Tensor, labels: Tensor | None) -> bytes:
     """The stream of a block: of each image its likeliest order and class, then all levels."""
-    orders, classes = model.orders, _classes(model)
+    orders, classes = _kinds(model)
     best = torch.full((len(images),), torch.inf, dtype=torch.float64)
     order, label = torch.zeros(len(images), dtype=torch.long), torch.zeros(len(images), dtype=torch.long)
     edges = torch.zeros(2, *images.shape, dtype=torch.int64)
-    for turn in range(orders):
-        for number in range(classes) if labels is None else (None,):
+    for turn in range(model.orders):
+        for number in range(len(classes) - 1) if labels is None else (None,):
             given = labels if number is None else torch.full((len(images),), number)
-            found = _edges(model, images, given if classes > 1 else None, turn)
+            found = _edges(model, images, given if len(classes) > 2 else None, turn)
             nats = -((found[1] - found[0]).double() / PARTS).log().flatten(1).sum(1)
             better = nats < best
             best[better], order[better], edges[:, better] = nats[better], turn, found[:, better]
@@ -337,9 +292,9 @@ def _encoded(model: Autoregressive, images: Tensor, labels: Tensor | None) -> by
     first, last = (edge.permute(2, 3, 1, 0).flatten().tolist() for edge in edges)  # by rows, columns, channels, images
     for each in zip(reversed(first), reversed(last), strict=True):
         coder.put(*each)
-    for values, count in ((label, classes), (order, orders)):
-        for value in reversed(values.tolist()) if count > 1 else ():
-            coder.put(_edge(value, count), _edge(value + 1, count))
+    for values, kinds in ((label, classes), (order, orders)):
+        for value in reversed(values.tolist()) if len(kinds) > 2 else ():
+            coder.put(kinds[value], kinds[value + 1])
     return coder.stream()
 
 
@@ -350,41 +305,30 @@ def _edges(model: Autoregressive, images: Tensor, labels: Tensor | None, order: 
         x = images[start : start + each]
         meant: Any = model.predict(x, None if labels is None else labels[start : start + each], order=order)
         turn = model.reading.check(order, len(x))
-        parts.append(
-            torch.stack([model.reading.turn(edge, turn) for edge in meant.interval(x.to(model.device))]).long().cpu()
-        )
+        edges = [model.reading.turn(edge, turn) for edge in meant.interval(x.to(model.device))]
+        parts.append(torch.stack(edges).long().cpu())
     return torch.cat(parts, 1)
 
 
 @torch.no_grad()
 def _decoded(model: Autoregressive, stream: bytes, count: int) -> Tensor | None:
     """So many images of a stream; None if it is no such images'."""
-    orders, classes = model.orders, _classes(model)
+    kinds = _kinds(model)
     try:
         coder = _Coder(stream)
         order, label = (
-            torch.tensor([coder.get(_uniform(kinds)) if kinds > 1 else 0 for _ in range(count)])
-            for kinds in (orders, classes)
+            torch.tensor([coder.get(edges) if len(edges) > 2 else 0 for _ in range(count)]) for edges in kinds
         )
 
         def choose(site: Site, distribution: Any) -> Tensor:
             assert isinstance(distribution, Frequencies), "an exact twin gives no others"
             edges = distribution.edges.permute(1, 0, 2)  # by channels, then images
             rows = edges.reshape(-1, edges.shape[-1]).long().tolist()
-            found = [coder.get(_among(row)) for row in rows]
-            return torch.tensor(found, device=edges.device).view(edges.shape[:2]).t()
+            return torch.tensor([coder.get(row) for row in rows], device=edges.device).view(edges.shape[:2]).t()
 
         chosen = model.reading.check(order, count)
-        images = model.unroll(choose, count, label if classes > 1 else None, order=chosen)
+        images = model.unroll(choose, count, label if len(kinds[1]) > 2 else None, order=chosen)
         images = model.reading.turn_back(images, chosen)
-    except ValueError:
+    except (ValueError, IndexError):  # no level has such a part, words of other than 4 bytes, or too few
         return None
     return images.cpu() if coder.state == _LOW and not coder.words else None
-
-
-def _among(edges: list[int]) -> Callable[[int], tuple[int, int, int]]:
-    def find(part: int) -> tuple[int, int, int]:
-        level = min(max(bisect_right(edges, part) - 1, 0), len(edges) - 2)
-        return level, edges[level], edges[level + 1]
-
-    return find

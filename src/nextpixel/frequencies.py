@@ -1,7 +1,7 @@
 """Probabilities as whole numbers: what a coder needs, of an exact network's numbers, the same on every machine."""
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,10 +20,8 @@ MOST_LEVELS, MOST_LOGISTIC_LEVELS = 2**16, 2**12
 class Frequencies(Finite):
     """A distribution over levels by whole numbers: level l has the parts from edges[l] to edges[l + 1] of 2^24.
 
-    Every level has a part of its own at least. The first part and the last belong to none.
-
-    Args:
-        edges: whole numbers that grow from 1 to 2^24 − 1, in float64, shape (*batch_shape, L + 1).
+    Every level has a part of its own at least. The first part and the last belong to none: edges are whole numbers that
+    grow from 1 to 2^24 − 1, in float64, shape (*batch_shape, L + 1).
     """
 
     arg_constraints: ClassVar = {"edges": constraints.real_vector}
@@ -57,9 +55,6 @@ class Frequencies(Finite):
     def temper(self, temperature: float) -> Categorical:
         return Categorical(self.log_pmf() / temperature, validate_args=False)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Frequencies":
-        return Frequencies(self.edges.expand(torch.Size(batch_shape) + self.edges.shape[-1:]), validate_args=False)
-
 
 class Logistics(NamedTuple):
     """Logistic distributions over levels, by tables."""
@@ -81,12 +76,7 @@ class Logistics(NamedTuple):
 
 
 class MixedFrequencies(Frequencies):
-    """Those of a mixture of logistics; an edge is computed when it is asked for.
-
-    Args:
-        weights: whole numbers, 2^24 in all at most, shape (*batch_shape, K), float64.
-        logistics: the components, whose tensors have the same shape.
-    """
+    """Those of a mixture of logistics, (*batch_shape, K), with whole weights, 2^24 in all at most."""
 
     arg_constraints: ClassVar = {"weights": constraints.real_vector}
 
@@ -117,16 +107,7 @@ class Whole(Likelihood):
     logistics has S = Σ w · σ of whole weights w and whole parts σ of 2^24 from tables; where colours depend on each
     other, weights are multiplied by the parts of the levels seen, and brought back to whole numbers by one division.
 
-    Args:
-        inner: what the numbers mean.
-        tables: of the twin.
-        levels: of the images (L).
-
-    Attributes:
-        grid: what the network's numbers are brought to.
-
-    Raises:
-        BadInput: more levels than there is room for.
+    `grid` is what the network's numbers are brought to. More levels than there is room for are refused by BadInput.
     """
 
     def __init__(self, inner: Likelihood, tables: Tables, levels: int) -> None:

@@ -23,7 +23,7 @@ from nextpixel.nn.causal import PixelsLeft, RowsAbove
 from nextpixel.nn.context import ClassLabel
 from nextpixel.nn.embedding import Named, Scaled, next_power
 from nextpixel.nn.gated import GatedBlock, OneStackBlock, TwoStackBlock
-from nextpixel.nn.layers import Chain, Layer, Masked, Normalise, Residual
+from nextpixel.nn.layers import Chain, Masked, Normalise, Residual
 from nextpixel.nn.norm import ColourNorm
 from nextpixel.nn.tables import GATED, Tables
 
@@ -51,7 +51,7 @@ def exact(model: Model, images: Tensor, context: object = None) -> Autoregressiv
         context: of the images.
 
     Raises:
-        BadInput: the model has a part that is not exact, or the images are not what it is about.
+        BadInput: the model has a part that cannot be exact, or the images are not what it is about.
     """
     why = refusal(model)
     if why or not isinstance(model, Autoregressive):
@@ -74,11 +74,7 @@ def exact(model: Model, images: Tensor, context: object = None) -> Autoregressiv
 
 
 def install(model: Model, about: Any) -> None:
-    """Give a fresh model the arithmetic that a file of an exact twin speaks of; `prove` it when it has its weights.
-
-    Raises:
-        BadInput: it is not such a model, or not such a description.
-    """
+    """Give a fresh model the arithmetic that a file of an exact twin speaks of; `prove` it when it has its weights."""
     why = refusal(model)
     if why or not isinstance(model, Autoregressive):
         raise BadInput(f"it would be the exact twin of something that has none: {why}.")
@@ -89,11 +85,7 @@ def install(model: Model, about: Any) -> None:
 
 
 def prove(model: Model) -> None:
-    """Prove that no sum of an exact twin leaves what float32 holds, whatever the image.
-
-    Raises:
-        BadInput: it is none, or a weight is not on its grid, or a sum may be too large.
-    """
+    """Prove that no sum of an exact twin leaves what float32 holds, whatever the image; BadInput says which might."""
     grids = {}
     for name, (power, limit) in twin(model).recipe["exact"]["grids"].items():
         if not (type(power) is type(limit) is int and -40 <= power <= 20 and 1 <= limit <= 2**HEAD_BITS):
@@ -105,11 +97,7 @@ def prove(model: Model) -> None:
 
 
 def twin(model: Model) -> Autoregressive:
-    """The model, if it is an exact twin.
-
-    Raises:
-        BadInput: it is none.
-    """
+    """The model, if it is an exact twin; else BadInput."""
     if not isinstance(model, Autoregressive) or model.tables is None:
         raise BadInput("This needs an exact model: nextpixel exact MODEL -o FILE makes the exact twin of MODEL.")
     return model
@@ -211,11 +199,9 @@ ALL = slice(None)
 
 
 class _Proof:
-    """Goes through a network with the ranges of its activations, and rounds the weights, or checks that they are so.
+    """Goes through a network with the ranges of its activations, and rounds the weights; else refuses any that are not.
 
-    Args:
-        grids: of activations, by the name of the layer that they come from.
-        rounding: else a weight that rounding would change is refused.
+    Grids of activations are by the name of the layer that they come from.
     """
 
     def __init__(self, grids: dict[str, ops.Grid], *, rounding: bool) -> None:
@@ -224,11 +210,7 @@ class _Proof:
 
     @torch.no_grad()
     def of(self, model: Autoregressive) -> dict[str, ops.Grid]:
-        """The grids that the model needs, which its layers now have.
-
-        Raises:
-            BadInput: there is no grid for a layer, or a weight is not on its own, or a table not what it should be.
-        """
+        """The grids that the model needs, which its layers now have; BadInput where there is none for a layer."""
         assert model.tables is not None, "it is an exact twin"
         for name, table in model.tables.named_buffers():
             if not bool((table * 2**12 == (table * 2**12).round()).all() & (table.abs() <= 2**24).all()):
@@ -246,9 +228,7 @@ class _Proof:
             network.parameters_of.grid = parameters
         else:
             assert isinstance(network, PixelCNN | ResidualPixelCNN), "others are refused"
-            last = self._chain(network.layers, image)
-            assert isinstance(last, Masked), "a stack ends with a convolution"
-            last.left.grid = parameters
+            self._chain(network.layers, image).left.grid = parameters
         return self.kept
 
     def _gated(self, network: GatedPixelCNN, h: _Range) -> None:
@@ -258,7 +238,7 @@ class _Proof:
         for block in network.blocks:
             if isinstance(block, TwoStackBlock):
                 self._sum((block.above, self._normed(block.norm_above, v), ALL))
-                sums, wide = self._on(block.above, block.above), block.link.weight.shape[0]
+                sums, wide = self._on(block.above), block.link.weight.shape[0]
                 given = [(block.context, self.classes, slice(wide))] if block.context is not None else []
                 self._sum((block.link, sums, ALL), (block.left, self._normed(block.norm_left, h), ALL), *given)
                 if block.context is not None and not block.last:
@@ -269,30 +249,29 @@ class _Proof:
                 self._masked(block.masked, self._normed(block.norm, h))
             if block.residual is not None:
                 self._sum((block.residual, whole, ALL), also=h if block.adds else None)
-                h = self._on(block.residual, block.residual)
+                h = self._on(block.residual)
         self._sum(*((block.skip, whole, ALL) for block in network.blocks))
         given = [] if network.head_context is None else [(network.head_context, self.classes, ALL)]
-        self._sum((network.head, self._on(network, network), ALL), *given, room=HEAD_ROOM)
-        self._sum((network.parameters_of, self._on(network.head, network.head), ALL), room=HEAD_ROOM)
+        self._sum((network.head, self._on(network), ALL), *given, room=HEAD_ROOM)
+        self._sum((network.parameters_of, self._on(network.head), ALL), room=HEAD_ROOM)
 
-    def _chain(self, layers: Chain, its: _Range) -> Layer:
+    def _chain(self, layers: Chain, its: _Range) -> Masked:
         """Of a stack, whose last layer it gives."""
         for layer in layers.layers:
             match layer:
                 case Masked():
                     self._masked(layer, its)
-                    its = self._on(layer.left, layer.left) if layer is not layers.layers[-1] else its
+                    its = self._on(layer.left) if layer is not layers.layers[-1] else its
                 case Residual():
-                    last = self._chain(layer.body, its)
-                    assert isinstance(last, Masked), "a residual block ends with a convolution"
-                    self._on(last.left, last.left)
-                    its = self._on(layer, layer)
-                case Normalise():
-                    assert isinstance(layer.norm, ColourNorm), "batch norm is refused"
-                    its = self._normed(layer.norm, its)
+                    self._on(self._chain(layer.body, its).left)
+                    its = self._on(layer)
+                case Normalise(norm=ColourNorm() as norm):
+                    its = self._normed(norm, its)
                 case _:
                     raise AssertionError("the two models have no other layers")
-        return layers.layers[-1]
+        last = layers.layers[-1]
+        assert isinstance(last, Masked), "stacks and residual blocks end with a convolution"
+        return last
 
     def _masked(self, layer: Masked, its: _Range) -> None:
         given = [] if layer.context is None else [(layer.context, self.classes, ALL)]
@@ -303,11 +282,11 @@ class _Proof:
             return its
         if float((its.limit / its.unit).max()) > 2**12 or len(norm.weight) > 2**11:
             raise BadInput(f"the sums of {self.names[norm]} are not proven: {len(norm.weight)} features are too many.")
-        return self._on(norm, norm)
+        return self._on(norm)
 
-    def _on(self, layer: Any, named: nn.Module) -> _Range:
+    def _on(self, layer: Any) -> _Range:
         """Give a layer the grid of its output."""
-        name = self.names[named]
+        name = self.names[layer]
         if name not in self.grids:
             raise BadInput(f"it has no grid for {name or 'the sum of the skip connections'}.")
         grid = layer.grid = self.kept[name] = self.grids[name]

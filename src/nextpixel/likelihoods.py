@@ -13,38 +13,21 @@ from nextpixel.errors import BadInput, whole
 from nextpixel.spec import ImageSpec, centres
 
 ALL = slice(None)
-
+# From levels (B, S, *) and the channels asked for to their distribution, each given the channels before it.
 Conditional = Callable[[Tensor, slice], distributions.Finite]
-"""Gets levels (B, S, *) and the channels asked for; gives their distribution, each given the channels before it."""
 
 
 class Likelihood(ABC):
-    """The last step of a model: parameters to distributions over levels. It has no weights.
+    """The last step of a model of images of a spec: parameters to distributions over levels. It has no weights."""
 
-    Made for images of a spec.
-
-    Attributes:
-        parameters: numbers that the network must give for each pixel (P); those of a channel together if uncoupled.
-        couples: whether a channel's distribution depends on the pixel's channels before it, whatever the network sees.
-
-    Raises:
-        BadInput: it does not fit such images.
-    """
-
-    parameters: int
-    couples: bool = False
+    parameters: int  # numbers that the network must give for each pixel (P); those of a channel together if uncoupled
+    couples: bool = False  # whether a channel depends on the pixel's channels before it, whatever the network sees
 
     def distribution(self, parameters: Tensor, levels: Tensor, channels: slice = ALL) -> distributions.Finite:
-        """What the network's numbers mean.
+        """What the network's numbers of a pixel, or of one sub-step, (B, P, *), mean: of batch shape (B, S, *).
 
-        Args:
-            parameters: of a pixel's channels, or of those of one sub-step, shape (B, P, *).
-            levels: of the same channels (S), shape (B, S, *); a channel's distribution depends on those before it, and
-                only where the likelihood couples them.
-            channels: which of them are asked for.
-
-        Returns:
-            Batch shape (B, S, *).
+        Levels are of the same channels, (B, S, *), of which some are asked for: where the likelihood couples them, a
+        channel's distribution depends on those before it.
         """
         return self.given(parameters)(levels, channels)
 
@@ -92,13 +75,6 @@ class LogisticMixture(Likelihood):
 
     Parameters of a pixel, in this order: K logits of the weights; C·K means; C·K logarithms of scales; and for channel
     1, 2, … a coefficient for each channel before it, K each, through a tanh. Levels are counted from −1 to 1.
-
-    Args:
-        spec: images of ordinal levels.
-        mixtures: components (K).
-
-    Attributes:
-        least: logarithm of the smallest scale.
     """
 
     LEAST_LOG_SCALE = -7.0  # as the paper's authors have it, for 256 levels; of more, each is as much narrower
@@ -106,13 +82,11 @@ class LogisticMixture(Likelihood):
     def __init__(self, spec: ImageSpec, *, mixtures: int = 10) -> None:
         whole(mixtures, "mixtures", least=1)
         if not spec.ordinal:
-            raise BadInput(
-                "The logistic_mixture likelihood needs levels that are ordered, not names; take categorical."
-            )
+            raise BadInput("The logistic_mixture likelihood needs levels in order, not names; take categorical.")
         channels = spec.channels
         self._channels, self._levels, self._mixtures = channels, spec.levels, mixtures
         self._sizes = (1, channels, channels, channels * (channels - 1) // 2)
-        self.least = self.LEAST_LOG_SCALE - math.log(max(1.0, (spec.levels - 1) / 255))
+        self.least = self.LEAST_LOG_SCALE - math.log(max(1.0, (spec.levels - 1) / 255))  # logarithm of a scale
         self.parameters, self.couples = mixtures * sum(self._sizes), channels > 1
 
     def numbers(self, parameters: Tensor) -> list[Tensor]:

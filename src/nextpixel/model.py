@@ -1,7 +1,6 @@
 """What every model of images can do, and what all of them need to do it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -16,23 +15,15 @@ from nextpixel.typing import Number, PerImage, Whole
 from nextpixel.unroll import Progress
 
 Module = TypeVar("Module", bound=nn.Module)
-SHOWN = 4  # kernels of a layer, where a model is printed
 
 
 class Model(nn.Module, ABC):
-    """What every model of images can do, whether its likelihood is exact or, with latent variables, only bounded.
+    """What every model of images can do, whether its likelihood is exact or, with latent variables, only bounded."""
 
-    Attributes:
-        spec: the images.
-        context: what the images are conditioned on, or None.
-        recipe: the arguments of `build` that make this model again, as JSON values.
-        learnt: what training keeps of the data that it learnt from (`data.learnt_from`), as JSON values; None before.
-    """
-
-    spec: ImageSpec
-    context: Context | None
-    recipe: dict[str, Any]
-    learnt: dict[str, Any] | None = None
+    spec: ImageSpec  # the images
+    context: Context | None  # what they are conditioned on
+    recipe: dict[str, Any]  # the arguments of `build` that make this model again, as JSON values
+    learnt: dict[str, Any] | None = None  # what training keeps of the data (`data.learnt_from`), as JSON values
 
     @abstractmethod
     def forward(self, x: Tensor, context: Any = None, drawn: Tensor | None = None) -> Tensor:
@@ -41,7 +32,6 @@ class Model(nn.Module, ABC):
         `drawn` is what the method of that name gave for these images; while training, None draws anew.
         """
 
-    @abstractmethod
     def initialise(self, x: Tensor, context: Any = None) -> None:
         """Let the layers that have a start from data take it from these images; once, when fresh."""
 
@@ -92,38 +82,12 @@ class Model(nn.Module, ABC):
         """Where the weights are."""
         return next(self.parameters()).device
 
-    def __repr__(self) -> str:
-        """What it is about, and its layers with the shapes of their kernels; equal neighbours have one line."""
-        name = self.recipe.get("name", type(self).__name__)
-        about = [f"{name} of images {self.spec}", f"likelihood {self.recipe.get('likelihood')}"]
-        about += [f"given {self.context}"] if self.context is not None else []
-        rows: list[tuple[str, list[str]]] = []  # what is said of layers, and their names
-        for name, layer in _layers(self):
-            shapes = {key.removesuffix(".weight"): its.shape for key, its in layer.named_parameters() if its.ndim > 1}
-            sizes = [f"{key.replace('.layers', '')} {'x'.join(map(str, shape))}" for key, shape in shapes.items()]
-            more = [f"and {len(sizes) - SHOWN} more"] if len(sizes) > SHOWN else []
-            said = f"{_weights(layer):,} weights, {type(layer).__name__}: {', '.join([*sizes[:SHOWN], *more])}"
-            if not rows or rows[-1][0] != said:
-                rows.append((said, []))
-            rows[-1][1].append(name.removeprefix("backbone.").replace("layers.layers", "layers"))
-        lines = [f"  {' to '.join(dict.fromkeys([names[0], names[-1]]))}: {said}" for said, names in rows]
-        return "\n".join([f"{', '.join(about)}: {_weights(self):,} weights", *lines])
-
-
-def _weights(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _layers(module: nn.Module, name: str = "", *, listed: bool = False) -> Iterator[tuple[str, nn.Module]]:
-    """The layers of a model: its parts, those of its backbone, and what stands in their lists."""
-    children = [(key, child) for key, child in module.named_children() if _weights(child)]
-    within = isinstance(module, Model | nn.ModuleList) or name.endswith("backbone")
-    own = any(True for _ in module.parameters(recurse=False))
-    if children and not own and (within or (len(children) == 1 and not listed)):
-        for key, child in children:
-            yield from _layers(child, f"{name}.{key}".removeprefix("."), listed=isinstance(module, nn.ModuleList))
-    else:
-        yield name, module
+    def extra_repr(self) -> str:
+        """What it is about; torch prints its layers below."""
+        name, likelihood = self.recipe.get("name", type(self).__name__), self.recipe.get("likelihood")
+        given = "" if self.context is None else f", given {self.context}"
+        weights = sum(parameter.numel() for parameter in self.parameters())
+        return f"{name} of images {self.spec}, likelihood {likelihood}{given}: {weights:,} weights"
 
 
 def evaluating(model: Module) -> Module:

@@ -16,9 +16,7 @@ class Orders(nn.Module):
     """The symmetries of a grid: as it is, mirrored, upside down, turned by 180°; of a square, the same transposed.
 
     An order turns the image before the network reads it, so that nothing causal changes, and tells the network which
-    it is by a class of its own.
-
-    The `count` of orders is 1, 4, or 8 of squares.
+    it is by a class of its own. There are 1, 4, or of squares 8.
 
     Example:
         >>> orders = Orders(ImageSpec(1, 2, 2, levels=4), 8)
@@ -38,13 +36,17 @@ class Orders(nn.Module):
         self.register_buffer("_unit", torch.zeros(0), persistent=False)  # is where the model is
         self._tables = dict[torch.device, tuple[Tensor, Tensor]]()  # made when first asked for: a file costs no memory
 
-    def turn(self, x: Tensor, order: Tensor | None) -> Tensor:
+    def turn(self, x: Tensor, order: Tensor | None, *, way: int = 0) -> Tensor:
         """Features of places, (B, D, H, W), as each image's order, (B,), reads them; what has no places stays."""
-        return x if order is None else self._moved(x, 0, order)
+        if order is None or x.shape[2:] == (1, 1):
+            return x
+        grid, places = self.spec.shape[1:], self._table(x.device)[way]
+        whole = x.expand(-1, -1, *grid).flatten(2)
+        return whole.gather(2, places[order][:, None].expand_as(whole)).unflatten(2, grid)
 
     def turn_back(self, x: Tensor, order: Tensor | None) -> Tensor:
         """The other way round."""
-        return x if order is None else self._moved(x, 1, order)
+        return self.turn(x, order, way=1)
 
     def told(self, encoded: Tensor | None, order: Tensor | None, like: Tensor) -> Tensor | None:
         """What a network is given, (B, d, 1 or H, 1 or W): the encoded context as the order reads it, and the order."""
@@ -101,10 +103,3 @@ class Orders(nn.Module):
             there = torch.stack([turned.flatten() for turned in every])
             self._tables[device] = there, there.argsort(1)
         return self._tables[device]
-
-    def _moved(self, x: Tensor, way: int, order: Tensor) -> Tensor:
-        if x.shape[2:] == (1, 1):
-            return x
-        grid, places = self.spec.shape[1:], self._table(x.device)[way]
-        whole = x.expand(-1, -1, *grid).flatten(2)
-        return whole.gather(2, places[order][:, None].expand_as(whole)).unflatten(2, grid)

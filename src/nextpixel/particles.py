@@ -18,26 +18,18 @@ class Completion(NamedTuple):
     """Images, and how likely their known parts were, in the order in which each was read."""
 
     images: Tensor  # levels, int64, (B, C, H, W)
-    evidence: (
-        PerImage  # estimate of log p(known sub-pixels | order), nats, (B,): exp of it is unbiased at temperature 1
-    )
+    evidence: PerImage  # estimate of log p(known | order), nats, (B,), whose exp is unbiased at temperature 1
 
 
 class Particles:
     """What an unroll chooses for N particles an image, and which of them go on.
 
     Particles follow the model; a known sub-pixel that is met weighs each by how likely it was there. Where the
-    effective number of an image's particles falls below half, they are drawn anew by their weights, systematically [1].
+    effective number of an image's particles falls below half, they are drawn anew by their weights, systematically
+    (Doucet & Johansen, A Tutorial on Particle Filtering and Smoothing, 2009, section 3).
 
-    Args:
-        drawn: chooses the unknown sub-pixels of B·N images, those of an image side by side.
-        given: levels of the known ones, (B·N, C, H, W).
-        known: bool, the same shape.
-        count: of particles an image (N).
-        seed, first: of the noise, as of `generators`.
-
-    References:
-        [1] Doucet & Johansen, A Tutorial on Particle Filtering and Smoothing, 2009, section 3.
+    `drawn` chooses the unknown sub-pixels of B·N images, those of an image side by side; `given` has the levels of the
+    known ones, (B·N, C, H, W); `count` is N.
     """
 
     def __init__(self, drawn: Choose, given: Tensor, known: Tensor, *, count: int, seed: Whole, first: Whole) -> None:

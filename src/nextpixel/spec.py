@@ -10,7 +10,6 @@ from torch import Tensor
 from nextpixel.errors import BadInput, plain, whole
 
 WIDE = (torch.uint16, torch.uint32, torch.uint64)
-
 SIDE, LARGEST = 2**16, 2**26  # rows, columns or channels, and sub-pixels, that an image can have
 
 
@@ -65,27 +64,25 @@ class ImageSpec:
         return math.prod(self.shape)
 
     def check(self, images: Tensor, *, what: str = "images") -> Tensor:
-        """The images in a dtype that torch computes with, if the tensor is a batch of such images.
+        """The images in a dtype that torch computes with, if they are integers in [0, levels), shape (B, C, H, W).
 
-        Args:
-            images: should be integers in [0, levels), shape (B, C, H, W).
-            what: how the sentence calls them, for example a file's name.
-
-        Raises:
-            BadInput: wrong shape, wrong dtype, or a level out of range.
+        Else a BadInput says what is wrong with `what` (a file's name, for example).
         """
         if not isinstance(images, Tensor):
-            kind = type(images).__name__
-            raise BadInput(f"{what} must be a tensor of integer levels, not a {kind}; torch.as_tensor makes one.")
+            raise BadInput(f"{what} must be a tensor of integer levels, not {kind(images)}; torch.as_tensor makes one.")
         if images.is_floating_point() or images.is_complex() or images.dtype == torch.bool:
-            detail = " with NaN among them" if images.is_floating_point() and bool(images.isnan().any()) else ""
-            kind = str(images.dtype).removeprefix("torch.")
-            way = "" if detail else "; where they are whole, .long() makes levels of them"
-            raise BadInput(f"{what} must be integer levels in [0, {self.levels}), not {kind} values{detail}{way}.")
+            nan = images.is_floating_point() and bool(images.isnan().any())
+            way = " with NaN among them" if nan else "; where they are whole, .long() makes levels of them"
+            raise BadInput(f"{what} must be integer levels in [0, {self.levels}), not {kind(images)} values{way}.")
         if images.ndim != 4 or tuple(images.shape[1:]) != self.shape:
             expected = "(B, {}, {}, {})".format(*self.shape)
             raise BadInput(f"{what} must have shape {expected}, not {tuple(images.shape)}.")
         return within(images, self.levels, f"{what} must hold levels")
+
+
+def kind(value: object) -> str:
+    """What a value is, for a sentence: a tensor's numbers, or else the name of its type."""
+    return str(value.dtype).removeprefix("torch.") if isinstance(value, Tensor) else type(value).__name__
 
 
 def within(values: Tensor, count: int, what: str) -> Tensor:

@@ -38,11 +38,7 @@ class Picture(NamedTuple):
 
 
 def cut(image: Tensor, spec: ImageSpec) -> Tensor:
-    """The tiles of a picture (C, H, W), shape (tiles, C', h, w).
-
-    Raises:
-        BadInput: a picture of other channels.
-    """
+    """The tiles of a picture (C, H, W), shape (tiles, C', h, w); BadInput for other channels."""
     if len(image) != spec.channels and 1 not in (len(image), spec.channels):
         raise BadInput(f"A model of images {spec} cannot take a picture of {len(image)} channels.")
     planes = image[:, None] if spec.channels == 1 else image.expand(spec.channels, -1, -1)[None]
@@ -63,11 +59,7 @@ def join(tiles: Tensor, picture: Picture, spec: ImageSpec) -> Tensor:
 
 
 def packed(pictures: Sequence[Picture]) -> bytes:
-    """A list of pictures as bytes.
-
-    Raises:
-        BadInput: a name that could not be given back, or two alike.
-    """
+    """A list of pictures as bytes; BadInput for a name that could not be given back, or two alike."""
     seen: set[str] = set()
     for picture in pictures:
         if picture.name in seen or not _safe(picture.name):

@@ -1,21 +1,22 @@
-"""The one sequential loop: who chooses the levels makes it a sampler, a completer, a coder or a check."""
+"""What a network is, and the one sequential loop: who chooses the levels makes it a sampler, a completer or a coder."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, is_dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nextpixel.distributions import Finite
-from nextpixel.errors import BadInput, plain, whole
+from nextpixel.errors import BadInput, one_of, plain, whole
 from nextpixel.likelihoods import Likelihood
+from nextpixel.nn.causal import split
+from nextpixel.nn.embedding import entry
 from nextpixel.spec import ImageSpec
 from nextpixel.threads import Threads
-from nextpixel.typing import Number, Whole
+from nextpixel.typing import Colours, Number, Whole
 
 MARGIN = 1.2  # how many times as quick one thread must be
 
@@ -28,22 +29,64 @@ class Site(NamedTuple):
     channels: slice
 
 
-Choose = Callable[[Site, Finite], Tensor]
-"""Gets a site and the distribution of its sub-pixels, batch shape (B, S); gives their levels, (B, S)."""
-
-Ancestors = Callable[[], Tensor | None]
-"""Says after a sub-step which images go on in the places of all, (B,); None: each in its own."""
-
-Progress = Callable[[Tensor], None]
-"""Gets a copy of the images, (B, C, H, W), when a row of them is made; what it raises ends the work."""
+Choose = Callable[[Site, Finite], Tensor]  # from a site and the distribution of its sub-pixels, (B, S), to their levels
+Ancestors = Callable[[], Tensor | None]  # after a sub-step: which images go on in the places of all, (B,), if any move
+Progress = Callable[[Tensor], None]  # gets a copy of the images when a row is made; what it raises ends the work
 
 
-class Streaming(ABC):
-    """What the loop needs of a network; `state` is the network's own typed object, owned by the caller."""
+class Backbone(nn.Module, ABC):
+    """A network from images to the parameters of every sub-pixel's distribution, each from what comes before it.
 
-    substeps: int
-    together: int  # channels that are drawn at once: a sub-step's, or one after the other
-    carries: bool  # whether a row's steps leave what later rows need
+    `forward` gives all of them at once, for a known image; `init_state`, `begin_row`, `step` and `observe`, which
+    `unroll` calls, give them one sub-step at a time, for an image in the making. Both must use the same lines and
+    weights. A `state` is the network's own typed object, which the caller owns.
+
+    Args:
+        spec: the images.
+        likelihood: what the numbers that the network gives mean, and so how many they are.
+        colours: "dependent": a pixel's channels in order, each given those before; "independent": all at once.
+        carries: whether a row's steps leave what later rows need, so that even a known row must be stepped through.
+    """
+
+    outputs: int  # numbers that it gives for a pixel (P)
+    substeps: int  # steps a pixel: one a colour, or one where colours are independent, or dependent by the likelihood
+    together: int  # channels that are drawn at once
+
+    def __init__(self, spec: ImageSpec, likelihood: Likelihood, *, colours: Colours, carries: bool = True) -> None:
+        super().__init__()
+        one_of(colours, "colours", get_args(Colours))
+        self.spec = spec
+        if likelihood.couples and colours == "independent":
+            raise BadInput("This likelihood couples the colours by itself: it needs colours='dependent'.")
+        self.outputs = likelihood.parameters
+        self.substeps = spec.channels if colours == "dependent" and not likelihood.couples else 1
+        self.together = 1 if likelihood.couples else spec.channels // self.substeps
+        self.carries = carries
+        self.entry = entry(spec)
+
+    @property
+    def image_colours(self) -> tuple[int, ...]:
+        """The colour, by the order of drawing, of each feature that `embed` makes of the image."""
+        features = self.entry.features
+        return tuple(colour for colour in split(self.spec.channels, self.substeps) for _ in range(features))
+
+    @property
+    def parameter_colours(self) -> tuple[int, ...]:
+        """The same of each number that the network gives for a pixel (P)."""
+        return split(self.outputs, self.substeps)
+
+    def share(self, **sizes: int) -> tuple[tuple[int, ...], ...]:
+        """The colour of each feature of layers of such sizes: shared out in order, as evenly as can be.
+
+        BadInput for a size that is not a whole number, or below one feature a colour.
+        """
+        for name, size in sizes.items():
+            whole(size, name, least=self.substeps, why="one feature a colour" if self.substeps > 1 else "")
+        return tuple(split(size, self.substeps) for size in sizes.values())
+
+    @abstractmethod
+    def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
+        """Levels (B, C, H, W) and an encoded context (B, d, h, w) to parameters (B, P, H, W)."""
 
     @abstractmethod
     def init_state(self, batch: int, context: Tensor | None) -> Any:
@@ -61,9 +104,25 @@ class Streaming(ABC):
     def observe(self, column: int, substep: int, levels: Tensor, state: Any) -> None:
         """Take note of the levels that were chosen, (B, S)."""
 
+    def one_step(self, name: str) -> None:
+        """Refuse several steps a pixel, for a model that has no order of colours in its features."""
+        if self.substeps > 1:
+            way = "take likelihood logistic_mixture, or colours='independent'"
+            raise BadInput(f"{name} makes one step a pixel, in which colours do not depend on each other: {way}.")
+
+    def embed(self, levels: Tensor, substep: int = 0) -> Tensor:
+        """Levels of all channels, or of those of a sub-step, (B, S, …), to features: where images enter the network."""
+        return self.entry(levels, substep * self.spec.channels // self.substeps)
+
+    def places(self) -> Tensor:
+        """Row and column of each place, from −1 to 1: (1, 2, H, W)."""
+        row, column = (torch.linspace(-1, 1, size, device="cpu") for size in self.spec.shape[1:])
+        places = torch.stack(torch.meshgrid(row, column, indexing="ij"))[None]
+        return places.to(torch.get_default_device())  # made there, an outline would import torch's compiler
+
 
 def unroll(
-    network: Streaming,
+    network: Backbone,
     likelihood: Likelihood,
     choose: Choose,
     *,
@@ -73,20 +132,10 @@ def unroll(
     ancestors: Ancestors | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Visit sub-pixels in raster order and let `choose` say what each is.
+    """Visit sub-pixels of some rows in raster order and let `choose` say what each is: the images, int64, (B, C, H, W).
 
-    Args:
-        network: in evaluation mode.
-        likelihood: what the network's parameters mean.
-        choose: names the levels of a site, given their distribution.
-        images: levels of the rows that are not visited, int64, (B, C, H, W).
-        context: encoded, (B, d, h, w).
-        rows: the rows to visit, ascending.
-        ancestors: asked after each sub-step.
-        progress: told after each row.
-
-    Returns:
-        The images with the chosen levels, int64, shape (B, C, H, W).
+    The network is in evaluation mode, images have the levels of the other rows, the context is encoded, (B, d, h, w);
+    ancestors are asked for after each sub-step, and progress is told after each row.
     """
     images = images.clone()
     batch, channels, _, width = images.shape
@@ -139,14 +188,7 @@ def noise(spec: ImageSpec, count: int, *, seed: Whole, first: Whole = 0, each: i
 def generators(count: int, *, seed: Whole, first: Whole = 0, stream: int = 0) -> list[np.random.Generator]:
     """A source of noise for every image: counter-based and keyed by seed and image, so each is its own in any batch.
 
-    Args:
-        count: how many images (B).
-        seed: at least 0.
-        first: the number of the first image.
-        stream: another one for the same image is independent: 0 is for its pixels.
-
-    Raises:
-        BadInput: a seed or a first image that is not a whole number of at least 0.
+    `first` is the number of the first image; another stream is independent: 0 is for pixels.
     """
     seed = whole(seed, "The seed", least=0, bits=63)
     first = whole(first, "The number of the first image", least=0, bits=63)
@@ -156,11 +198,7 @@ def generators(count: int, *, seed: Whole, first: Whole = 0, stream: int = 0) ->
 
 
 def draw(numbers: Tensor, temperature: Number = 1.0) -> Choose:
-    """Choose by the inverse cumulative distribution at the given numbers, (B, C, H, W).
-
-    Raises:
-        BadInput: a temperature that is not above 0 and finite.
-    """
+    """Choose by the inverse cumulative distribution at the given numbers, (B, C, H, W)."""
     power = plain(temperature)
     if isinstance(power, bool) or not isinstance(power, int | float) or not 0 < power < float("inf"):
         raise BadInput(f"The temperature must be above 0 and finite, not {temperature!r}.")
@@ -175,14 +213,10 @@ def draw(numbers: Tensor, temperature: Number = 1.0) -> Choose:
 class Copies:
     """Finds in a state, whatever a network makes, what belongs to images, and moves it from image to image.
 
-    Tensors are looked for in dataclasses, tuples, lists, dictionaries, partial functions and plain objects, those with
-    slots too; not in closures. They are views of buffers, of which each is moved once and in place, so that all views
-    stay what they are; one view of each must have the images as its first axis.
-
-    Args:
-        state: of `batch` images, at least two, from `init_state`.
-        twin: the same of another number above one: what is as large in both are constants.
-        batch: images (B).
+    Tensors are looked for in tuples, lists, dictionaries, partial functions and objects, not in closures. They are
+    views of buffers, of which each is moved once and in place, so that all views stay what they are; one view of each
+    must have the images as its first axis. `twin` is the state of another number of images, at least two as well: what
+    is as large in both are constants.
     """
 
     def __init__(self, state: Any, twin: Any, batch: int) -> None:
@@ -191,10 +225,8 @@ class Copies:
         self._constants = {_buffer(tensor) for tensor, other in pairs if tensor.shape == other.shape}
         movable = {_buffer(tensor) for tensor, _ in pairs if tensor.shape[:1] == (batch,)}
         if not movable or {_buffer(tensor) for tensor, _ in pairs} - self._constants - movable:
-            raise BadInput(
-                "Particles move a network's state from image to image, but this one's has tensors, or nothing else, "
-                "whose first axis is not that of the images; take particles=1."
-            )
+            why = "this network's has tensors, or nothing else, whose first axis is not that of the images"
+            raise BadInput(f"Particles move a state from image to image, but {why}; take particles=1.")
 
     def take(self, indices: Tensor) -> None:
         """Put image `indices[i]` into place i, (B,)."""
@@ -227,12 +259,8 @@ def _tensors(part: Any) -> Iterator[Tensor]:
             yield from _tensors(each)
     elif isinstance(part, dict):
         yield from _tensors([*part.values()])
-    elif is_dataclass(part):
-        yield from _tensors([getattr(part, its.name) for its in fields(part)])
-    elif hasattr(type(part), "__slots__") and not isinstance(part, str | bytes | torch.dtype | torch.device):
+    elif not isinstance(part, type | nn.Module):
         slots = [vars(kind).get("__slots__", ()) for kind in type(part).__mro__]
         names = [name for some in slots for name in ((some,) if isinstance(some, str) else some)]
         yield from _tensors([getattr(part, name) for name in names if hasattr(part, name)])
-        yield from _tensors([*vars(part).values()] if hasattr(part, "__dict__") else [])
-    elif hasattr(part, "__dict__") and not callable(part) and not isinstance(part, type | nn.Module):
-        yield from _tensors(vars(part))
+        yield from _tensors([*getattr(part, "__dict__", {}).values()])

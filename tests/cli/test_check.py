@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 import nextpixel as npx
-from nextpixel.autoregressive import Backbone
 from nextpixel.likelihoods import Likelihood
 from nextpixel.models import MODELS
+from nextpixel.unroll import Backbone
 
 
 class Leaking(Backbone):

@@ -305,7 +305,7 @@ def test_maps_of_another_size_and_likelihoods_of_brightness_are_refused(
     recipe: Callable[..., Any], refused: Callable[..., Any], codes: Path, tmp_path: Path
 ) -> None:
     words = ("train", recipe(GOOD), "--data.name", codes, "--model.context", "map")
-    assert "logistic_mixture likelihood needs levels that are ordered, not names; take categorical" in refused(
+    assert "logistic_mixture likelihood needs levels in order, not names; take categorical" in refused(
         *words, "--model.likelihood", "logistic_mixture"
     )
     np.savez(tmp_path / "own.npz", **{**np.load(codes), "maps": np.zeros((48, 3, 3), int)})

@@ -141,7 +141,7 @@ def test_a_channel_asked_for_alone_is_the_same() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(BadInput, match="needs levels that are ordered"):
+    with pytest.raises(BadInput, match="needs levels in order"):
         likelihoods.LogisticMixture(ImageSpec(1, 2, 2, levels=9, ordinal=False))
     with pytest.raises(BadInput, match="mixtures must be a whole number of at least 1, not 0"):
         likelihoods.LogisticMixture(ImageSpec(), mixtures=0)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import nextpixel as npx
 from nextpixel import shipped
-from nextpixel.autoregressive import Backbone
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
 from nextpixel.models import named, settings_of
+from nextpixel.unroll import Backbone
 
 Part = type[Backbone | npx.PixelVAE | Likelihood]
 

@@ -1,5 +1,6 @@
 """Distributions over the levels 0 … L − 1 of a sub-pixel."""
 
+import copy
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -12,14 +13,11 @@ from torch.distributions import Distribution, constraints
 class Finite(Distribution, ABC):
     """A distribution over the integers 0 … L − 1, elementwise over `batch_shape`.
 
-    A subclass says what the probabilities are (`log_prob`, `log_pmf`, `cumulative`, `temper`, `expand`); what can be
-    drawn or computed from them is here, once, so that a sampler cannot differ from the likelihood.
-
-    Attributes:
-        levels: how many (L).
+    A subclass says what the probabilities are (`log_prob`, `log_pmf`, `cumulative`, `temper`); what can be drawn or
+    computed from them is here, once, so that a sampler cannot differ from the likelihood.
     """
 
-    levels: int
+    levels: int  # how many (L)
     arg_constraints: ClassVar[dict[str, constraints.Constraint]]  # pyright: ignore[reportIncompatibleMethodOverride]
     has_enumerate_support = True
 
@@ -38,6 +36,14 @@ class Finite(Distribution, ABC):
     @abstractmethod
     def temper(self, temperature: float) -> "Finite":
         """The distribution proportional to pmf ** (1 / temperature)."""
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "Finite":
+        made, shape = copy.copy(self), torch.Size(batch_shape)
+        for name, its in self.arg_constraints.items():
+            tensor = getattr(self, name)
+            setattr(made, name, tensor.expand(shape + tensor.shape[tensor.ndim - its.event_dim :]))
+        Distribution.__init__(made, shape, validate_args=False)
+        return made
 
     def pmf(self) -> Tensor:
         """Probability of every level, shape (*batch_shape, L)."""
@@ -73,8 +79,7 @@ class Finite(Distribution, ABC):
     @property
     def mean(self) -> Tensor:
         """Expected level, shape `batch_shape`."""
-        pmf = self.pmf()
-        return (pmf * torch.arange(pmf.shape[-1], device=pmf.device)).sum(-1)
+        return (self.pmf() * self.enumerate_support(expand=False).flatten()).sum(-1)
 
     @property
     def mode(self) -> Tensor:
@@ -84,17 +89,11 @@ class Finite(Distribution, ABC):
     @property
     def variance(self) -> Tensor:
         """Variance in squared levels, shape `batch_shape`."""
-        pmf = self.pmf()
-        levels = torch.arange(pmf.shape[-1], device=pmf.device)
-        return (pmf * (levels - self.mean.unsqueeze(-1)) ** 2).sum(-1)
+        return (self.pmf() * (self.enumerate_support(expand=False).flatten() - self.mean.unsqueeze(-1)) ** 2).sum(-1)
 
 
 class Bernoulli(Finite):
-    """Two levels.
-
-    Args:
-        logits: log-odds of level 1, any shape.
-    """
+    """Two levels; logits are the log-odds of level 1, of any shape."""
 
     levels = 2
     arg_constraints: ClassVar = {"logits": constraints.real}
@@ -114,16 +113,9 @@ class Bernoulli(Finite):
     def temper(self, temperature: float) -> "Bernoulli":
         return Bernoulli(self.logits / temperature, validate_args=False)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Bernoulli":
-        return Bernoulli(self.logits.expand(torch.Size(batch_shape)), validate_args=False)
-
 
 class Categorical(Finite):
-    """Any number of levels, each with a logit of its own.
-
-    Args:
-        logits: unnormalised log-probabilities, shape (*batch_shape, L).
-    """
+    """Any number of levels, each with a logit of its own: unnormalised log-probabilities, shape (*batch_shape, L)."""
 
     arg_constraints: ClassVar = {"logits": constraints.real_vector}
 
@@ -141,7 +133,3 @@ class Categorical(Finite):
 
     def temper(self, temperature: float) -> "Categorical":
         return Categorical(self.logits / temperature, validate_args=False)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Categorical":
-        shape = torch.Size(batch_shape) + self.logits.shape[-1:]
-        return Categorical(self.logits.expand(shape), validate_args=False)

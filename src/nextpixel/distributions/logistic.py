@@ -1,7 +1,7 @@
 """Discretised logistic distributions and their mixtures: brightness, with few parameters for many levels."""
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -21,14 +21,7 @@ def log_prob(levels: Tensor, means: Tensor, log_scales: Tensor, count: int) -> T
     logistic functions is exact for intervals of any width and however far from the mean:
     σ(b) − σ(a) = σ(b) · σ(−a) · (1 − exp(a − b)).
 
-    Args:
-        levels: any dtype; broadcasts with the others.
-        means: where −1 is the lowest level and 1 the highest.
-        log_scales: natural logarithms.
-        count: of the levels (L).
-
-    Returns:
-        Nats, of the broadcast shape.
+    Levels, means (where −1 is the lowest of `count` levels and 1 the highest) and scales broadcast; the result is nats.
     """
     log_scales = log_scales.clamp(SMALLEST, FARTHEST)
     places, inverse = _in_levels(means, log_scales, count)
@@ -57,16 +50,9 @@ def _log_one_minus_exp(log_width: Tensor) -> Tensor:
 
 
 class LogisticMixture(Finite):
-    """A mixture of discretised logistics.
+    """A mixture of discretised logistics (Salimans et al., PixelCNN++, 2017, section 2.1).
 
-    Args:
-        log_weights: of the components, unnormalised, shape (*batch_shape, K).
-        means: where −1 is the lowest level and 1 the highest, shape (*batch_shape, K).
-        log_scales: natural logarithms of the logistics' scales, shape (*batch_shape, K).
-        levels: how many (L).
-
-    References:
-        Salimans et al., PixelCNN++, 2017, section 2.1.
+    Unnormalised log-weights, means (−1 is the lowest level, 1 the highest) and log-scales are (*batch_shape, K) each.
     """
 
     arg_constraints: ClassVar = dict.fromkeys(("log_weights", "means", "log_scales"), constraints.real_vector)
@@ -99,8 +85,3 @@ class LogisticMixture(Finite):
 
     def temper(self, temperature: float) -> Categorical:
         return Categorical(self.log_pmf() / temperature, validate_args=False)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "LogisticMixture":
-        shape = torch.Size(batch_shape) + self.means.shape[-1:]
-        weights, means, log_scales = (part.expand(shape) for part in (self.log_weights, self.means, self.log_scales))
-        return LogisticMixture(weights, means, log_scales, self.levels, validate_args=False)

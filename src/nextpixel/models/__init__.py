@@ -12,7 +12,7 @@ from typing import Any, Literal, overload
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nextpixel.autoregressive import Autoregressive, Backbone
+from nextpixel.autoregressive import Autoregressive
 from nextpixel.errors import BadInput, closest, plain, whole
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
 from nextpixel.model import Model
@@ -24,6 +24,7 @@ from nextpixel.models.pixelvae import PixelVAE
 from nextpixel.nn.context import Context, describe
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Whole
+from nextpixel.unroll import Backbone
 
 MODELS: dict[str, type[Backbone | PixelVAE]] = {
     "pixelcnn": PixelCNN,
@@ -114,11 +115,7 @@ def build(
 
 
 def kind_of(name: object) -> type[Backbone | PixelVAE]:
-    """The class of a model: of our own by its name, or a user's, itself or as `package.module:Class`.
-
-    Raises:
-        BadInput: there is none, or it is no `Backbone`.
-    """
+    """The class of a model: of our own by its name, or a user's `Backbone`, itself or as `package.module:Class`."""
     found = name
     if isinstance(name, str) and ":" in name:
         module, _, attribute = name.partition(":")
@@ -143,15 +140,9 @@ def _script() -> str:
 
 
 def outline(make: Callable[[], Model], *, numbers: int, calls: int) -> dict[str, torch.Tensor]:
-    """The state of a model that is only thought of, without memory.
+    """The state of a model that is only thought of, without memory; TooLarge if making it takes more than a limit.
 
-    Args:
-        make: makes the model.
-        numbers: that this may allocate, those that are thrown away again included.
-        calls: of torch that it may take.
-
-    Raises:
-        BadInput: it takes more than that.
+    Limits are how many numbers it may allocate, those that are thrown away again included, and calls of torch.
     """
     try:
         with _Limited(numbers, calls), torch.device("meta"):

@@ -1,12 +1,10 @@
 """Gated PixelCNN: two stacks of gated convolutions, without a blind spot."""
 
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from nextpixel.autoregressive import Backbone
 from nextpixel.errors import BadInput, odd, one_of, share, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn import ops
@@ -14,6 +12,7 @@ from nextpixel.nn.causal import Lane, LeftState, PixelsLeft, Place, listed, one_
 from nextpixel.nn.gated import ACTIVATIONS, BlockState, GatedBlock, OneStackBlock, Plan, Skips, TwoStackBlock
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Colours
+from nextpixel.unroll import Backbone
 
 
 class GatedPixelCNN(Backbone):
@@ -113,8 +112,7 @@ class GatedPixelCNN(Backbone):
         for block in self.blocks:
             v, h, skips = block(v, h, skips, context)
         assert skips is not None, "there is always a first block"
-        bias = self._bias(context)
-        return self._read(skips, lambda x: self.head(x, bias), self.parameters_of)
+        return self.parameters_of(ops.rectify(self.head(self._entering(skips), self._bias(context))))
 
     def init_state(self, batch: int, context: Tensor | None) -> "GatedState":
         width, pixel = self.spec.width, len(self.image_colours)
@@ -144,19 +142,15 @@ class GatedPixelCNN(Backbone):
         for block, its, slot, following in state.steps[substep]:
             out = None if following is None else following.cells[substep][column]
             h = block.step(h, place, its, slot=slot, out=out)
-        return self._read(
-            state.skips.sum(substep),
-            lambda x: self.head.step(x, place, state.head),
-            lambda x: self.parameters_of.step(x, place, state.parameters_of),
-        )
+        x = self.head.step(self._entering(state.skips.sum(substep)), place, state.head)
+        return self.parameters_of.step(ops.rectify(x), place, state.parameters_of)
 
     def observe(self, column: int, substep: int, levels: Tensor, state: "GatedState") -> None:
         state.blocks[0].near.left.observe(self.embed(levels, substep), Place(column, substep))
 
-    def _read(
-        self, skips: Tensor, head: Callable[[Tensor], Tensor], parameters_of: Callable[[Tensor], Tensor]
-    ) -> Tensor:
-        return parameters_of(ops.rectify(head(ops.rectify(ops.settle(skips, self.grid)).to(self.head.weight))))
+    def _entering(self, skips: Tensor) -> Tensor:
+        """What the head gets of the sum of the skip connections."""
+        return ops.rectify(ops.settle(skips, self.grid)).to(self.head.weight)
 
     def _bias(self, context: Tensor | None) -> Tensor | None:
         """Of the context in the head, (B, O, 1 or H, 1 or W)."""

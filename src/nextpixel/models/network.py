@@ -1,15 +1,14 @@
 """A network of one's own: any causal `forward`, streamed by whole passes."""
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from nextpixel.autoregressive import Backbone
 from nextpixel.likelihoods import Likelihood
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Colours
+from nextpixel.unroll import Backbone
 
 
 @dataclass
@@ -21,7 +20,7 @@ class Unfinished:
     row: int = 0
 
 
-class Network(Backbone, ABC):
+class Network(Backbone):
     """A model in one method: `forward` gives every sub-pixel's parameters, each from what comes before it.
 
     Samples, completions and the rest follow, one whole pass a sub-step; a `Backbone` with steps of its own is faster. A
@@ -50,10 +49,6 @@ class Network(Backbone, ABC):
 
     def __init__(self, spec: ImageSpec, likelihood: Likelihood, *, colours: Colours = "dependent") -> None:
         super().__init__(spec, likelihood, colours=colours, carries=False)
-
-    @abstractmethod
-    def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
-        """Levels (B, C, H, W) and an encoded context (B, d, 1 or H, 1 or W) to parameters (B, `outputs`, H, W)."""
 
     def init_state(self, batch: int, context: Tensor | None) -> Unfinished:
         device = next(self.parameters()).device

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nextpixel.autoregressive import Backbone
 from nextpixel.errors import share, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn import ops, shifted
@@ -16,6 +15,7 @@ from nextpixel.nn.causal import listed
 from nextpixel.nn.shifted import Dense, Down, DownRight, Entrance, SpreadDown, SpreadDownRight, shift_down, with_ones
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Colours
+from nextpixel.unroll import Backbone
 
 
 class PixelCNNpp(Backbone):
@@ -204,11 +204,9 @@ class Pair(nn.Module):
         self, above: Features, left: Features, seen: tuple[Features, Features] | None, context: Tensor | None
     ) -> tuple[Features, Features]:
         """Both streams, and what both were in the first half, to both streams."""
-        if seen is None:
-            above = self.above(above, None, context)
-            return above, self.left(left, above.both, context)
-        above = self.above(above, seen[0].both, context)
-        return above, self.left(left, torch.cat((above.both, seen[1].both), 1), context)
+        above = self.above(above, None if seen is None else seen[0].both, context)
+        beside = above.both if seen is None else torch.cat((above.both, seen[1].both), 1)
+        return above, self.left(left, beside, context)
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> "PairState":
         return PairState(self.above.init_state(batch, width, context), self.left.init_state(batch, width, context))

@@ -5,7 +5,6 @@ from typing import Literal
 
 from torch import Tensor
 
-from nextpixel.autoregressive import Backbone
 from nextpixel.errors import odd, one_of, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn import recurrent
@@ -14,6 +13,7 @@ from nextpixel.nn.layers import Chain, Layer, Masked, Normalise, Parts, Residual
 from nextpixel.nn.norm import NORMS
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Colours
+from nextpixel.unroll import Backbone
 
 
 class Stack(Backbone):

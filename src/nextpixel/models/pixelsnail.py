@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nextpixel.autoregressive import Backbone
 from nextpixel.errors import BadInput, share, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn import ops
@@ -16,6 +15,7 @@ from nextpixel.nn.causal import listed
 from nextpixel.nn.shifted import AtPlace, Dense, Entrance, EntranceState, with_ones
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Colours
+from nextpixel.unroll import Backbone
 
 
 class PixelSNAIL(Backbone):
@@ -119,13 +119,7 @@ class PixelSNAIL(Backbone):
 
 
 class AttentionLayer(nn.Module):
-    """Residual blocks, and what their features ask of all earlier places.
-
-    Args:
-        image: features of a pixel of the image.
-        filters, blocks, keys, values, heads, dropout: as of `PixelSNAIL`.
-        context: features of the context, 0 without.
-    """
+    """Residual blocks, and what their features ask of all earlier places; `image` is how many features a pixel has."""
 
     def __init__(
         self, image: int, filters: int, *, blocks: int, keys: int, values: int, heads: int, context: int, dropout: float
@@ -170,14 +164,7 @@ class AttentionLayer(nn.Module):
             block.begin_row(row, None, its)
 
     def step(self, x: Tensor, column: int, place: int, where: Tensor, state: "AttentionState") -> Tensor:
-        """The layer at one place.
-
-        Args:
-            x: features, (B, D).
-            column: of the place.
-            place: its number in raster order.
-            where: its coordinates, (B, 2).
-        """
+        """Features at one place, (B, D), by its column, its number in raster order and its coordinates, (B, 2)."""
         for block, its in zip(self.blocks, state.blocks, strict=True):
             x = block.step(x, column, None, its)
         state.x = x
@@ -193,7 +180,7 @@ class AttentionLayer(nn.Module):
 
 @dataclass
 class AttentionState:
-    """What `AttentionLayer` keeps during an unroll: states of its blocks and of what follows them, the memory."""
+    """What `AttentionLayer` keeps during an unroll."""
 
     x: Tensor  # the blocks' features at the present place, (B, D)
     blocks: list[BlockLeftState]

@@ -25,15 +25,10 @@ START = -0.7  # that logarithm for the mean image at the start: narrower than th
 
 
 class Elbo(NamedTuple):
-    """The evidence lower bound of each image, and its parts; nats, shape (B,) each.
+    """The evidence lower bound of each image, and its parts; nats, shape (B,) each."""
 
-    Attributes:
-        reconstruction: log p(x|z) for a z drawn from the posterior q(z|x).
-        kl: what z costs: the divergence of q(z|x) from the prior.
-    """
-
-    reconstruction: Tensor
-    kl: Tensor
+    reconstruction: Tensor  # log p(x|z) for a z drawn from the posterior q(z|x)
+    kl: Tensor  # what z costs: the divergence of q(z|x) from the prior
 
     @property
     def nats(self) -> Tensor:
@@ -144,9 +139,6 @@ class PixelVAE(Model):
         each = kl_divergence(posterior.base_dist, Normal(0.0, 1.0)).mean(0)  # of each latent number
         return self.decoder(x, z) - weight * each.clamp(min=self.free_nats).sum()
 
-    def initialise(self, x: Tensor, context: Any = None) -> None:
-        """Nothing here starts from data."""
-
     def drawn(self, count: int, noise: np.random.Generator) -> Tensor:
         """The standard normal numbers that make latent vectors of posteriors, (B, z); a step of the warm-up is done."""
         self.batches += 1
@@ -163,15 +155,9 @@ class PixelVAE(Model):
         return evaluating(self)._posterior(self.spec.check(x).to(self.device))
 
     def elbo(self, x: Tensor, *, seed: Whole = 0, first: Whole = 0) -> Elbo:
-        """The evidence lower bound of log p(x), from one z an image.
+        """The evidence lower bound of log p(x) of levels, shape (B, C, H, W), from one z an image.
 
-        Args:
-            x: levels, shape (B, C, H, W).
-            seed: of the noise that draws z; image i's is its own, whatever the batch.
-            first: the number of the first image.
-
-        Raises:
-            BadInput: images that the model is not about.
+        Image i's z is drawn by the seed and first + i, whatever the batch. BadInput for images of another spec.
         """
         posterior, x = self.posterior(x), self.spec.check(x).to(self.device)
         return evaluating(self)._elbo(x, posterior, self._numbers(len(x), seed=seed, first=first))
@@ -179,15 +165,8 @@ class PixelVAE(Model):
     def iw_bound(self, x: Tensor, *, samples: Whole = 64, seed: Whole = 0, first: Whole = 0) -> PerImage:
         """The importance-weighted bound of log p(x) [4]: at least `elbo` in the mean, and tighter with more samples.
 
-        Args:
-            x, seed, first: as in `elbo`.
-            samples: of z, each of which costs a pass of the decoder (k).
-
-        Returns:
-            log of the mean of p(x|z) p(z) / q(z|x) over z from q(z|x), in nats, shape (B,).
-
-        Raises:
-            BadInput: images that the model is not about, or fewer than one sample.
+        It is log of the mean of p(x|z) p(z) / q(z|x) over so many z from q(z|x), each of which costs a pass of the
+        decoder; in nats, shape (B,). Other arguments and errors are those of `elbo`.
         """
         samples = whole(samples, "samples", least=1)
         posterior, x = self.posterior(x), self.spec.check(x).to(self.device)
@@ -217,10 +196,7 @@ class PixelVAE(Model):
         first: Whole = 0,
         progress: Progress | None = None,
     ) -> Tensor:
-        """Draw images: z from the prior, then pixels given z, whose temperature it is.
-
-        Arguments, result and errors are those of `Autoregressive.sample`.
-        """
+        """Draw images: z from the prior, then pixels given z at that temperature; else as `Autoregressive.sample`."""
         self._refuse(context)
         count = whole(count, "The number of samples", least=1)
         z = self._numbers(count, seed=seed, first=first)
@@ -240,18 +216,8 @@ class PixelVAE(Model):
         """Draw images on the way from each of `x` to that of `y`, all steps of a pair from the same noise.
 
         The way goes along a great circle, with a length that changes evenly, as vectors in between two of a Gaussian
-        would be too short.
-
-        Args:
-            x: levels, shape (B, C, H, W).
-            y: the same.
-            steps: images on a way, its ends (decoded from their posteriors' means) included.
-
-        Returns:
-            Levels, int64, shape (B, steps, C, H, W).
-
-        Raises:
-            BadInput: images that the model is not about, of different number, or fewer than two steps.
+        would be too short. Its ends, decoded from their posteriors' means, are among the steps, which are two at least.
+        Levels of shape (B, C, H, W) each give levels, int64, of (B, steps, C, H, W).
         """
         steps = whole(steps, "steps", least=2)
         if len(x) != len(y):
@@ -275,12 +241,9 @@ class PixelVAE(Model):
     ) -> Tensor:
         """Draw the unknown sub-pixels given z and the earlier ones; the known ones stay.
 
-        Other arguments, result and errors are those of `Autoregressive.complete`, without a context.
-
-        Args:
-            z: shape (B, z). When None, it is drawn from the prior, then in turns with the unknown pixels: z from the
-                posterior of the completed image, pixels given z [5, section 4.3's pseudo-Gibbs chain].
-            rounds: how many such turns.
+        Without a z, (B, z), one is drawn from the prior, then so many rounds in turns with the unknown pixels: z from
+        the posterior of the completed image, pixels given z [5, section 4.3's pseudo-Gibbs chain]. Other arguments,
+        result and errors are those of `Autoregressive.complete`.
         """
         self._refuse(context)
         rounds = whole(rounds, "rounds", least=0)

@@ -9,13 +9,7 @@ from nextpixel.nn import ops
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, *, heads: int) -> Tensor:
-    """What each place takes from the places before it; the first place takes zeros.
-
-    Args:
-        query, keys: (B, heads · d, H, W).
-        values: (B, heads · v, H, W), as what is returned.
-        heads: how often each place looks.
-    """
+    """What each place takes from those before it, the first zeros: (B, heads · d, H, W) twice, (B, heads · v, H, W)."""
     q, k, v = (part.flatten(2).unflatten(1, (heads, -1)).transpose(2, 3) for part in (query, keys, values))
     seen = torch.zeros_like(v[:, :, :1])  # (B, heads, places, v)
     if q.shape[2] > 1:  # the second place sees the first, and so on: without the first query this is the usual mask

@@ -45,13 +45,9 @@ Kind = TypeVar("Kind", bound=WeightNorm)
 
 
 class Block(nn.Module, Generic[Kind]):
-    """A gated residual block (Salimans et al. 2017, section 2.4, and the authors' code).
+    """A gated residual block (Salimans et al. 2017, section 2.4, and the authors' code) of `filters` features (D).
 
-    Args:
-        filters: D.
-        beside: features that come in beside, 0 without.
-        context: features of the context, 0 without.
-        dropout: share of the features between the convolutions that training drops.
+    `beside` and `context` are how many features these have, 0 without; dropout is between the convolutions.
     """
 
     kind: Callable[..., Kind]  # makes its convolutions: one of 2D features to D, one of 2D to 2D
@@ -116,15 +112,9 @@ class BlockLeft(Block[DownRight]):
         self.leave.begin_row(state.leave, None if state.bias is None else places_of(row_of(state.bias, row)))
 
     def step(self, x: Tensor, column: int, left: Tensor | None, state: "BlockLeftState") -> Tensor:
-        """The block at one place.
-
-        Args:
-            x: features, (B, D); their `concat_elu` goes into the cell of this column.
-            column: of the block's level.
-            left: of this stream, what comes in beside, (B, 2D).
-        """
+        """The block at a column of its level: features (B, D), and from its own stream what comes in beside (B, 2D)."""
         enter, leave = state.enter, state.leave
-        ops.concat_elu(x, out=enter.cells[column])
+        ops.concat_elu(x, out=enter.cells[column])  # where the second half of PixelCNN++ will look for it
         middle = self.enter.step(column, enter)
         if left is not None and state.left is not None:
             middle = ops.multiply(left, state.left, middle)

@@ -17,21 +17,13 @@ from nextpixel.nn import ops
 
 
 class RowsAbove(nn.Module):
-    """A convolution over the rows that end with its own, or with the one above; steps one row at a time.
+    """A convolution over the rows that end with its own, or, if `strict`, with the one above; steps one row at a time.
 
-    Rows below are cropped from the kernel, not masked.
-
-    Args:
-        inputs, outputs: features.
-        reach: rows above its own that it sees, and columns to either side.
-        strict: leave out its own row (for the first layer, whose input is the image).
-        gain: at the start, the output's standard deviation for an input of 1.
-
-    Attributes:
-        grid: of an exact twin, what the output is brought to.
+    It sees `reach` rows above and columns to either side; rows below are cropped from the kernel, not masked. At the
+    start, `gain` is the output's standard deviation for an input of 1.
     """
 
-    grid: ops.Grid | None = None
+    grid: ops.Grid | None = None  # of an exact twin, what the output is brought to
 
     def __init__(self, inputs: int, outputs: int, *, reach: int, strict: bool = False, gain: float = 1.0) -> None:
         super().__init__()
@@ -64,43 +56,59 @@ class RowsAbove(nn.Module):
         return ops.settle(ops.convolve(padded, self.weight, self.bias), self.grid)
 
 
+Groups = Sequence[int]  # the colour of each feature
+Addends = list[Sequence[Tensor | None]]  # for each colour and column, what is added to a layer's output, (B, O_g)
+
+
+class Place(NamedTuple):
+    """Where in a row an unroll is: the pixel, and which of its colours."""
+
+    column: int
+    substep: int
+
+
+class Packed(NamedTuple):
+    """The weights of `PixelsLeft` for one sub-step: only what it computes and may see."""
+
+    rows: list[int]  # which features of the layer's output these are (O_g)
+    weight: Tensor  # (taps · D, O_g), cut after the last feature that may be seen
+    bias: Tensor | None  # (O_g,), where the layer has one
+
+
+@dataclass(slots=True)
+class LeftState:
+    """What `PixelsLeft` keeps during an unroll."""
+
+    packed: list[Packed]  # weights for each sub-step
+    lane: "Lane | None"  # the input's features in this row; None where the input of a step is all that it sees
+    width: int  # columns (W)
+    addends: Addends  # what is added in this row, the bias included
+
+    def observe(self, x: Tensor, place: Place) -> None:
+        """Take note of the input's features of one colour at one place, (B, D_g)."""
+        assert self.lane is not None, "a 1x1 layer gets its input with the step"
+        self.lane.cells[place.substep][place.column].copy_(x)
+
+
 class PixelsLeft(nn.Module):
     """A convolution over the pixels to the left and, by the order of colours, its own; steps one sub-pixel at a time.
 
     Colour g of the output sees every feature of the pixels to the left, and of its own pixel the features of colours
-    up to g (before g where `strict`). With `reach` 0 this is a 1x1 convolution that respects the order of colours.
-
-    Args:
-        inputs: colour of each input feature, ascending (D,).
-        outputs: colour of each output feature, in any order (O,).
-        reach: pixels to the left that it sees.
-        strict: a colour does not see itself (mask A of van den Oord et al. 2016a; else mask B).
-        bias: whether it adds a bias.
-        gain: at the start, the output's standard deviation for an input of 1.
-
-    Attributes:
-        grid: of an exact twin, what the output is brought to, the addend included.
+    up to g, or before g where `strict` (masks B and A of van den Oord et al. 2016a). With `reach` 0 this is a 1x1
+    convolution that respects the order of colours. `inputs` are the colours of input features, ascending (D,),
+    `outputs` those of output features, in any order (O,).
     """
 
     mask: Tensor | None
-    grid: ops.Grid | None = None
+    grid: ops.Grid | None = None  # of an exact twin, what the output is brought to, the addend included
 
     def __init__(
-        self,
-        inputs: Sequence[int],
-        outputs: Sequence[int],
-        *,
-        reach: int,
-        strict: bool = False,
-        bias: bool = True,
-        gain: float = 1.0,
+        self, inputs: Groups, outputs: Groups, *, reach: int, strict: bool = False, bias: bool = True, gain: float = 1.0
     ) -> None:
         super().__init__()
-        self.reach = reach
-        self.colours = max(outputs) + 1
+        self.reach, self.colours, self._outputs = reach, max(outputs) + 1, tuple(outputs)
         # With one colour, the strict layer sees nothing of its own pixel: that tap is cropped away.
         self.own = not (strict and self.colours == 1)
-        self._outputs = tuple(outputs)
         bounds = [bisect_left(inputs, colour) for colour in range(self.colours + 1)]
         self._inputs = [end - begin for begin, end in itertools.pairwise(bounds)]
         self._seen = bounds[:-1] if strict else bounds[1:]
@@ -137,28 +145,24 @@ class PixelsLeft(nn.Module):
             lane = Lane(weight, batch, width, reach=reach, colours=self._inputs, lengths=lengths, keep=reach > 0)
         return LeftState(packed, lane, width, [[part.bias] * width for part in packed])
 
-    def begin_row(self, addend: Tensor, state: "LeftState") -> None:
+    def begin_row(self, addend: Tensor, state: LeftState) -> None:
         """In this row the steps add this to their results, (B, O, 1, 1 or W); a single column stands for all."""
-        state.addends = state.by_column(addend if self.bias is None else addend + self.bias[:, None, None])
+        row = addend if self.bias is None else addend + self.bias[:, None, None]
+        state.addends = by_column(row, state.width, [part.rows for part in state.packed])
 
     def step(
         self,
         x: Tensor | None,
-        place: "Place",
-        state: "LeftState",
+        place: Place,
+        state: LeftState,
         addend: Tensor | None = None,
         *,
         out: Tensor | None = None,
     ) -> Tensor:
-        """The output's features of one colour at one place, (B, O_g).
+        """The output's features of one colour at one place, (B, O_g), into `out` if that is given.
 
-        Args:
-            x: the input's features of that colour, (B, D_g); None for a strict layer, whose state is told of them
-                later, by `observe`.
-            place: column and colour.
-            state: from `init_state`; takes note of `x`.
-            addend: is added to the result, beside what `begin_row` was given.
-            out: where to put the result.
+        It gets the input's features of that colour, (B, D_g), or None if it is strict: `observe` then tells its state
+        of them later. `addend` comes beside what `begin_row` was given.
         """
         column, colour = place
         lane, kept, window = state.lane, state.addends[colour][column], x
@@ -177,59 +181,14 @@ class PixelsLeft(nn.Module):
         return self.weight if self.mask is None else self.weight * self.mask
 
 
-class Place(NamedTuple):
-    """Where in a row an unroll is: the pixel, and which of its colours."""
-
-    column: int
-    substep: int
-
-
-class Packed(NamedTuple):
-    """The weights of `PixelsLeft` for one sub-step: only what it computes and may see."""
-
-    rows: list[int]  # which features of the layer's output these are (O_g)
-    weight: Tensor  # (taps · D, O_g), cut after the last feature that may be seen
-    bias: Tensor | None  # (O_g,), where the layer has one
-
-
-@dataclass(slots=True)
-class LeftState:
-    """What `PixelsLeft` keeps during an unroll."""
-
-    packed: list[Packed]  # weights for each sub-step
-    lane: "Lane | None"  # the input's features in this row; None where the input of a step is all that it sees
-    width: int  # columns (W)
-    addends: "Addends"  # what is added in this row, the bias included
-
-    def by_column(self, row: Tensor) -> "Addends":
-        """What is added to the layer's output at each place of a row, (B, O, 1, 1 or W): see `by_column`."""
-        return by_column(row, self.width, [part.rows for part in self.packed])
-
-    def observe(self, x: Tensor, place: Place) -> None:
-        """Take note of the input's features of one colour at one place, (B, D_g)."""
-        assert self.lane is not None, "a 1x1 layer gets its input with the step"
-        self.lane.cells[place.substep][place.column].copy_(x)
-
-
 class Lane:
     """The features of one row so far, behind `reach` pixels of padding: what `PixelsLeft` takes its windows from.
 
     Rows need no reset: a window ends where writing has got to. All views are made once, as making one for each step
     would take as long as the step's arithmetic.
 
-    Args:
-        like: a tensor whose dtype and device the lane has.
-        batch, width, reach: images (B), pixels in a row (W), pixels of padding.
-        colours: how many features the input has of each colour.
-        lengths: for each colour, how many numbers its window has.
-        keep: False where no window reaches further than its own pixel: then all columns share one place, which stays
-            in the processor's cache.
-
-    Attributes:
-        cells: for each colour and column, where to write its features: a view (B, D_g).
-        windows: for each colour and column, what its sub-step sees: a view (B, length).
-        row: all cells, as a view (B, D, 1, W), where they are kept.
-        padded: the same with the padding, all numbers in order: (B, (reach + W) · D).
+    `colours` says how many features the input has of each, `lengths` how many numbers its window has. Where no window
+    reaches further than its own pixel, none are to be kept: all columns share one place, in the processor's cache.
     """
 
     def __init__(
@@ -245,8 +204,9 @@ class Lane:
     ) -> None:
         features = sum(colours)
         columns, times = (width, 1) if keep else (1, width)
-        self.padded = row = like.new_zeros(batch, (reach + columns) * features)
+        self.padded = row = like.new_zeros(batch, (reach + columns) * features)  # all numbers in order
         starts = [sum(colours[:colour]) for colour in range(len(colours))]
+        # For each colour and column, where to write its features, (B, D_g), and what its sub-step sees, (B, length).
         self.cells = [
             [row.narrow(1, (reach + column) * features + start, size) for column in range(columns)] * times
             for start, size in zip(starts, colours, strict=True)
@@ -254,18 +214,11 @@ class Lane:
         self.windows = [
             [row.narrow(1, column * features, length) for column in range(columns)] * times for length in lengths
         ]
-        self.row = row.unflatten(1, (-1, features))[:, reach:].transpose(1, 2).unsqueeze(2)
-
-
-Addends = list[Sequence[Tensor | None]]
-"""For each colour and column, what is added to a layer's output there, (B, O_g), if anything is."""
+        self.row = row.unflatten(1, (-1, features))[:, reach:].transpose(1, 2).unsqueeze(2)  # all cells: (B, D, 1, W)
 
 
 def by_column(row: Tensor, width: int, colours: Sequence[Sequence[int]]) -> Addends:
-    """Cut a row of features, (B, O, 1, 1 or W), into what each sub-step of each column needs of it.
-
-    A single column stands for all; `colours` says which features are those of each colour.
-    """
+    """Cut a row, (B, O, 1, W) or one column that stands for all, by columns and by the features of each colour."""
     columns = row.squeeze(2).permute(2, 0, 1).expand(width, -1, -1)
     parts = [columns] if len(colours) == 1 else [columns[..., features] for features in colours]
     return [part.contiguous().unbind(0) for part in parts]
@@ -281,7 +234,7 @@ def split(features: int, colours: int) -> tuple[int, ...]:
     return tuple(feature * colours // features for feature in range(features))
 
 
-def sizes(features: Sequence[int]) -> list[int]:
+def sizes(features: Groups) -> list[int]:
     """How many features each colour has, given the colour of each: the other way round from `split`."""
     counts = Counter(features)
     return [counts[colour] for colour in range(max(features) + 1)]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nextpixel.errors import BadInput, plain, whole
 from nextpixel.nn.embedding import Named
 from nextpixel.nn.latent import SpreadOut
-from nextpixel.spec import ImageSpec, within
+from nextpixel.spec import ImageSpec, kind, within
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,7 @@ class Context(ABC):
 
     @abstractmethod
     def check(self, value: object, batch: int, spec: ImageSpec) -> Any:
-        """What the user gave, as a tensor (or a tuple of them) with `batch` entries.
-
-        Raises:
-            BadInput: it is missing, of the wrong shape or type, or out of range.
-        """
+        """What the user gave, as a tensor (or a tuple of them) with `batch` entries; else a BadInput says why not."""
 
     @abstractmethod
     def encoder(self, spec: ImageSpec) -> nn.Module:
@@ -76,11 +72,7 @@ class ClassLabel(Context):
         return str(label) if self.names is None else self.names[label]
 
     def number(self, name: str) -> int:
-        """The label of a class, by its name or as a number.
-
-        Raises:
-            BadInput: there is no such class.
-        """
+        """The label of a class, by its name or as a number; BadInput if there is none."""
         if self.names is not None and name in self.names:
             return self.names.index(name)
         if not name.isascii() or not name.isdecimal() or len(name) > 18 or int(name) >= self.classes:
@@ -93,15 +85,12 @@ class ClassLabel(Context):
 
     def check(self, value: object, batch: int, spec: ImageSpec) -> Tensor:
         """Labels as int64, shape (B,); a single number stands for the whole batch."""
-        if value is None:
-            raise BadInput(f"This model needs a class label in [0, {self.classes}) for each image; none was given.")
+        wanted = f"a class label in [0, {self.classes}) for each image"
         try:
-            labels = torch.as_tensor(plain(value))
+            given = value if value is None else torch.as_tensor(plain(value))
         except (TypeError, ValueError, RuntimeError) as error:
-            raise BadInput(f"Class labels must be integers in [0, {self.classes}), not {value!r}.") from error
-        if _kind(labels) != "integers":
-            kind = str(labels.dtype).removeprefix("torch.")
-            raise BadInput(f"Class labels must be integers in [0, {self.classes}), not {kind} values.")
+            raise BadInput(f"This model needs {wanted}, not {value!r}.") from error
+        labels = _tensor(given, wanted, integers=True)
         if labels.ndim == 0:
             labels = labels.expand(batch)
         if labels.shape != (batch,):
@@ -109,7 +98,7 @@ class ClassLabel(Context):
         return within(labels, self.classes, "Class labels must be").long()
 
     def encoder(self, spec: ImageSpec) -> nn.Module:
-        return _Fixed(partial(F.one_hot, num_classes=self.classes))
+        return _Encoder(partial(F.one_hot, num_classes=self.classes))
 
 
 @dataclass(frozen=True)
@@ -135,13 +124,13 @@ class Vector(Context):
 
     def check(self, value: object, batch: int, spec: ImageSpec) -> Tensor:
         """Finite floating-point numbers, shape (B, size)."""
-        vectors = _numbers(value, f"a vector of {self.size} numbers for each image")
+        vectors = _tensor(value, f"a vector of {self.size} numbers for each image")
         if vectors.shape != (batch, self.size):
             raise BadInput(f"The vectors must have shape ({batch}, {self.size}), not {tuple(vectors.shape)}.")
         return vectors
 
     def encoder(self, spec: ImageSpec) -> nn.Module:
-        return _Fixed(nn.Identity())
+        return _Encoder(nn.Identity())
 
 
 @dataclass(frozen=True)
@@ -208,24 +197,21 @@ class Map(Context):
     def check(self, value: object, batch: int, spec: ImageSpec) -> Tensor:
         """Finite numbers, or integers in [0, levels), of shape (B, d, h, w), where h divides H and w divides W."""
         if self.levels is None:
-            maps = _numbers(value, f"a map of {self.size} features for each image")
+            maps = _tensor(value, f"a map of {self.size} features for each image")
         else:
-            codes = _tensor(value, f"a map of codes in [0, {self.levels}) for each image", "integers")
+            codes = _tensor(value, f"a map of codes in [0, {self.levels}) for each image", integers=True)
             maps = within(codes, self.levels, "The codes of the maps must be").long()
         if maps.ndim != 4 or maps.shape[:2] != (batch, self.size) or 0 in maps.shape:
             raise BadInput(f"The maps must have shape ({batch}, {self.size}, h, w), not {tuple(maps.shape)}.")
         height, width = maps.shape[2:]
         if spec.height % height or spec.width % width:
-            raise BadInput(
-                f"A map of {height}x{width} places cannot be enlarged by whole factors to images of "
-                f"{spec.height}x{spec.width}."
-            )
+            size = f"{spec.height}x{spec.width}"
+            raise BadInput(f"A map of {height}x{width} places cannot be enlarged by whole factors to images of {size}.")
         return maps
 
     def encoder(self, spec: ImageSpec) -> nn.Module:
-        if self.levels is None:
-            return _Fixed(partial(_enlarged, spec=spec))
-        return _Codes(Named(self.size, self.levels), spec)
+        names = None if self.levels is None else Named(self.size, self.levels)
+        return _Encoder(partial(_enlarged, spec=spec), names)
 
 
 @dataclass(frozen=True)
@@ -273,11 +259,7 @@ def describe(context: Context | None) -> dict[str, Any] | None:
 
 
 def restore(described: dict[str, Any] | None, *, deepest: int = 16) -> Context | None:
-    """The context that `describe` described, nested no deeper than that.
-
-    Raises:
-        BadInput, KeyError, TypeError: it is not such a description.
-    """
+    """The context that `describe` described, nested no deeper than that; else BadInput, KeyError or TypeError."""
     if described is None:
         return None
     if deepest == 0:
@@ -289,30 +271,19 @@ def restore(described: dict[str, Any] | None, *, deepest: int = 16) -> Context |
     return CONTEXTS[described["kind"]](**parts)
 
 
-class _Fixed(nn.Module):
-    """An encoder without weights, from values to vectors or maps in any dtype and on any device."""
+class _Encoder(nn.Module):
+    """From values in any dtype and on any device, or vectors of these names, to vectors or maps."""
 
     _unit: Tensor
 
-    def __init__(self, encode: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, encode: Callable[[Tensor], Tensor], names: Named | None = None) -> None:
         super().__init__()
-        self.encode = encode  # no lambda, so that it can be pickled
+        self.encode, self.names = encode, names  # no lambda, so that it can be pickled
         self.register_buffer("_unit", torch.ones(()), persistent=False)  # has the dtype and device of the weights
 
-    def forward(self, value: Any) -> Tensor:
-        maps = self.encode(value).to(self._unit)
-        return maps if maps.ndim == 4 else maps[:, :, None, None]
-
-
-class _Codes(nn.Module):
-    """The encoder of a grid of names."""
-
-    def __init__(self, names: Named, spec: ImageSpec) -> None:
-        super().__init__()
-        self.names, self.spec = names, spec
-
     def forward(self, value: Tensor) -> Tensor:
-        return _enlarged(self.names(value.to(self.names.weight.device)), self.spec)
+        maps = self.encode(value if self.names is None else self.names(value.to(self._unit.device))).to(self._unit)
+        return maps if maps.ndim == 4 else maps[:, :, None, None]
 
 
 class _Pair(nn.Module):
@@ -338,23 +309,14 @@ def _check_size(context: Context, name: str, value: object, *, least: int = 1) -
     object.__setattr__(context, name, whole(value, f"{type(context).__name__}: {name}", least=least))
 
 
-def _numbers(value: object, wanted: str) -> Tensor:
-    numbers = _tensor(value, wanted, "floating-point numbers")
-    if not bool(numbers.isfinite().all()):
-        raise BadInput(f"This model needs {wanted}; some are not finite.")
-    return numbers
-
-
-def _tensor(value: object, wanted: str, kind: str) -> Tensor:
+def _tensor(value: object, wanted: str, *, integers: bool = False) -> Tensor:
+    """The value, if it is a tensor of integers, or of finite numbers."""
     if value is None:
         raise BadInput(f"This model needs {wanted}; none was given.")
-    if not isinstance(value, Tensor) or _kind(value) != kind:
-        given = str(value.dtype).removeprefix("torch.") if isinstance(value, Tensor) else type(value).__name__
-        raise BadInput(f"This model needs {wanted}, as a tensor of {kind}, not {given}.")
+    numbers = "integers" if integers else "floating-point numbers"
+    other = isinstance(value, Tensor) and (value.is_complex() or value.dtype == torch.bool)
+    if not isinstance(value, Tensor) or other or value.is_floating_point() == integers:
+        raise BadInput(f"This model needs {wanted}, as a tensor of {numbers}, not {kind(value)}.")
+    if not integers and not bool(value.isfinite().all()):
+        raise BadInput(f"This model needs {wanted}; some are not finite.")
     return value
-
-
-def _kind(values: Tensor) -> str:
-    if values.is_floating_point():
-        return "floating-point numbers"
-    return "other values" if values.is_complex() or values.dtype == torch.bool else "integers"

@@ -38,15 +38,7 @@ def next_power(levels: int) -> int:
 
 
 class Named(nn.Module):
-    """Levels that are names, such as codes: a learnt vector for each level of each channel.
-
-    Args:
-        channels: each has names of its own (C).
-        levels: names of a channel (L).
-
-    Attributes:
-        features: numbers of a vector (E): as many as there are names, but at most 64.
-    """
+    """Levels that are names, such as codes: a learnt vector (E) for each of the L names of each of C channels."""
 
     def __init__(self, channels: int, levels: int) -> None:
         super().__init__()

@@ -84,13 +84,9 @@ class GatedBlock(nn.Module, ABC):
     def step(
         self, h: Tensor | None, place: Place, state: "BlockState", *, slot: Tensor, out: Tensor | None
     ) -> Tensor | None:
-        """The horizontal stack for one sub-step: (B, D_g) to the same.
+        """The horizontal stack for one sub-step, (B, D_g) to the same; None for the first block, which is told later.
 
-        Args:
-            h: what comes in; None for the first block, which is told of the image later.
-            place: column and colour.
-            slot: where the gated features go, for the skip connections.
-            out: where the result goes, if not into a tensor of its own.
+        The gated features go into the slot, for the skip connections, and the result into `out` if that is given.
         """
         near, norm, residual = state
         left = h if h is None or norm is None else norm.step(h, place.substep)
@@ -160,10 +156,7 @@ class TwoStackBlock(GatedBlock):
 
 
 class OneStackBlock(GatedBlock):
-    """The same block with a masked convolution instead of a vertical stack: its blind spot is that of `pixelcnn`.
-
-    What is handed to it as the vertical stack is handed on.
-    """
+    """The same with a masked convolution and its blind spot; what comes in as the vertical stack is handed on."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
@@ -187,12 +180,7 @@ class OneStackBlock(GatedBlock):
 class Skips:
     """The sum of all skip connections at one place, as one product: each block leaves its gated features in a slot.
 
-    Args:
-        layers: the blocks' 1x1 convolutions to the head, all of the same sizes.
-        batch: images (B).
-
-    Attributes:
-        slots: for each colour and block, (B, D_g).
+    Slots are by colour, then by block: (B, D_g). The layers are the blocks' 1x1 convolutions to the head, of one size.
     """
 
     def __init__(self, layers: Sequence[PixelsLeft], batch: int) -> None:

@@ -13,25 +13,15 @@ LEAST = 0.02  # of the mean variance of a vector's numbers: what varies less is 
 
 
 class Conv(nn.Conv2d):
-    """A 3x3 convolution, on request with an equalised learning rate: weights of size 1, scaled when they are used [1].
+    """A 3x3 convolution, on request with an equalised learning rate: weights of size 1, scaled when they are used.
 
-    A step of Adam moves every weight by the same; a sum over 4,096 of them jumps, and with it what it stands for.
-
-    Args:
-        inputs: features (D).
-        outputs: features (O).
-        stride: 2 halves the resolution, rounded up.
-        equalised: whether the learning rate is.
-
-    References:
-        [1] Karras et al., Progressive Growing of GANs, 2018, section 4.1.
+    A step of Adam moves every weight by the same; a sum over 4,096 of them jumps, and with it what it stands for
+    (Karras et al., Progressive Growing of GANs, 2018, section 4.1).
     """
 
     def __init__(self, inputs: int, outputs: int, *, stride: int = 1, equalised: bool = False) -> None:
         super().__init__(inputs, outputs, 3, stride=stride, padding=1)
-        self.scale = math.sqrt(2 / (9 * inputs)) if equalised else 1.0
-        if equalised:
-            _start(self)
+        self.scale = _scale(self, math.sqrt(2 / (9 * inputs)), equalised)
 
     def forward(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """(B, D, H, W) to (B, O, H, W), or half of that."""
@@ -39,13 +29,11 @@ class Conv(nn.Conv2d):
 
 
 class Dense(nn.Linear):
-    """A linear layer, on request with an equalised learning rate, as `Conv`."""
+    """A linear layer, as `Conv`."""
 
     def __init__(self, inputs: int, outputs: int, *, equalised: bool = False) -> None:
         super().__init__(inputs, outputs)
-        self.scale = math.sqrt(1 / inputs) if equalised else 1.0
-        if equalised:
-            _start(self)
+        self.scale = _scale(self, math.sqrt(1 / inputs), equalised)
 
     def forward(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """(B, D) to (B, O)."""
@@ -53,14 +41,9 @@ class Dense(nn.Linear):
 
 
 class Summary(nn.Module):
-    """Convolutions that halve the resolution, then one layer over all that is left.
+    """Convolutions that halve the resolution `depth` times, then one layer over all that is left.
 
-    Args:
-        inputs, height, width: features of the image, and its size.
-        outputs: numbers of the summary.
-        filters: features at the first resolution; each following one has twice as many, up to eight times.
-        depth: how often the resolution is halved.
-        equalised: of the layers, as of `Conv`.
+    Of features there are `filters` at the first resolution, at each following one twice as many, up to eight times.
     """
 
     def __init__(
@@ -84,13 +67,7 @@ class Summary(nn.Module):
 
 
 class SpreadOut(nn.Module):
-    """One layer to a quarter of the resolution, then convolutions that double it twice; what lies beyond is cut off.
-
-    Args:
-        inputs: numbers (z).
-        outputs, height, width: features of the map (d), and its size.
-        equalised: of the layers, as of `Conv`.
-    """
+    """One layer to a quarter of the resolution, then convolutions that double it twice; what lies beyond is cut off."""
 
     def __init__(self, inputs: int, outputs: int, height: int, width: int, *, equalised: bool = False) -> None:
         super().__init__()
@@ -117,14 +94,9 @@ class SpreadOut(nn.Module):
 class Whitened(nn.Module):
     """Vectors made such that over images their numbers have mean 0, variance 1, and nothing to do with each other.
 
-    By running statistics, without a gradient of their own [1, for batches]: a batch may be smaller than a vector is
-    long, and in evaluation a vector does not depend on others. In training mode each call adds to them.
-
-    Args:
-        size: numbers of a vector (z).
-
-    References:
-        [1] Huang et al., Decorrelated Batch Normalization, 2018.
+    By running statistics, without a gradient of their own (for those of a batch: Huang et al., Decorrelated Batch
+    Normalization, 2018): a batch may be smaller than a vector is long, and in evaluation a vector does not depend on
+    others. In training mode each call adds to them.
     """
 
     mean: Tensor
@@ -148,7 +120,10 @@ class Whitened(nn.Module):
         return torch.linalg.solve_triangular(root, (x - self.mean).T, upper=False).T
 
 
-def _start(layer: Conv | Dense) -> None:
+def _scale(layer: nn.Conv2d | nn.Linear, scale: float, equalised: bool) -> float:
+    """What its weights are multiplied by, which then start anew."""
+    if not equalised:
+        return 1.0
     nn.init.normal_(layer.weight)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+    nn.init.constant_(cast(Tensor, layer.bias), 0)
+    return scale

@@ -31,15 +31,11 @@ class Layer(nn.Module, ABC):
 
     @abstractmethod
     def step(self, x: Tensor | None, place: Place, state: Any) -> Tensor:
-        """The features of one colour at one place, (B, D_g) to (B, O_g); None for an `Entry`, which gets them later."""
+        """The features of one colour at one place, (B, D_g) to (B, O_g); None for what stands first: see `observe`."""
 
-
-class Entry(Layer):
-    """A layer that may stand first: it makes its step before the image's own sub-pixel is known."""
-
-    @abstractmethod
     def observe(self, x: Tensor, place: Place, state: Any) -> None:
-        """Take note of the image at one place, (B, C_g)."""
+        """Take note of the image at one place, (B, C_g), after the step there; only some layers may stand first."""
+        raise NotImplementedError
 
 
 Parts = list[tuple[Layer, Any]]
@@ -61,8 +57,8 @@ class Several(Layer):
             layer.begin_row(row, its)
 
 
-class Chain(Several, Entry):
-    """Layers one after the other; an entry if the first one is."""
+class Chain(Several):
+    """Layers one after the other."""
 
     def __init__(self, layers: Iterable[Layer]) -> None:
         super().__init__()
@@ -84,7 +80,6 @@ class Chain(Several, Entry):
 
     def observe(self, x: Tensor, place: Place, state: Parts) -> None:
         first, its = state[0]
-        assert isinstance(first, Entry), "the first layer makes its step before it sees the pixel"
         first.observe(x, place, its)
 
 
@@ -108,8 +103,8 @@ class Residual(Several):
         return ops.settle(x + self.body.step(x, place, state), self.grid)
 
 
-class Sum(Several, Entry):
-    """Two layers side by side, added up; an entry if both are. Files have their weights under the names given here."""
+class Sum(Several):
+    """Two layers side by side, added up. Files have their weights under the names given here."""
 
     def __init__(self, **both: Layer) -> None:
         super().__init__()
@@ -129,17 +124,11 @@ class Sum(Several, Entry):
 
     def observe(self, x: Tensor, place: Place, state: Parts) -> None:
         for layer, its in state:
-            assert isinstance(layer, Entry), "the first layers make their steps before they see the pixel"
             layer.observe(x, place, its)
 
 
 class Normalise(Layer):
-    """One of `NORMS`.
-
-    Args:
-        kind: its name.
-        features: colour of each feature, ascending (D,).
-    """
+    """One of `NORMS`, by its name, for features of these colours, ascending (D,)."""
 
     def __init__(self, kind: str, features: Sequence[int]) -> None:
         super().__init__()
@@ -159,20 +148,11 @@ class Normalise(Layer):
         return self.norm.step(x, place.substep)
 
 
-class Masked(Entry):
+class Masked(Layer):
     """The masked convolution of van den Oord et al. 2016a, figure 2: k x k around the pixel, without what comes later.
 
     The mask is a rectangle above and a line to the left, so both are convolutions of their own, and nothing is masked
-    but the colours of the pixel itself.
-
-    Args:
-        inputs: colour of each input feature, ascending (D,).
-        outputs: colour of each output feature (O,).
-        kernel: odd width k.
-        strict: mask A, which hides a colour from itself; else mask B.
-        rectify: whether the input goes through a ReLU first.
-        context: features of the context, 0 without.
-        gain: at the start, the output's standard deviation for an input of 1.
+    but the colours of the pixel itself. Arguments are those of `PixelsLeft`, and whether the input goes through a ReLU.
     """
 
     def __init__(

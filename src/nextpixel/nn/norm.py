@@ -14,21 +14,13 @@ from nextpixel.nn.causal import sizes
 
 
 class ColourNorm(nn.Module):
-    """Layer norm over the features of each colour of each pixel on its own: positional normalisation by colour groups.
+    """Layer norm over the features of each colour of each pixel on its own: positional normalisation (Li et al. 2019).
 
     Over all features of a pixel at once, the first colour's features would learn of the later ones through the mean.
-
-    Args:
-        features: colour of each feature, ascending (D,).
-
-    Attributes:
-        grid: of an exact twin, what the output is brought to.
-
-    References:
-        Li et al., Positional Normalization, 2019.
+    Features are given by their colours, ascending (D,).
     """
 
-    grid: ops.Grid | None = None
+    grid: ops.Grid | None = None  # of an exact twin, what the output is brought to
 
     def __init__(self, features: Sequence[int]) -> None:
         super().__init__()
@@ -50,16 +42,10 @@ class ColourNorm(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Batch norm: each feature by its mean and variance over the images and places of a batch [1].
+    """Batch norm: each feature by its mean and variance over a batch's images and places (Ioffe and Szegedy 2015).
 
     In training those statistics include pixels that come later and other images, so the training loss is not a
     likelihood: a leak, small in large batches. Evaluation uses running statistics, which are constants, and is exact.
-
-    Args:
-        features: colour of each feature, ascending (D,).
-
-    References:
-        [1] Ioffe and Szegedy, Batch Normalization, 2015.
     """
 
     def __init__(self, features: Sequence[int]) -> None:
@@ -92,11 +78,7 @@ STILL = 1e-3  # of a layer's largest output: a deviation below is that of a feat
 class WeightNorm(nn.Module, ABC):
     """A convolution whose kernels are directions v, each with a length g of its own: w = g · v / ‖v‖.
 
-    Args:
-        inputs: features of the input (D).
-        outputs: features of the output (O).
-        size: rows and columns of the kernel.
-        scale: the standard deviation that `initialise` gives to the output.
+    `size` is rows and columns of the kernel, `scale` the standard deviation that `initialising` gives to the output.
     """
 
     def __init__(self, inputs: int, outputs: int, size: tuple[int, int], *, scale: float = 1.0) -> None:

@@ -1,8 +1,4 @@
-"""The arithmetic, named: every product, gate and norm of a network goes through here.
-
-`forward` computes an image at once and `step` one slice of it; both call these functions, which also know the exact
-arithmetic of integers (see `Grid`) that an exact twin computes in.
-"""
+"""The arithmetic, named: every product, gate and norm of `forward` and `step`, of exact twins too (see `Grid`)."""
 
 from functools import cache
 from typing import NamedTuple
@@ -129,12 +125,9 @@ def concat_elu(x: Tensor, *, out: Tensor | None = None) -> Tensor:
 def attention(query: Tensor, keys: Tensor, values: Tensor, *, causal: bool = False) -> Tensor:
     """Values weighted by the softmax of query · key / √d: (B, heads, N, d), (…, M, d), (…, M, v) to (…, N, v).
 
-    The kernel that never holds all N · M weights wants keys as long as values, so zeros make up for what is missing,
-    and the features of a place side by side: else torch takes the one that does, and does not say so.
-
-    Args:
-        query, keys, values: of places.
-        causal: whether query n sees the keys up to n only; all of them otherwise.
+    If `causal`, query n sees the keys up to n only. The kernel that never holds all N · M weights wants keys as long as
+    values, so zeros make up for what is missing, and the features of a place side by side: else torch takes the one
+    that does, and does not say so.
     """
     scale, size = query.shape[-1] ** -0.5, values.shape[-1]
     if query.shape[2] == 1:  # of one query there is one row of weights, and no zeros to be copied to all keys
@@ -146,14 +139,9 @@ def attention(query: Tensor, keys: Tensor, values: Tensor, *, causal: bool = Fal
 
 
 def remember(sums: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-    """One step of an LSTM (van den Oord et al. 2016a, eq. 3).
+    """One step of an LSTM (van den Oord et al. 2016a, eq. 3): hidden features and new cells, (B, D, …) each.
 
-    Args:
-        sums: (B, 4D, …): what opens the output, forget and input gates, and the content, in this order.
-        cells: (B, D, …).
-
-    Returns:
-        The hidden features and the new cells, (B, D, …) each.
+    Of the sums, (B, 4D, …), the quarters open the output, forget and input gates, and are the content.
     """
     features = cells.shape[1]
     output, forget, admit = torch.sigmoid(sums.narrow(1, 0, 3 * features)).chunk(3, 1)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nextpixel.nn import ops
 from nextpixel.nn.causal import Addends, Lane, LeftState, PixelsLeft, Place, by_column, one_by_one, row_of, sizes, start
-from nextpixel.nn.layers import Entry, Layer
+from nextpixel.nn.layers import Layer
 
 GATES = 4  # output, forget, input, content: the sums of an LSTM have four numbers a feature
 
@@ -21,11 +21,8 @@ GATES = 4  # output, forget, input, content: the sums of an LSTM have four numbe
 class RowLSTM(Layer):
     """An LSTM whose step is a row: each place sees its row to the left, and a triangle of the rows above [1, 3.1].
 
-    Args:
-        inputs: colour of each input feature, ascending (D,).
-        features: colour of each hidden feature, ascending (O,).
-        kernel: odd width k of both convolutions along rows.
-        context: features of the context, 0 without.
+    Inputs (D,) and hidden features (O,) are given by their colours, ascending; `kernel` is the odd width of both
+    convolutions along rows, `context` how many features the context has, 0 without.
     """
 
     def __init__(self, inputs: Sequence[int], features: Sequence[int], *, kernel: int, context: int) -> None:
@@ -86,7 +83,7 @@ class LSTMState:
     addends: Addends = field(default_factory=list)  # what arrives from above, of a `Diagonal`
 
 
-class FromRight(Entry):
+class FromRight(Layer):
     """An LSTM along diagonals from the top right, shifted one row down, so that it brings only what lies in rows above.
 
     Its input therefore needs no order of colours, and may even be the image itself. Arguments are those of `RowLSTM`.
@@ -174,7 +171,7 @@ class Diagonal(Layer):
             addend = addend + row_of(state.bias, row)
         if x is not None:
             addend = self.input(x, addend)
-        state.addends = state.input.by_column(addend)
+        state.addends = by_column(addend, state.input.width, [part.rows for part in state.input.packed])
 
     def step(self, x: Tensor | None, place: Place, state: LSTMState) -> Tensor:
         """The features of one colour at one place, (B, D_g) to (B, O_g); None where `begin_row` was given the input."""

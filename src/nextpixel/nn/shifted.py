@@ -21,11 +21,7 @@ from nextpixel.nn.norm import WeightNorm
 class Down(WeightNorm):
     """A convolution over the row above and its own, and the columns to both sides; steps one row at a time.
 
-    Args:
-        inputs, outputs, scale: as of `WeightNorm`.
-        columns: odd width of the kernel.
-        rows: height of the kernel, which ends with its own row.
-        stride: 2 gives every other row and column, from the first on.
+    A stride of 2 gives every other row and column, from the first on. Other arguments are those of `WeightNorm`.
     """
 
     def __init__(
@@ -64,12 +60,7 @@ class DownState(NamedTuple):
 
 
 class DownRight(WeightNorm):
-    """A 2x2 convolution that ends with its own place; steps one place at a time, what is above once a row.
-
-    Args:
-        inputs, outputs, scale: as of `WeightNorm`.
-        stride: 2 gives every other row and column, from the first on.
-    """
+    """A 2x2 convolution that ends with its own place; steps one place at a time, what is above once a row."""
 
     def __init__(self, inputs: int, outputs: int, *, stride: int = 1, scale: float = 1.0) -> None:
         super().__init__(inputs, outputs, (2, 2), scale=scale)

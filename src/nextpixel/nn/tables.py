@@ -19,15 +19,10 @@ NEAR = 4 * STEPS  # steps for a distance of 1 of the logistic function as a prob
 
 
 class Tables(nn.Module):
-    """tanh and the logistic function for gates, exp for frequencies, and of it the logistic function again, finer.
+    """tanh and the logistic function for gates, exp for frequencies, and of it the logistic function again, finer."""
 
-    Attributes:
-        gate: tanh of −8 … 8, then the logistic function of the same, in steps of 1/1024; multiples of 2^−12.
-        exp: exp(−x) for x of 0 … 18 in the same steps, in parts of 2^24, the nearest whole numbers.
-    """
-
-    gate_table: Tensor
-    exp_table: Tensor
+    gate_table: Tensor  # tanh of −8 … 8, then the logistic function of the same, by 1/1024; multiples of 2^−12
+    exp_table: Tensor  # exp(−x) for x of 0 … 18 in the same steps, in parts of 2^24, the nearest whole numbers
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,11 +83,7 @@ class Tables(nn.Module):
 
 @contextmanager
 def exactly(device: torch.device) -> Generator[None]:
-    """No approximate products within: TF32, NNPACK and autocast are off, and a known product says whether it is so.
-
-    Raises:
-        BadInput: the device does not multiply and add whole numbers below 2^24 as they are.
-    """
+    """No approximate products within: TF32, NNPACK and autocast are off; BadInput where a known product shows some."""
     backends: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
     before = [its.allow_tf32 for its in backends]
     for its in backends:
