@@ -38,22 +38,19 @@ def test_a_split_is_measured_image_by_image_whatever_the_batch() -> None:
     assert evaluate(model, data.test, images=4).images == 4
 
 
-@pytest.mark.parametrize("orders", [1, 4])
-def test_a_model_of_classes_is_measured_without_them_as_their_mixture(orders: int) -> None:
+def test_several_reading_orders_are_measured_as_their_mixture_and_each() -> None:
     data = open_data("digits", limit=5)
-    settings: dict[str, Any] = {"filters": 4, "blocks": 1, "head": 4, "orders": orders}
+    settings: dict[str, Any] = {"filters": 4, "blocks": 1, "head": 4, "orders": 4}
     model = npx.build("gated_pixelcnn", data.spec, context=npx.ClassLabel(10), **settings).eval()
     with torch.no_grad():
         for weight in model.parameters():
             weight += 0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel()))
-    images = torch.from_numpy(data.test.images)
+    images, labels = torch.from_numpy(data.test.images), torch.from_numpy(data.test.labels)
     with torch.no_grad():
-        each = torch.stack([model.log_prob(images, label) for label in range(10)])
-    found = evaluate(model, data.test, classes=False)
-    assert torch.allclose(found.each, (math.log(10) - each.logsumexp(0)).double())
-    assert len(found.orders) == (orders if orders > 1 else 0)
-    with pytest.raises(npx.BadInput, match="Only a model of classes"):
-        evaluate(npx.build("gated_pixelcnn", data.spec, filters=4, blocks=1, head=4), data.test, classes=False)
+        each = torch.stack([model.log_prob(images, labels, order=order) for order in range(4)]).double()
+    found = evaluate(model, data.test)
+    assert torch.allclose(found.each, math.log(4) - each.logsumexp(0))
+    assert torch.allclose(torch.stack([its.each for its in found.orders]), -each)
 
 
 def test_no_images_are_refused() -> None:

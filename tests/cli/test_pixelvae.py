@@ -90,17 +90,6 @@ def test_its_decoder_is_checked_given_a_latent_vector(bounded: Path, data: Path,
     assert shown("sees.png").ndim == 3
 
 
-def test_each_image_has_a_row_of_bounds(bounded: Path, call: Callable[..., Any]) -> None:
-    said = call("evaluate", bounded, "--samples", 2, "--per-image", "each.npz", "--json")
-    assert said.status == 0, said.err
-    table, told = np.load("each.npz"), json.loads(said.out)
-    for name in ("elbo", "reconstruction", "kl", "importance"):
-        assert set(told[name]) == {"images", "nats", "nats_error", "bits_per_dim", "bits_per_dim_error"}
-        for unit in ("nats", "bits_per_dim"):
-            assert table[f"{name}_{unit}"].mean() == pytest.approx(told[name][unit], rel=1e-9)
-    assert len(table["index"]) == told["elbo"]["images"]
-
-
 def _data(run: Path) -> tuple[str]:
     import yaml
 
@@ -125,18 +114,6 @@ def test_a_row_of_latents_shares_its_latent_vector(bounded: Path, call: Callable
     assert np.array_equal(shown("latents.png"), np.asarray(pictures.grid(model.decode(z, seed=4), 3, columns=6)))
 
 
-def test_reconstructions_and_interpolations_stand_beside_their_images(bounded: Path, call: Callable[..., Any]) -> None:
-    said = call("plot", "latents", bounded, "--of", "reconstructions", "--out", "a.png")
-    assert said.out == "5 images, 6 reconstructions of each: a.png\n"
-    said = call("plot", "latents", bounded, "--of", "interpolations")
-    assert said.out == "2 pairs of images, 6 steps from one to the other: latents.png\n"
-    model, x = npx.load(bounded), torch.from_numpy(open_data(*_data(bounded)).test.images[:4]).long()
-    assert isinstance(model, npx.PixelVAE)
-    way = model.interpolate(x[::2], x[1::2], 6)
-    rows = torch.cat([x[::2].unsqueeze(1), way, x[1::2].unsqueeze(1)], 1).flatten(0, 1)
-    assert np.array_equal(shown("latents.png"), np.asarray(pictures.grid(rows, 3, columns=8)))
-
-
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -147,12 +124,6 @@ def test_reconstructions_and_interpolations_stand_beside_their_images(bounded: P
         (["evaluate", "RUN", "--samples", "-1"], "'-1' is not a whole number of at least 0"),
         (["plot", "receptive-field", "RUN"], "needs an exact likelihood, but a pixelvae has only bounds"),
         (["plot", "latents", "PLAIN"], "which a gated_pixelcnn has not; it needs a pixelvae"),
-        (["plot", "latents", "PLAIN", "--of", "reconstructions"], "it needs a pixelvae"),
-        (["plot", "latents", "RUN", "--of", "images"], "invalid choice: 'images'"),
-        (
-            ["plot", "latents", "RUN", "--of", "reconstructions", "--data", "digits"],
-            "those of digits are 1x8x8 with 17",
-        ),
         (["sample", "RUN", "--label", "1"], "knows no classes"),
     ],
 )

@@ -56,7 +56,11 @@ def _of_file(path: Path) -> NDArray[Any]:
                 raise BadInput(f"The mask {path} has no array known, but {', '.join(arrays) or 'nothing'}.")
             mask = arrays.get("known", next(iter(arrays.values())))
         else:
-            mask = _of_picture(path)
+            with opened(path, path) as (_, picture):
+                mask = np.asarray(picture.convert("RGBA"))[:, :, 3] if picture.has_transparency_data else np.zeros(1)
+                if mask.min() == mask.max():  # what is alike everywhere says nothing, and brightness counts
+                    wide = picture.mode.startswith(("I", "F"))  # pillow would cut it at 255
+                    mask = np.asarray(picture if wide else picture.convert("RGB").convert("L"))
     if mask.dtype.kind not in "buif" or mask.size == 0:
         kind = f"{mask.dtype} values of shape {mask.shape}"
         raise BadInput(f"The mask {path} must be of booleans or numbers, not {kind}.")
@@ -71,13 +75,3 @@ def _part(which: str, height: int, width: int) -> NDArray[np.bool_]:
     named: dict[str, Any] = dict(zip(PARTS, halves, strict=False))
     known[named.get(which, centre)] = True
     return ~known if which == "border" else known
-
-
-def _of_picture(path: Path) -> NDArray[Any]:
-    """Where the transparency of a picture varies, its opacity; else its brightness: (H, W)."""
-    with opened(path, path) as (_, picture):
-        opacity = np.asarray(picture.convert("RGBA"))[:, :, 3] if picture.has_transparency_data else np.zeros(1)
-        if opacity.min() < opacity.max():
-            return opacity
-        wide = picture.mode.startswith(("I", "F"))  # pillow would cut it at 255
-        return np.asarray(picture if wide else picture.convert("RGB").convert("L"))

@@ -13,9 +13,8 @@ from torch import Tensor
 
 import nextpixel as npx
 from nextpixel import pictures, plots
-from nextpixel.cli.common import drawn, exact, images_of, load, place, tell, with_bar
+from nextpixel.cli.common import drawn, exact, first, images_of, load, place, tell, with_bar
 from nextpixel.cli.parsers import PICTURES
-from nextpixel.data import Split
 from nextpixel.pairing import given
 
 LATENT_ROWS, LATENT_COLUMNS = 12, 6  # of the figures of a pixelvae
@@ -24,7 +23,7 @@ ACROSS, DRAWN, COMPLETED = 12, 6, 6  # columns of the figure, rows from scratch,
 Plot = tuple[Image.Image, str]  # the picture, and what is said of it
 
 
-def main(options: Namespace) -> None:
+def plot(options: Namespace) -> None:
     """Find the kind of plot, and write its picture."""
     out = place(options.out, *PICTURES)
     picture, about = KINDS[options.kind](options)
@@ -35,7 +34,7 @@ def main(options: Namespace) -> None:
 def _receptive_field(options: Namespace) -> Plot:
     model = exact(load(options), "The receptive field")
     row, column = options.pixel or (model.spec.height // 2, model.spec.width // 2)
-    where = (row, column, options.channel)
+    where = row, column, options.channel
     field = plots.receptive_field(model, *where, seed=options.seed, watch=partial(with_bar, doing="looking"))
     told = [*plots.describe_receptive_field(model, field, *where), "The receptive field"]
     return plots.draw_receptive_field(model, field, *where), "\n".join(told)
@@ -51,9 +50,10 @@ def _curves(options: Namespace) -> Plot:
 
 def _figure(options: Namespace) -> Plot:
     model = load(options)
-    images, split, notes = _first(model, options, ACROSS)
-    if len(images) < ACROSS:
-        raise npx.BadInput(f"The figure needs {ACROSS} images; {options.split} has {len(images)}.")
+    name, split, notes, _ = images_of(model, options)
+    if len(split) < ACROSS:
+        raise npx.BadInput(f"The figure needs {ACROSS} images; the {options.split} split of {name} has {len(split)}.")
+    images = first(split, options.seed, ACROSS)
     pictures.grid(images, model.spec.levels, ordinal=model.spec.ordinal)  # refuses what has no picture, before the work
     rows = DRAWN + COMPLETED
     every, halves = np.tile(np.arange(ACROSS), rows), images.repeat(rows, 1, 1, 1)
@@ -71,41 +71,16 @@ def _figure(options: Namespace) -> Plot:
 
 
 def _latents(options: Namespace) -> Plot:
-    """Rows of images that share a latent vector: of the prior, of an image's posterior, or on the way between two."""
+    """Rows of images that share a latent vector of the prior."""
     model = load(options)
     if not isinstance(model, npx.PixelVAE):
         name = model.recipe["name"]
         raise npx.BadInput(f"The plot is of latent vectors, which a {name} has not; it needs a pixelvae.")
-    columns, first, last, notes = LATENT_COLUMNS, list[Tensor](), list[Tensor](), list[str]()
-    if options.of == "prior":
-        z = torch.from_numpy(np.random.default_rng(options.seed).standard_normal((LATENT_ROWS, model.latent)))
-        every, make, about = z.repeat_interleave(columns, 0), model.decode, "latent vectors, a row of {} images of each"
-        made = drawn(options, len(every), "drawing", lambda piece, **asked: make(every[piece], **asked))
-    elif options.of == "reconstructions":
-        images, _, notes = _first(model, options, LATENT_ROWS)
-        every, about = images.repeat_interleave(columns, 0), "images, {} reconstructions of each"
-        made = drawn(options, len(every), "drawing", lambda piece, **asked: model.reconstruct(every[piece], **asked))
-        first = [images]
-    else:
-        images, _, notes = _first(model, options, 2 * LATENT_ROWS)
-        pairs = images[: len(images) // 2 * 2].unflatten(0, (-1, 2))
-        x, y, about = pairs[:, 0], pairs[:, 1], "pairs of images, {} steps from one to the other"
-        made = model.interpolate(x, y, columns, seed=options.seed, temperature=options.temperature).cpu()
-        first, last = [x], [y]
-    tell(notes)
-    made = made.reshape(-1, columns, *model.spec.shape)
-    rows = torch.cat([*(its[:, None] for its in first), made, *(its[:, None] for its in last)], 1)
-    sheet = pictures.grid(rows.flatten(0, 1), model.spec.levels, ordinal=model.spec.ordinal, columns=rows.shape[1])
-    return sheet, f"{len(rows)} {about.format(columns)}"
-
-
-def _first(model: npx.Model, options: Namespace, count: int) -> tuple[Tensor, Split, list[str]]:
-    """The first images of the data set's split, at most so many, the split, and what to `tell`."""
-    name, split, notes, _ = images_of(model, options)
-    if len(split) < 2:
-        raise npx.BadInput(f"The plot needs 2 images or more; the {options.split} split of {name} has {len(split)}.")
-    images, _ = split.batch(np.arange(min(count, len(split))), np.random.default_rng(options.seed))
-    return images.long(), split, notes
+    z = torch.from_numpy(np.random.default_rng(options.seed).standard_normal((LATENT_ROWS, model.latent)))
+    every, decode = z.repeat_interleave(LATENT_COLUMNS, 0), model.decode
+    made = drawn(options, len(every), "drawing", lambda piece, **asked: decode(every[piece], **asked))
+    sheet = pictures.grid(made, model.spec.levels, ordinal=model.spec.ordinal, columns=LATENT_COLUMNS)
+    return sheet, f"{LATENT_ROWS} latent vectors, a row of {LATENT_COLUMNS} images of each"
 
 
 KINDS: dict[str, Callable[[Namespace], Plot]] = {
