@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from nextpixel.cli import VERBS, listing, main, measuring, plot
+from nextpixel.cli import VERBS, drawing, listing, main, measuring
 from nextpixel.cli.parsers import PARSERS
 from nextpixel.likelihoods import LIKELIHOODS
 from nextpixel.models import MODELS, settings_of
@@ -52,12 +52,12 @@ def test_an_unknown_verb_is_refused_with_a_guess(refused: Callable[..., Any]) ->
 
 
 def test_numbers_in_the_help_are_those_of_the_code() -> None:
-    images, rows = plot.ACROSS, plot.DRAWN + plot.COMPLETED
+    images, rows = drawing.ACROSS, drawing.DRAWN + drawing.COMPLETED
     told = {
         "score": f"the {measuring.COSTLIEST} costliest images",
         "evaluate": f"(default: {measuring.LATENT_SAMPLES})",
         "data show": f"(at the most {listing.MOST_CLASSES})",
-        "plot figure": f"{images}x{rows} images: {plot.DRAWN} rows from scratch, then {plot.COMPLETED} rows",
+        "plot figure": f"{images}x{rows} images: {drawing.DRAWN} rows from scratch, then {drawing.COMPLETED} rows",
     }
     for words, number in told.items():
         assert number in " ".join(PARSERS[words].format_help().split()), words

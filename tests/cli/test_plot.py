@@ -10,7 +10,7 @@ from PIL import Image
 import nextpixel as npx
 from nextpixel import pictures, plots
 from nextpixel.cli import main
-from nextpixel.cli.plot import KINDS
+from nextpixel.cli.drawing import KINDS
 from nextpixel.data import open_data
 
 

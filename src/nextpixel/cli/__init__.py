@@ -20,7 +20,7 @@ VERBS = [words for words in PARSERS if " " not in words]
 # A verb is a function; its module, which has the verb's name if it is not here, is imported only when it is asked for.
 MODULES = {
     **dict.fromkeys(("evaluate", "check", "score"), "measuring"),
-    **dict.fromkeys(("sample", "complete"), "drawing"),
+    **dict.fromkeys(("sample", "complete", "plot"), "drawing"),
     **dict.fromkeys(("exact", "compress", "decompress", "info"), "codec"),
     **dict.fromkeys(("export", "push", "import"), "sharing"),
     **dict.fromkeys(("models", "data", "recipes", "doctor"), "listing"),
