@@ -1,6 +1,7 @@
 """The run folder: what a training run leaves on disk."""
 
 import math
+import os
 import shutil
 import threading
 from collections.abc import Generator, Mapping
@@ -139,7 +140,10 @@ class RunFolder:
         """Let the state be the previous one, before another takes its place; it stays where it is until then."""
         if self.state.is_file():
             with whole_file(self.previous) as beside:
-                shutil.copyfile(self.state, beside)
+                try:
+                    os.link(self.state, beside)
+                except OSError:  # a file system without links
+                    shutil.copyfile(self.state, beside)
 
     def picture(self, step: int) -> Path:
         """Where the samples of a step go."""
