@@ -26,13 +26,15 @@ def context_of(kind: str, data: DataSet) -> Context | None:
     """The context of a model that is given "none", "label", "map" or "label+map" of what stands beside the images."""
     if kind == "none":
         return None
-    parts: list[Context] = []
-    if "label" in kind and data.classes is not None:
-        parts.append(ClassLabel(data.classes, data.class_names))
-    if "map" in kind and data.maps is not None:
-        parts.append(Map(data.maps.size, levels=data.maps.levels))
-    if len(parts) != len(kind.split("+")):
-        raise BadInput(f"model.context is {kind}, but {data.name} has no {kind.replace('+', 's or ')}s.")
+    there: dict[str, Context] = {}
+    if data.classes is not None:
+        there["label"] = ClassLabel(data.classes, data.class_names)
+    if data.maps is not None:
+        there["map"] = Map(data.maps.size, levels=data.maps.levels)
+    for name in kind.split("+"):
+        if name not in there:
+            raise BadInput(f"model.context is {kind}, but {data.name} has no {name}s.")
+    parts = [there[name] for name in kind.split("+")]
     return parts[0] if len(parts) == 1 else Both(*parts)
 
 
