@@ -32,7 +32,7 @@ import lightning_fabric.strategies.ddp  # noqa: F401 (what commands import, befo
 import torch
 import torch.utils.tensorboard
 
-import nextpixel.cli.sample
+import nextpixel.cli.drawing
 import nextpixel.cli.train  # noqa: F401
 from nextpixel import cli, sealed
 from nextpixel.training.loop import _Loop

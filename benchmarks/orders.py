@@ -26,7 +26,7 @@ from torch import Tensor, nn
 import nextpixel as npx
 from nextpixel import pictures
 from nextpixel.cli import main as command
-from nextpixel.cli.known import known_pixels
+from nextpixel.cli.drawing import known_pixels
 
 KEPT = Path(__file__).parent / "orders" / "measured.json"
 PAGE = Path(__file__).parent.parent / "docs" / "orders.md"

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 import nextpixel as npx
-from nextpixel.cli.evaluate import as_json
+from nextpixel.cli.measuring import as_json
 from nextpixel.data import open_data
 from nextpixel.evaluation import evaluate, evaluate_bounds
 

@@ -18,7 +18,7 @@ from results import RESULTS, ROOT
 
 import nextpixel as npx
 from nextpixel import pictures, shipped
-from nextpixel.cli.recipes import recipes
+from nextpixel.cli.listing import RECIPES
 from nextpixel.data import DataSet, open_data
 
 KEPT = RESULTS / "shipped"
@@ -163,7 +163,7 @@ def _records() -> list[list[str]]:
 
 
 def _not_run() -> list[list[str]]:
-    texts = {name: path.read_text() for name, path in recipes().items()}
+    texts = {name: path.read_text() for name, path in RECIPES.items()}
     return [
         [f"`{name}`", text.partition("# Cost: ")[2].splitlines()[0]]
         for name, text in texts.items()

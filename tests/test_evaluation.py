@@ -38,6 +38,21 @@ def test_a_split_is_measured_image_by_image_whatever_the_batch() -> None:
     assert evaluate(model, data.test, images=4).images == 4
 
 
+def test_several_reading_orders_are_measured_as_their_mixture_and_each() -> None:
+    data = open_data("digits", limit=5)
+    settings: dict[str, Any] = {"filters": 4, "blocks": 1, "head": 4, "orders": 4}
+    model = npx.build("gated_pixelcnn", data.spec, context=npx.ClassLabel(10), **settings).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel()))
+    images, labels = torch.from_numpy(data.test.images), torch.from_numpy(data.test.labels)
+    with torch.no_grad():
+        each = torch.stack([model.log_prob(images, labels, order=order) for order in range(4)]).double()
+    found = evaluate(model, data.test)
+    assert torch.allclose(found.each, math.log(4) - each.logsumexp(0))
+    assert torch.allclose(torch.stack([its.each for its in found.orders]), -each)
+
+
 @pytest.mark.parametrize("orders", [1, 4])
 def test_a_model_of_classes_is_measured_without_them_as_their_mixture(orders: int) -> None:
     data = open_data("digits", limit=5)

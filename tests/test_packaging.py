@@ -19,7 +19,7 @@ import yaml
 
 import nextpixel as npx
 from nextpixel import plots, shipped
-from nextpixel.cli.recipes import recipes
+from nextpixel.cli.listing import RECIPES
 from nextpixel.errors import needs
 
 ROOT = Path(__file__).parents[1]
@@ -51,7 +51,7 @@ def test_the_wheel_holds_the_package_its_recipes_its_data_and_their_licences(bui
     package = {name for name in files if not name.startswith("nextpixel-")}
     here = {path.relative_to(ROOT / "src") for path in (ROOT / "src" / "nextpixel").rglob("*") if path.is_file()}
     assert package == {path.as_posix() for path in here if path.suffix != ".pyc"}
-    assert {f"nextpixel/recipes/{name}.yaml" for name in recipes()} <= package
+    assert {f"nextpixel/recipes/{name}.yaml" for name in RECIPES} <= package
     assert {"nextpixel/data/digits.npz", "nextpixel/py.typed"} <= package
     licences = {name.rpartition("/")[2] for name in files if "/licenses/" in name}
     assert licences == {"LICENSE", "NOTICE"}
@@ -76,7 +76,7 @@ def test_what_only_some_commands_need_is_an_extra(built: Path) -> None:
     plain = {line.partition(">")[0] for line in asked if "extra ==" not in line}
     assert not plain & {"datasets", "gradio", "matplotlib", "tensorboard", "scikit-learn", "scipy", "shtab"}
     everything = {line.partition(">")[0] for line in asked if "extra == 'all'" in line}
-    assert everything == {"datasets", "gradio", "matplotlib", "tensorboard", "shtab"}
+    assert everything == {"datasets", "gradio", "matplotlib", "tensorboard", "scipy", "shtab"}
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ def test_the_command_works_from_the_wheel(built: Path, tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         return done.stdout if done.returncode == 0 else done.stderr
 
-    assert run("recipes").count("\n  Measured: ") == len(recipes())
+    assert run("recipes").count("\n  Measured: ") == len(RECIPES)
     small = ("--model.filters", "4", "--model.blocks", "1", "--training.epochs", "1", "--training.samples", "0")
     assert run("train", "digits", *small).startswith("The run is in runs/digits; ")
     assert "bits per dimension" in run("evaluate", "runs/digits")
@@ -192,11 +192,11 @@ def test_a_plot_without_matplotlib_names_its_extra(
 
 
 def test_what_an_extra_itself_misses_is_not_hidden() -> None:
-    with pytest.raises(ModuleNotFoundError, match="numpy_of_another"), needs("shtab", "completion", "It"):
+    with pytest.raises(ModuleNotFoundError, match="numpy_of_another"), needs("scipy", "mat", "A .mat file"):
         raise ModuleNotFoundError("No module named 'numpy_of_another'", name="numpy_of_another")
 
 
 def test_every_extra_that_a_sentence_names_is_one() -> None:
     extras = PROJECT["optional-dependencies"]
-    assert {"plots", "tensorboard", "all"} <= set(extras)
+    assert {"plots", "tensorboard", "mat", "all"} <= set(extras)
     assert "nextpixel[all]" in extras["dev"]

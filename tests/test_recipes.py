@@ -12,13 +12,13 @@ import yaml
 
 import nextpixel as npx
 from nextpixel.cli import main
-from nextpixel.cli.recipes import recipes
+from nextpixel.cli.listing import RECIPES
 from nextpixel.cli.train import _settings
 from nextpixel.data import CATALOGUE
 from nextpixel.training import Training
 
 ROOT = Path(__file__).parents[1]
-RECIPES = [*recipes().values()]
+PATHS = [*RECIPES.values()]
 # What stands in a recipe for the user's own file: its images and maps have the shapes and levels that its header says.
 OWN = {
     "photos32.npz": npx.ImageSpec(3, 32, 32, levels=256),
@@ -29,7 +29,7 @@ OWN = {
 OWN_CLASSES = {"emoji32.npz": 9}
 OWN_MAPS = {"codes-with-top.npz": (npx.Map(1, levels=256), (4, 4))}
 
-every_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+every_recipe = pytest.mark.parametrize("recipe", PATHS, ids=lambda path: path.stem)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def kind_of(data: dict[str, Any]) -> Kind:
 
 
 def test_there_is_a_recipe_for_every_configuration_of_the_earlier_implementations() -> None:
-    names = [path.stem for path in RECIPES]
+    names = [path.stem for path in PATHS]
     assert {"digits", "mnist-binary", "fashion-mnist"} <= set(names)
     counts = {"s0": 8, "s1": 2, "s2": 1, "s3": 3, "s4": 9}
     assert {source: sum(name.startswith(f"{source}-") for name in names) for source in counts} == counts
@@ -94,7 +94,7 @@ def test_a_clone_has_the_recipes_at_its_root() -> None:
     link = ROOT / "recipes"
     assert link.is_symlink()
     assert not link.readlink().is_absolute()
-    assert link.resolve() == RECIPES[0].parent
+    assert link.resolve() == PATHS[0].parent
 
 
 @every_recipe

@@ -129,9 +129,9 @@ def test_sets_that_are_apart_and_sets_of_one() -> None:
     area, error = npx.auroc(torch.tensor([1.0]), torch.tensor([0.0, 1.0]))
     assert area == 0.25
     assert math.isnan(error)
-    with pytest.raises(npx.BadInput, match="images in both sets, not 0 and 2"):
+    with pytest.raises(npx.BadInput, match="scores in both sets, not 0 and 2"):
         npx.auroc(torch.tensor([]), torch.tensor([1.0, 2.0]))
-    with pytest.raises(npx.BadInput, match="one is NaN"):
+    with pytest.raises(npx.BadInput, match="none that is NaN"):
         npx.auroc(torch.tensor([1.0]), torch.tensor([math.nan, 2.0]))
 
 
@@ -145,9 +145,11 @@ def test_a_second_model_without_context_goes_without() -> None:
 
 def test_what_cannot_be_scored() -> None:
     x = images(SPEC, 2)
-    with pytest.raises(npx.BadInput, match="about images 1x5x4 with 3 levels, the first about 1x4x5 with 3 levels"):
+    with pytest.raises(
+        npx.BadInput, match="about images 1x5x4 with 3 levels, given None, but the first is about images 1x4x5 with 3"
+    ):
         npx.score(build(), x, against=build(npx.ImageSpec(1, 5, 4, levels=3)))
-    with pytest.raises(npx.BadInput, match=r"is given ClassLabel\(classes=2.*, the first None"):
+    with pytest.raises(npx.BadInput, match=r"given ClassLabel\(classes=2.*, but the first is about .*, given None"):
         npx.score(build(), x, against=build(context=npx.ClassLabel(2)))
     with pytest.raises(npx.BadInput, match=r"must have shape \(B, 1, 4, 5\)"):
         npx.score(build(), x[:, :, 1:])

@@ -57,9 +57,7 @@ def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") ->
         path = path / shipped.FILE
     if not path.is_file():
         names = ", ".join(shipped.names())
-        raise BadInput(
-            f"There is no model at {asked}{f'; those that come with nextpixel are {names}' if names else ''}."
-        )
+        raise BadInput(f"There is no model at {asked}; those that come with nextpixel are {names}.")
     file = sealed.Sealed(path, key=KEY)
     try:
         model = _rebuild(file)
@@ -75,9 +73,8 @@ def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") ->
 
 def _rebuild(file: sealed.Sealed) -> Model:
     """The model of a file, with its data type and fresh weights."""
-    recipe, learnt, whole = dict(file.about), file.about.get("learnt"), file.about.get("exact")
-    for extra in ("learnt", "exact"):
-        recipe.pop(extra, None)
+    recipe = dict(file.about)
+    learnt, whole = recipe.pop("learnt", None), recipe.pop("exact", None)
     if type(recipe["format"]) is not int or recipe["format"] != FORMAT:
         raise BadInput(f"it has format {recipe['format']!r:.80}; this nextpixel reads format {FORMAT}.")
     if recipe.keys() == {"format"}:
@@ -100,20 +97,15 @@ def _rebuild(file: sealed.Sealed) -> Model:
     held = sum(torch.Size(shape).numel() for _, shape in file.outline.values())
     room = 32 * (held + spec.height * spec.width) + 2**16  # what is made with weights, such as masks, is no larger
     expected = outline(make, numbers=room, calls=100 * len(file.outline) + 1000)
-    floats = {FLOATS.get(kind) for name, (kind, _) in file.outline.items() if _is_float(expected.get(name))}
-    for name in sorted(expected.keys() | file.outline.keys()):
-        kind, shape = file.outline.get(name, ("", None))
-        wanted = expected.get(name)
-        fits = wanted is not None and shape == tuple(wanted.shape)
-        if not fits or (kind not in FLOATS if _is_float(wanted) else kind != "I64"):
-            raise BadInput(f"its weights do not fit its own recipe, {name!r:.80} for one.")
+    wanted = {name: ("float" if its.is_floating_point() else "I64", tuple(its.shape)) for name, its in expected.items()}
+    there = {name: ("float" if kind in FLOATS else kind, shape) for name, (kind, shape) in file.outline.items()}
+    if wanted != there:
+        wrong = min(name for name, _ in wanted.items() ^ there.items())
+        raise BadInput(f"its weights do not fit its own recipe, {wrong!r:.80} for one.")
+    floats = {FLOATS[kind] for kind, _ in file.outline.values() if kind in FLOATS}
     model = make()
     model.learnt = learnt
     return model.to(floats.pop()) if len(floats) == 1 else model
-
-
-def _is_float(tensor: torch.Tensor | None) -> bool:
-    return tensor is not None and tensor.is_floating_point()
 
 
 def _path(path: object) -> Path:

@@ -4,7 +4,8 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -15,14 +16,15 @@ from nextpixel.distributions import Finite
 from nextpixel.errors import BadInput
 from nextpixel.model import Model
 from nextpixel.nn.context import Both, ClassLabel, Context, Map, Vector
-from nextpixel.plots import earlier, receptive_field
+from nextpixel.plots import earlier, ranks, receptive_field
 from nextpixel.spec import ImageSpec
 from nextpixel.typing import Whole
 from nextpixel.unroll import Site
 
-Verdict = Literal["holds", "fails", "note", "not applicable"]
+Verdict = Literal["fails", "note", "not applicable", "holds"]
 Law = Callable[[], list["Finding"]]
 
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)  # the worst first
 IMAGES = 3  # at once
 PLACES = 16  # sub-pixels whose future is changed
 PIXELS = 6  # whose gradients are taken; fewer where channels are more
@@ -125,8 +127,7 @@ def check(
     """
     if not isinstance(model, Autoregressive):
         name = type(model).__name__
-        way = "; a decoder has one, given z: check(model.decoder, z)" if hasattr(model, "decoder") else ""
-        raise BadInput(f"The laws are for models with an exact likelihood, not a {name}{way}.")
+        raise BadInput(f"The laws are for exact likelihoods, which a {name} has not; try check(model.decoder, z).")
     spec, generator = model.spec, torch.Generator().manual_seed(seed)
     exact = copy.deepcopy(model).to("cpu" if model.device.type == "mps" else model.device)  # mps has no float64
     exact.double().eval()
@@ -146,12 +147,11 @@ def check(
     with torch.random.fork_rng([]):
         findings = [finding for law in watch(laws) for finding in law()]
 
-    def how_bad(finding: Finding) -> tuple[int, float]:
-        kind = ("fails", "note", "not applicable", "holds").index(finding.verdict)
-        return kind, finding.figure if finding.least else -finding.figure
+    def goodness(finding: Finding) -> tuple[int, float]:
+        return VERDICTS.index(finding.verdict), finding.figure if finding.least else -finding.figure
 
     names = dict.fromkeys(finding.law for finding in findings)
-    return [min((its for its in findings if its.law == law), key=how_bad) for law in names]  # of all reading orders
+    return [min((its for its in findings if its.law == law), key=goodness) for law in names]  # of all reading orders
 
 
 def difference(some: Tensor, others: Tensor) -> Tensor:
@@ -168,14 +168,6 @@ class _Trial(NamedTuple):
     seed: int
     order: int
 
-    @property
-    def rank(self) -> Tensor:
-        """Of two sub-pixels that of the lower rank comes first, (C, H, W); those of one rank are drawn at once."""
-        channels, height, width = self.model.spec.shape
-        place = torch.arange(self.model.spec.subpixels, device=self.x.device).view(height, width, channels)
-        ranks = (place.permute(2, 0, 1) // self.model.backbone.together)[None]
-        return self.model.reading.turn_back(ranks, self.model.reading.check(self.order, 1))[0]
-
     def predict(self, x: Tensor, context: Any) -> Finite:
         with torch.no_grad():
             return self.model.predict(x, context, order=self.order)
@@ -183,32 +175,26 @@ class _Trial(NamedTuple):
     def sees(self) -> list[Finding]:
         """Gradients are exactly 0 where nothing leads from a level to a prediction."""
         channels, height, width = self.model.spec.shape
-        some = torch.randperm(height * width, generator=torch.Generator().manual_seed(self.seed))
-        some = {
-            height // 2 * width + width // 2,
-            height * width - 1,
-            *some[: max(2, PIXELS // channels) // self.model.orders].tolist(),
-        }
-        pixels = [divmod(pixel, width) for pixel in sorted(some)]
+        every = torch.randperm(height * width, generator=torch.Generator().manual_seed(self.seed)).tolist()
+        some = every[: max(2, PIXELS // channels) // self.model.orders]
+        pixels = [
+            divmod(pixel, width) for pixel in sorted({height // 2 * width + width // 2, height * width - 1, *some})
+        ]
+        later, unseen, about = None, None, ""
+        field = partial(receptive_field, self.model, images=2, seed=self.seed, order=self.order)
         try:
-            fields = [
-                receptive_field(self.model, row, column, images=2, seed=self.seed, order=self.order)
-                for row, column in pixels
-            ]
-            untested = "" if any(bool((field != 0).any()) for field in fields) else "no level has a gradient"
+            fields = torch.stack([field(*pixel) for pixel in pixels])
+            before = [[earlier(self.model, *pixel, channel) for channel in range(channels)] for pixel in pixels]
+            known = torch.stack([torch.stack(each) for each in before])
+            about, untested = f", of {known.sum():,} pairs of sub-pixels", "no level has a gradient"
+            if bool((fields != 0).any()):
+                later = fields.masked_fill(known, 0.0).max() + 0 * fields.sum()  # or not a number
+                unseen = ((fields == 0) & known).sum() + 0 * fields.sum()
         except Exception as error:  # noqa: BLE001 (a user's network may want integers, and say so in any way)
-            fields, untested = [], f"levels can have no gradient: {_sentence(error)}"
-        later, unseen, pairs = torch.zeros(()), torch.zeros(()), 0
-        for (row, column), field in zip(pixels, fields, strict=bool(fields)):
-            before = torch.stack([earlier(self.model, row, column, channel) for channel in range(channels)])
-            later = torch.maximum(later, field.masked_fill(before, 0.0).max() + 0 * field.sum())  # or not a number
-            unseen = unseen + ((field == 0) & before).sum() + 0 * field.sum()
-            pairs += int(before.sum())
-        blind = "everything earlier is seen" + f", of {pairs:,} pairs of sub-pixels" * bool(fields)
-        figures = (None, None) if untested else (later, unseen)
+            untested = f"levels can have no gradient: {_sentence(error)}"
         return [
-            _finding("nothing later is seen, by gradient", figures[0], 0.0, LEAK, untested),
-            _finding(blind, figures[1], 0.0, BLIND, untested, harmless=True),
+            _finding("nothing later is seen, by gradient", later, 0.0, LEAK, untested),
+            _finding(f"everything earlier is seen{about}", unseen, 0.0, BLIND, untested, harmless=True),
         ]
 
     def changes(self) -> list[Finding]:
@@ -220,10 +206,11 @@ class _Trial(NamedTuple):
             made = self.predict(x, self.context)
             return torch.stack([made.log_prob(self.x), made.log_prob(other)])
 
-        before, rank = nats(self.x), self.rank
-        moved, ranks = before.new_zeros(()), int(rank.max()) + 1
-        places = torch.randperm(ranks, generator=generator)[: PLACES // self.model.orders].tolist()
-        for place in {0, ranks - 1, *places}:
+        before, reading = nats(self.x), self.model.reading
+        rank = reading.turn_back(ranks(self.model)[None].to(self.x), reading.check(self.order, 1))[0]
+        moved, last = before.new_zeros(()), int(rank.max())
+        places = torch.randperm(last + 1, generator=generator)[: PLACES // self.model.orders].tolist()
+        for place in {0, last, *places}:
             after = nats(torch.where(rank >= place, other, self.x))
             moved = torch.maximum(moved, difference(before, after)[..., rank <= place].max())
         return [_finding("nothing later is seen, by change", moved, TOLERANCE, LEAK)]
@@ -265,7 +252,7 @@ class _Trial(NamedTuple):
 
     def tiny(self) -> list[Finding]:
         """What is asked about all images, of a network of the same weights for a few pixels."""
-        total, chance, untested = None, None, ""
+        total, chance, where, untested = None, None, "", ""
         try:
             twin = twins.twin_of(self.model)
             with torch.no_grad():
@@ -275,7 +262,7 @@ class _Trial(NamedTuple):
                 chance = twins.chance(twin, given, every, seed=self.seed)
             total, where = None if every is None else abs(float(every.sum()) - 1), f", of {twin.spec}"
         except Exception as error:  # noqa: BLE001 (a user's network may refuse other sizes in any way)
-            where, untested = "", f"there is no such network for fewer pixels: {_sentence(error)}"
+            untested = f"there is no such network for fewer pixels: {_sentence(error)}"
         sure = untested or "one image has nearly all the probability"
         many = untested or "there are too many"
         return [

@@ -55,6 +55,13 @@ def closest(word: object, names: Collection[str]) -> str | None:
     return [*names][known.index(close[0])] if close else None
 
 
+def unknown(what: str, name: object, names: Collection[str]) -> BadInput:
+    """What to say of a name that is not there."""
+    close, many = closest(name, names), len(names) > 20
+    choice = f"nextpixel {what}s lists what there is." if many else f"the choice is {', '.join(names)}."
+    return BadInput(f"There is no {what} {name!r}; {f'did you mean {close}?' if close else choice}")
+
+
 @contextmanager
 def needs(package: str, extra: str, what: str) -> Generator[None, None, None]:
     """Imports of an optional package stand in this: where it is missing, the sentence names the extra that has it."""

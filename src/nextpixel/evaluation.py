@@ -5,6 +5,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -62,8 +63,7 @@ def evaluate(
     """Measure a model on a split of a data set, image by image, in evaluation mode and the precision of its weights.
 
     Args:
-        model: with the split's spec; it stays in the mode that it is in.
-        split: its labels or maps are given to a model that has a context.
+        model: with the split's spec; it is given the split's labels or maps, if it has a context.
         images: only the first so many; None for all.
         batch: images at once.
         seed: of images that are drawn: the train split's, if dynamically binarised.
@@ -74,23 +74,21 @@ def evaluate(
     Raises:
         BadInput: no images, or not what the model is about.
     """
-    orders = model.orders if isinstance(model, Autoregressive) else 1
     if not (classes or isinstance(model.context, ClassLabel)):
         raise BadInput("Only a model of classes can be measured without them; this one is given none.")
+    orders = model.orders if isinstance(model, Autoregressive) else 1
 
     def costs(x: Tensor, indices: np.ndarray) -> list[Tensor]:
-        if classes or not isinstance(model.context, ClassLabel):
-            contexts: list[object] = [given(model.context, split, indices)]
-        else:
+        contexts, measure = [given(model.context, split, indices)], cast(Any, model.log_prob)
+        if not classes and isinstance(model.context, ClassLabel):
             contexts = [torch.full((len(x),), label) for label in range(model.context.classes)]
-        if not isinstance(model, Autoregressive) or orders == 1:
-            return [-model.log_prob(x, context) for context in contexts]
-        return [-model.log_prob(x, context, order=order) for order in range(orders) for context in contexts]
+        named = [{"order": order} for order in range(orders)] if orders > 1 else [{}]
+        return [-measure(x, context, **order) for order in named for context in contexts]
 
-    nats = torch.stack(_measured(costs, split, images, batch, seed, watch)).unflatten(0, (orders, -1))
-    alone = math.log(nats.shape[1]) - (-nats).logsumexp(1)
-    mixture = math.log(orders) - (-alone).logsumexp(0)
-    each = tuple(summarise(order, model.spec) for order in alone) if orders > 1 else ()
+    every = torch.stack(_measured(costs, split, images, batch, seed, watch)).unflatten(0, (orders, -1))
+    nats = math.log(every.shape[1]) - (-every).logsumexp(1)
+    mixture = math.log(orders) - (-nats).logsumexp(0)
+    each = tuple(summarise(order, model.spec) for order in nats) if orders > 1 else ()
     return replace(summarise(mixture, model.spec), orders=each)
 
 
@@ -115,10 +113,7 @@ def evaluate_bounds(
     seed: int = 0,
     watch: Watch = iter,
 ) -> Bounds:
-    """Measure the bounds of a model on a split, as `evaluate` does; the split's labels mean nothing here.
-
-    `samples` are of the latent vector, for the importance-weighted bound, or 0 to leave that out; `seed` draws them.
-    """
+    """Measure the bounds of a model as `evaluate` does; `samples` (0: none) are for the importance-weighted one."""
 
     def costs(x: Tensor, indices: np.ndarray) -> list[Tensor]:
         first = int(indices[0])

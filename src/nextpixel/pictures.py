@@ -6,6 +6,7 @@ is about as wide as high.
 
 import math
 from collections.abc import Sequence
+from colorsys import hsv_to_rgb
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def grid(images: Levels, levels: int, *, ordinal: bool = True, columns: int | No
         columns: images in a row; None for a grid about as wide as high.
         gap: pixels between images.
     """
-    return _assemble(_enlarged(_colours(images, levels, ordinal)), columns, gap)
+    return Image.fromarray(_assemble(_enlarged(_colours(images, levels, ordinal)), columns, gap))
 
 
 def by_class(images: Levels, names: Sequence[str], levels: int, *, ordinal: bool = True) -> Image.Image:
@@ -52,12 +53,13 @@ def by_class(images: Levels, names: Sequence[str], levels: int, *, ordinal: bool
 
     Args:
         images: (K·B, C, H, W): the K images of the first class, then those of the second, and so on.
-        names: of the B classes.
+        names: of the B classes; none for a plain grid.
     """
-    tiles = _enlarged(_colours(images, levels, ordinal))
-    if not names or len(tiles) % len(names):
-        raise BadInput(f"{len(tiles)} images of {len(names)} classes cannot be shown, a row a class.")
-    return _in_blocks(tiles, names=names)
+    if not names:
+        return grid(images, levels, ordinal=ordinal)
+    if len(images) % len(names):
+        raise BadInput(f"{len(images)} images of {len(names)} classes cannot be shown, a row a class.")
+    return _in_blocks(_colours(images, levels, ordinal), names=names)
 
 
 def completions(
@@ -85,8 +87,7 @@ def completions(
     beside = first.reshape(len(first), first.shape[1], -1, unknown.shape[3], 3)  # channels side by side, if they are
     beside[np.broadcast_to(unknown, beside.shape[:4])] = UNKNOWN
     parts = [first[:, None], others.reshape(len(first), -1, *first.shape[1:]), *([whole[:, None]] if original else [])]
-    rows = np.concatenate(parts, axis=1)
-    return _in_blocks(_enlarged(rows.reshape(-1, *first.shape[1:])), blocks=len(first))
+    return _in_blocks(np.concatenate(parts, 1).reshape(-1, *first.shape[1:]), blocks=len(first))
 
 
 def costs(
@@ -106,7 +107,7 @@ def costs(
     plane = np.concatenate([*array.swapaxes(0, 1)], 2) if beside else array.sum(1)
     place = np.nan_to_num(plane / most, nan=1.0).clip(0, 1) * (len(_HEAT) - 1)
     heat = np.stack([np.interp(place, range(len(_HEAT)), part) for part in _HEAT.T], 3).round().astype(np.uint8)
-    return _in_blocks(_enlarged(np.stack([shown, heat], 1).reshape(-1, *shown.shape[1:])), blocks=len(shown))
+    return _in_blocks(np.stack([shown, heat], 1).reshape(-1, *shown.shape[1:]), blocks=len(shown))
 
 
 def titled(picture: Image.Image, title: str) -> Image.Image:
@@ -141,16 +142,14 @@ def _enlarged(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return images.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
-def _assemble(images: NDArray[np.uint8], columns: int | None, gap: int = BETWEEN) -> Image.Image:
+def _assemble(images: NDArray[np.uint8], columns: int | None, gap: int = BETWEEN) -> NDArray[np.uint8]:
     count, height, width, _ = images.shape
     across = min(count, columns or math.ceil(math.sqrt(count * height / width)))
     rows = math.ceil(count / across)
-    sheet = np.empty((rows * (height + gap) - gap, across * (width + gap) - gap, 3), dtype=np.uint8)
-    sheet[:] = GAP
-    for number, image in enumerate(images):
-        top, left = number // across * (height + gap), number % across * (width + gap)
-        sheet[top : top + height, left : left + width] = image
-    return Image.fromarray(sheet)
+    tiles = np.broadcast_to(GAP, (rows * across, height + gap, width + gap, 3)).copy()
+    tiles[:count, :height, :width] = images
+    sheet = tiles.reshape(rows, across, height + gap, width + gap, 3).swapaxes(1, 2)
+    return sheet.reshape(rows * (height + gap), -1, 3)[: -gap or None, : -gap or None]
 
 
 def _in_blocks(images: NDArray[np.uint8], *, names: Sequence[str] = (), blocks: int | None = None) -> Image.Image:
@@ -158,7 +157,7 @@ def _in_blocks(images: NDArray[np.uint8], *, names: Sequence[str] = (), blocks: 
 
     Those with names may have several rows, and several blocks may stand side by side, if the sheet is less long then.
     """
-    font = ImageFont.load_default(16)
+    images, font = _enlarged(images), ImageFont.load_default(16)
     said = [" ".join(name.split()) for name in names]
     said = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in said]
     margin = 12 + max(int(font.getlength(name)) for name in said) if said else 0
@@ -183,7 +182,7 @@ def _in_blocks(images: NDArray[np.uint8], *, names: Sequence[str] = (), blocks: 
         left, top = block % across * (margin + columns * wide + 4 * BETWEEN), block // across * rows * high
         start, middle = left + margin, (left + margin / 2, top + rows * high / 2)
         sheet.paste(between, (start, top, start + columns * wide - BETWEEN, top + rows * high))
-        sheet.paste(_assemble(images[block * each :][:each], columns), (start, top))
+        sheet.paste(Image.fromarray(_assemble(images[block * each :][:each], columns)), (start, top))
         if said:
             draw.text(middle, said[block], INK, font, anchor="mm")
     return sheet
@@ -207,15 +206,13 @@ def _colours(images: Levels, levels: int, ordinal: bool) -> NDArray[np.uint8]:
 def _palette(levels: int) -> NDArray[np.floating]:
     """A colour for each name, from 0 to 255, shape (L, 3): black and white for two, else far from its neighbours'.
 
-    Hue, saturation and brightness of 0, 1, 2, … are the points of a sequence that fills a cube evenly wherever it is
-    cut off: multiples, modulo 1, of the powers of the root of x⁴ = x + 1.
+    Hue, saturation and brightness are points of a sequence that fills a cube evenly wherever it is cut off: multiples,
+    modulo 1, of the powers of the root of x⁴ = x + 1.
     """
     if levels == 2:
         return np.array([[0.0] * 3, [255.0] * 3])
-    hue, second, third = (np.arange(levels)[:, None] * _STRIDES % 1)[:, :, None].swapaxes(0, 1)
-    saturation, brightness = 1 - 0.6 * second, 1 - 0.6 * third
-    place = (np.array([5, 3, 1]) + 6 * hue) % 6  # on the circle of hues, for red, green and blue
-    return 255 * brightness * (1 - saturation * np.minimum(place, 4 - place).clip(0, 1))
+    points = np.arange(levels)[:, None] * _STRIDES % 1
+    return 255 * np.array([hsv_to_rgb(hue, 1 - 0.6 * second, 1 - 0.6 * third) for hue, second, third in points])
 
 
 def _array(values: Tensor | NDArray[Any]) -> NDArray[Any]:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -48,16 +47,14 @@ def receptive_field(
 
     Args:
         model: any exact model; it is left as it is. One with a context is given an arbitrary one.
-        row, column: of the pixel, from 0 at the top left.
-        channel: only the parameters of this one; None for all.
+        row, column, channel: of the pixel, from 0 at the top left; None for all channels.
         images: how many; a rectifier may be shut on one image, and hardly on all.
         seed: of their levels and of the mix.
         order: in which a model of several reads; places are those of the turned image.
         watch: goes through the images, for a progress bar.
 
     Returns:
-        Shape (C_out, C_in, H, W): parameters of channel C_out with respect to levels of channel C_in. C_out is 1 for a
-        single channel.
+        Shape (C_out, C_in, H, W): the gradient of channel C_out, or the one asked for, by levels of channel C_in.
 
     Raises:
         BadInput: a pixel outside of the image, or a channel that it does not have.
@@ -69,24 +66,21 @@ def receptive_field(
     """
     channels, (_, height, width) = _channels(model, channel), model.spec.shape
     if not (0 <= row < height and 0 <= column < width):
-        there = f"rows 0 to {height - 1} and columns 0 to {width - 1}"
-        raise BadInput(f"The pixel {row},{column} is outside of the image: it has {there}.")
+        raise BadInput(f"The pixel {row},{column} is outside of the image: it has {height} rows of {width}, from 0.")
     # There is no float64 on mps. Weights that need a gradient give one, of zero, to parameters that see nothing.
     where = torch.device("cpu") if model.device.type == "mps" else model.device
     exact = copy.deepcopy(model).to(where, torch.float64).eval().requires_grad_()
     generator = torch.Generator().manual_seed(seed)
     field = torch.zeros(len(channels), *model.spec.shape, dtype=torch.float64)
-    features = 0 if model.context is None else model.context.features
     if isinstance(exact.backbone.entry, Named):
         exact.backbone.entry.register_forward_hook(_moved)
     with torch.enable_grad():
         for image in watch(range(images)):  # one at a time: a deep network keeps much of each for its gradient
             drawn = torch.randint(model.spec.levels, (1, *model.spec.shape), generator=generator)
             levels = drawn.to(where, torch.float64).requires_grad_()
-            # A class, or any features: what is seen does not depend on it.
-            some = (
-                F.one_hot(torch.tensor([image % features]), features)[..., None, None].to(levels) if features else None
-            )
+            some = None
+            if model.context is not None:  # a class, or any features: what is seen does not depend on it
+                some = torch.eye(model.context.features)[image % model.context.features, :, None, None][None].to(levels)
             told = exact.reading.told(some, exact.reading.check(order, 1), like=levels)
             parameters = exact.backbone(levels, told)[:, :, row, column]
             nats = exact.likelihood.distribution(parameters, levels[:, :, row, column]).log_pmf()[0]
@@ -98,12 +92,16 @@ def receptive_field(
     return field
 
 
+def ranks(model: Autoregressive) -> Tensor:
+    """Of two sub-pixels that of the lower rank is drawn first, and those of one rank at once; int64, (C, H, W)."""
+    channels, height, width = model.spec.shape
+    places = torch.arange(model.spec.subpixels).view(height, width, channels)
+    return places.permute(2, 0, 1) // model.backbone.together
+
+
 def earlier(model: Autoregressive, row: int, column: int, channel: int) -> Tensor:
     """Which sub-pixels come before one in the order of drawing, and may be seen by it: bool, shape (C, H, W)."""
-    channels, height, width = model.spec.shape
-    together = model.backbone.together
-    order = torch.arange(model.spec.subpixels).view(height, width, channels).permute(2, 0, 1)
-    return order < (row * width + column) * channels + channel // together * together
+    return ranks(model) < ranks(model)[channel, row, column]
 
 
 def describe_receptive_field(
@@ -113,10 +111,10 @@ def describe_receptive_field(
     lines = []
     for sight, which in zip(field > 0, _channels(model, channel), strict=True):
         before = earlier(model, row, column, which)
-        seen, forbidden = int((sight & before).sum()), int((sight & ~before).sum())
-        subject = f"Pixel {row},{column}" + (f", {_name(model, which)}," if model.spec.channels > 1 else "")
-        leak = f", and {forbidden:,} that it must not see" if forbidden else ""
-        lines.append(f"{subject} sees {seen:,} of {int(before.sum()):,} earlier sub-pixels{leak}")
+        subject = f"Pixel {row},{column}" + (f", {channel_name(model, which)}," if model.spec.channels > 1 else "")
+        lines.append(f"{subject} sees {(sight & before).sum():,} of {before.sum():,} earlier sub-pixels")
+        if (sight & ~before).any():
+            lines[-1] += f", and {(sight & ~before).sum():,} that it must not see"
     return lines
 
 
@@ -148,9 +146,9 @@ def draw_receptive_field(
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.yaxis.get_major_locator().set_params(integer=True)
         if model.spec.channels > 1 and place == 0:
-            axes.set_title(f"sees {_name(model, source)}", fontsize=10)
+            axes.set_title(f"sees {channel_name(model, source)}", fontsize=10)
         if model.spec.channels > 1 and source == 0:
-            axes.set_ylabel(_name(model, channels[place]))
+            axes.set_ylabel(channel_name(model, channels[place]))
         if most > 0 and (place, source) == (0, 0):
             figure.colorbar(shown, ax=grid, label="mean absolute gradient", shrink=0.8)
     figure.suptitle("\n".join(describe_receptive_field(model, field, row, column, channel)), fontsize=11)
@@ -172,27 +170,19 @@ class Curves:
 def read_curves(run: Path, over: Over = "epoch") -> Curves:
     """Read metrics.csv of a run folder, where `over` is the column that becomes the horizontal axis."""
     path = run / "metrics.csv"
-    if not run.is_dir():
-        raise BadInput(f"There is no run folder {run}.")
     if not path.is_file():
         raise BadInput(f"The run {run} has no metrics: there is no {path}.")
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        columns = {
-            name: np.array([float(row[name]) for row in rows])
-            for name in (over, "train_nats", "validation_nats", "validation_bits_per_dim")
-        }
-        if not np.isfinite([*columns.values()]).all():
-            raise ValueError("a number is not finite")
+        names = (over, "train_nats", "validation_nats", "validation_bits_per_dim")
+        places, train, nats, bits = columns = np.array([[float(row[name]) for row in rows] for name in names])
+        if not rows or not np.isfinite(columns).all():
+            raise ValueError("there are no rows, or a number is not finite")
     except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise BadInput(f"{path} does not hold the metrics of a run.") from error
-    if not rows:
-        raise BadInput(f"The run {run} has no metrics yet: {path} has no rows.")
-    bits = columns["validation_bits_per_dim"]
+        raise BadInput(f"{path} does not hold the metrics of a run, from its first validation on.") from error
     # Every row has the same bits per dimension for a nat per image; their sums round least.
-    train = columns["train_nats"] * (bits.sum() / columns["validation_nats"].sum())
-    return Curves(str(run), columns[over], train, bits)
+    return Curves(str(run), places, train * (bits.sum() / nats.sum()), bits)
 
 
 def draw_curves(runs: Sequence[Curves], over: Over = "epoch") -> Image.Image:
@@ -219,16 +209,16 @@ def samples(model: Model, split: Split, count: int, *, seed: int) -> Image.Image
 
     Classes alone have a row each; maps are those of the first images of the split, with their classes if need be.
     """
-    spec, context = model.spec, model.context
+    context, names = model.context, list[str]()
     if isinstance(context, ClassLabel):
-        classes = min(context.classes, count)
-        chosen = torch.arange(classes).repeat_interleave(count // classes)
-        names = [context.name(label) for label in range(classes)]
-        images = model.sample(len(chosen), chosen, seed=seed)
-        return pictures.by_class(images, names, spec.levels, ordinal=spec.ordinal)
-    count = count if context is None else min(count, len(split))
-    images = model.sample(count, given(context, split, np.arange(count)), seed=seed)
-    return pictures.grid(images, spec.levels, ordinal=spec.ordinal)
+        names = [context.name(label) for label in range(min(context.classes, count))]
+        chosen = torch.arange(len(names)).repeat_interleave(count // len(names))
+        count = len(chosen)
+    else:
+        count = count if context is None else min(count, len(split))
+        chosen = given(context, split, np.arange(count))
+    images = model.sample(count, chosen, seed=seed)
+    return pictures.by_class(images, names, model.spec.levels, ordinal=model.spec.ordinal)
 
 
 def _moved(named: Named, given: tuple[Any, ...], made: Tensor) -> Tensor:
@@ -239,12 +229,12 @@ def _moved(named: Named, given: tuple[Any, ...], made: Tensor) -> Tensor:
 def _channels(model: Autoregressive, channel: int | None) -> list[int]:
     channels = model.spec.channels
     if channel is not None and not 0 <= channel < channels:
-        there = "only channel 0" if channels == 1 else f"channels 0 to {channels - 1}"
-        raise BadInput(f"The images have {there}, not {channel}.")
+        raise BadInput(f"The images have channels from 0 to {channels - 1}, not {channel}.")
     return list(range(channels)) if channel is None else [channel]
 
 
-def _name(model: Autoregressive, channel: int) -> str:
+def channel_name(model: Autoregressive, channel: int) -> str:
+    """What a channel is called: a colour of three, or its number."""
     return ("red", "green", "blue")[channel] if model.spec.channels == 3 else f"channel {channel}"
 
 

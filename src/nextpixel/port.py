@@ -1,6 +1,7 @@
 """Weights that other programs trained, brought into models of ours."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -30,33 +31,25 @@ def import_pixelcnnpp(path: str | os.PathLike[str], *, height: int = 32, width: 
     Raises:
         BadInput: no such file, anything but a dictionary of tensors, or one of other names or shapes.
     """
-    path = Path(path)
-    tensors = {name.removeprefix("module."): tensor for name, tensor in _read(path).items()}  # of a data-parallel model
+    tensors, ours, used = _read(Path(path)), dict[str, Tensor](), set[str]()
     try:
         filters, inputs = tensors["u_init.conv.weight_v"].shape[:2]
-        outputs = len(tensors["nin_out.lin_a.weight_v"])
-    except (KeyError, TypeError, ValueError) as error:
-        why = f"it has no {error.args[0]}" if isinstance(error, KeyError) else "u_init.conv.weight_v is no kernel"
-        raise BadInput(f"{path} is not a PixelCNN++ of the common port: {why}.") from None
-    channels = inputs - 1
-    each = {1: 3, 3: 10}.get(channels)
-    if each is None or outputs % each:
-        raise BadInput(
-            f"{path} is for images of {channels} channels and {outputs} outputs; the port has 1 or 3 channels."
-        )
-    blocks = sum(name.startswith("up_layers.0.u_stream.") and name.endswith("conv_input.conv.bias") for name in tensors)
-    spec, mixtures = ImageSpec(channels, height, width, LEVELS), outputs // each
-    model = build("pixelcnnpp", spec, "logistic_mixture", filters=filters, blocks=blocks, mixtures=mixtures)
-    ours: dict[str, Tensor] = {}
-    used: set[str] = set()
-    try:
+        channels, outputs = inputs - 1, len(tensors["nin_out.lin_a.weight_v"])
+        mixtures, rest = divmod(outputs, 3 if channels == 1 else 10)
+        if rest or channels not in (1, 3):
+            raise ValueError(f"{outputs} outputs for {channels} channels")
+        blocks = sum(bool(re.fullmatch(r"up_layers\.0\.u_stream\..*conv_input\.conv\.bias", name)) for name in tensors)
+        spec = ImageSpec(channels, height, width, LEVELS)
+        model = build("pixelcnnpp", spec, "logistic_mixture", filters=filters, blocks=blocks, mixtures=mixtures)
         for layer, source in _layers(blocks).items():
             used |= {f"{source.name}.{part}" for part in ("weight_v", "weight_g", "bias")}
             ours |= {f"backbone.{layer}.{part}": value for part, value in source.read(tensors, channels).items()}
         model.load_state_dict(ours)
-    except (KeyError, RuntimeError) as error:
-        reason = f"there is no {error.args[0]}" if isinstance(error, KeyError) else "a tensor has another shape"
-        raise BadInput(f"{path} is not a whole PixelCNN++ of {blocks} blocks of {filters} filters: {reason}.") from None
+    except BadInput:
+        raise
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        why = f"there is no {error.args[0]}" if isinstance(error, KeyError) else "a tensor has another shape"
+        raise BadInput(f"{path} is not a whole PixelCNN++ of the common port: {why}.") from None
     if left := [name for name in tensors if name not in used and not name.startswith("fixture.")]:
         raise BadInput(f"{path} has weights that a PixelCNN++ of the common port has not: {left[0]}.")
     return model.eval()
@@ -132,17 +125,12 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise BadInput(f"There is no file {path}.")
     try:
+        state: dict[str, Tensor]
         if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251 (runs nothing but these)
-    except Exception as error:
-        reason = str(error).splitlines()[0].rstrip(".:") if str(error) else "it is cut"
-        if type(error).__name__ == "UnpicklingError":  # torch's reason is a way to run it all the same
-            reason = "it holds something else, which could run any code, or is damaged"
-        raise BadInput(f"{path} is not a state dict of tensors alone: {reason}.") from error
-    held = f"a {type(state).__name__}"
-    if isinstance(state, Mapping):
-        if all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()):
-            return dict(state)
-        held = f"a dictionary of {', '.join(map(str, [*state][:3]))} …"
-    raise BadInput(f"{path} holds {held}, not the state dict of a model: save model.state_dict() alone.")
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251 (runs nothing but these)
+        return {name.removeprefix("module."): tensor.float() for name, tensor in state.items()}  # of data parallel too
+    except Exception as error:  # torch's own reason is a way to run what may be in it
+        what = "holds something else, which could run any code, or is damaged: save model.state_dict() alone"
+        raise BadInput(f"{path} is not a state dict of tensors alone, but {what}.") from error

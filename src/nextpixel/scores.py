@@ -53,22 +53,20 @@ def score(
         >>> npx.score(model, model.sample(3), typical=1.0).typicality.shape
         torch.Size([3])
     """
-    if against is not None and against.spec != model.spec:
-        raise BadInput(f"The second model is about images {against.spec}, the first about {model.spec}.")
-    if against is not None and against.context not in (None, model.context):
-        raise BadInput(f"The second model is given {against.context}, the first {model.context}; take one that is not.")
-    spec = model.spec
+    spec, ratio = model.spec, None
+    if against is not None and (against.spec != spec or against.context not in (None, model.context)):
+        first, second = (f"is about images {its.spec}, given {its.context}" for its in (model, against))
+        raise BadInput(f"The second model {second}, but the first {first}.")
     with torch.no_grad():
         total, bits = _bits(model, x, context)
-        each, found = total / spec.subpixels, dict[str, Tensor]()
+        each = total / spec.subpixels
         if against is not None:
-            other, _ = _bits(against, x, None if against.context is None else context)
-            found["ratio"] = each - other / spec.subpixels
-    if typical is not None:
-        found["typicality"] = (each - typical).abs()
+            ratio = each - _bits(against, x, None if against.context is None else context)[0] / spec.subpixels
+    typicality = None if typical is None else (each - typical).abs()
     images = x.cpu().numpy()[:, None]
     files = [min(lossless(image, spec, form) for form in formats(spec)) for image in images]
-    return Scores(bits, each, each - 8 * torch.tensor(files, dtype=torch.float64) / spec.subpixels, **found)
+    complexity = each - 8 * torch.tensor(files, dtype=torch.float64) / spec.subpixels
+    return Scores(bits, each, complexity, typicality, ratio)
 
 
 def auroc(inside: Tensor, outside: Tensor) -> tuple[float, float]:
@@ -90,10 +88,10 @@ def auroc(inside: Tensor, outside: Tensor) -> tuple[float, float]:
         0.75
     """
     scores = [its.detach().cpu().double().numpy() for its in (inside, outside)]
-    if not all(map(len, scores)):
-        raise BadInput(f"An AUROC needs images in both sets, not {len(inside)} and {len(outside)}.")
-    if np.isnan(np.concatenate(scores)).any():
-        raise BadInput("An AUROC needs scores that are numbers; one is NaN.")
+    if not all(map(len, scores)) or np.isnan(np.concatenate(scores)).any():
+        raise BadInput(
+            f"An AUROC needs scores in both sets, not {len(inside)} and {len(outside)}, and none that is NaN."
+        )
     above, below = _share_below(*scores), 1 - _share_below(*scores[::-1])
     errors = [its.var(ddof=1) / len(its) if len(its) > 1 else math.nan for its in (above, below)]
     return float(above.mean()), math.sqrt(sum(errors))

@@ -13,15 +13,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, Damaged
 from nextpixel.files import whole_file
 
 KINDS = {"nextpixel": ("model", "recipe"), "training": ("training state", "record")}  # by the key of the metadata
 _OPEN = "0" * 64  # stands for the digest while it is computed
-
-
-class Damaged(BadInput):
-    """What a file holds is not what was written."""
 
 
 def write(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], *, key: str, about: Mapping[str, Any]) -> None:
@@ -94,9 +90,7 @@ def _opened(path: Path) -> Generator[Any]:
                 start = file.read(8)
         # A safetensors file begins with the length of its header, which can begin with a pickle's two bytes as well.
         if start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5" and any(start[2:])):
-            raise BadInput(
-                f"{path} is a pickle, which can run any code when it is loaded; nextpixel reads only safetensors."
-            ) from error
+            raise BadInput(f"{path} is a pickle, which can run any code; nextpixel reads only safetensors.") from error
         reason = (getattr(error, "strerror", None) or str(error)).rstrip(".")
         raise Damaged(f"{path} is not a whole safetensors file: {reason}.") from error
 

@@ -1,7 +1,6 @@
-"""How many threads torch computes with: all, or one where that is much quicker.
+"""How many threads torch computes with: all, or one where that is much quicker, unless OMP_NUM_THREADS says it.
 
-Threads wait for each other in every layer. Where other processes have the cores, that makes small layers ten or a
-hundred times slower than one thread alone; so both are measured, unless OMP_NUM_THREADS says how many there shall be.
+Threads wait for each other in every layer: where other processes have the cores, that takes a hundred times as long.
 """
 
 import logging
@@ -21,13 +20,11 @@ class Threads:
 
     A trial is so many laps with one thread that do not count, as many that do, and as many with all threads, or fewer
     where these are slow; then the better number is kept, for a minute or more. Nothing is tried outside of the main
-    thread, for the number is that of a process. As sums depend on how threads divide them, one thread must be `margin`
-    times as quick: for what makes a difference, not for what the clock happens to say.
+    thread, for the number is that of a process. As sums depend on how threads divide them, one must be much quicker.
 
     Args:
-        what: is done in the laps of a trial, for the log.
-        device: where; only a processor has threads.
-        laps, margin: as above.
+        what, device: what is done in the laps, for the log, and where; only a processor has threads.
+        laps, margin: of each part of a trial; how many times as quick one thread must be.
         chosen: by an earlier run, for a minute; None to begin with a trial.
     """
 
@@ -38,8 +35,7 @@ class Threads:
         self.chosen = self.all if self.fixed or chosen is None else min(chosen, self.all)
         self._what, self._laps, self._margin = what, laps, margin
         self._due = float("-inf") if chosen is None else time.monotonic() + AGAIN
-        self._done, self._one, self._every = 0, 0.0, 0.0  # laps of a trial, and seconds of them
-        self._began = time.monotonic()
+        self._began, self._taken = time.monotonic(), list[float]()  # seconds of the laps of a trial
 
     @property
     def trying(self) -> bool:
@@ -57,27 +53,20 @@ class Threads:
     def start(self) -> None:
         """Begin a lap."""
         if not self.fixed:
-            alone = self._done < 2 * self._laps if self.trying else self.chosen == 1
+            alone = len(self._taken) < 2 * self._laps if self.trying else self.chosen == 1
             torch.set_num_threads(1 if alone else self.all)
             self._began = time.monotonic()
 
     def lap(self) -> None:
         """End a lap, and begin the next."""
-        if self.fixed or not (self._done or self.trying):
+        if self.fixed or not (self._taken or self.trying):
             return
-        seconds = time.monotonic() - self._began
-        if self._done >= 2 * self._laps:
-            self._every += seconds
-        elif self._done >= self._laps:
-            self._one += seconds
-        self._done += 1
-        if self._done == 3 * self._laps or self._every > 2 * self._margin * self._one:
-            self._decide()
+        self._taken.append(time.monotonic() - self._began)
+        one, every = sum(self._taken[self._laps : 2 * self._laps]), sum(self._taken[2 * self._laps :])
+        if len(self._taken) == 3 * self._laps or every > 2 * self._margin * one:
+            self.chosen = 1 if every > self._margin * one else self.all
+            told = (self._what, self.chosen, self.all, one, every)
+            _log.info("%s: %d of %d threads; %.3g s with one, %.3g s with all", *told)
+            self._due = time.monotonic() + max(AGAIN, (2 * one + every) / SHARE)
+            self._taken.clear()
         self.start()
-
-    def _decide(self) -> None:
-        self.chosen = 1 if self._every > self._margin * self._one else self.all
-        told = (self._what, self.chosen, self.all, self._one, self._every)
-        _log.info("%s: %d of %d threads; %.3g s with one, %.3g s with all", *told)
-        self._due = time.monotonic() + max(AGAIN, (2 * self._one + self._every) / SHARE)
-        self._done, self._one, self._every = 0, 0.0, 0.0

@@ -127,7 +127,7 @@ def test_bad_input_is_one_sentence(refused: Callable[..., Any], plain: Path, dat
     assert "no model at nowhere" in refused("check", "nowhere")
     assert "no data set 'nothing'" in refused("check", plain, "--data", "nothing")
     assert "1x4x5 with 3 levels, but those of digits are 1x8x8" in refused("check", plain, "--data", "digits")
-    assert "must end in .png, .jpg, .jpeg or .webp, not sees.gif" in refused("check", plain, "--out", "sees.gif")
+    assert "must end in .png or .jpg or .jpeg or .webp, not sees.gif" in refused("check", plain, "--out", "sees.gif")
     assert "no device 'tpu'" in refused("check", plain, "--device", "tpu")
     assert "'-1' is not a whole number" in refused("check", plain, "--seed=-1")
     one = tmp_path / "one.npz"

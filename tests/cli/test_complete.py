@@ -172,7 +172,7 @@ def test_what_cannot_be_completed(
     assert "--label 0,2 is for sample" in refused("complete", binary, picture, *top, "--label", "0,2")
     assert "--label all is for sample" in refused("complete", binary, picture, *top, "--label", "all")
     assert "knows no classes" in refused("complete", plain, *top, "--label", 0)
-    assert "must end in .png, .jpg, .jpeg, .webp or .npz" in refused("complete", plain, *top, "--out", "a.gif")
+    assert "must end in .png or .jpg or .jpeg or .webp or .npz" in refused("complete", plain, *top, "--out", "a.gif")
     Image.new("L", (3, 3)).save(tmp_path / "small.png")
     assert "small.png is 3x3, but the images are 5x4" in refused("complete", plain, "--known", tmp_path / "small.png")
     (tmp_path / "empty").mkdir()

@@ -7,7 +7,7 @@ import pooch
 import pytest
 from PIL import Image
 
-from nextpixel.cli.data import MOST_CLASSES
+from nextpixel.cli.listing import MOST_CLASSES
 from nextpixel.data import CATALOGUE
 
 IMAGES = np.random.default_rng(0).integers(0, 4, (12, 5, 6, 3), dtype=np.uint8)
@@ -132,7 +132,7 @@ def test_a_named_set_is_shown(call: Callable[..., Any]) -> None:
         (["mnist"], "Unrecognized arguments: mnist; did you mean nextpixel data show mnist?"),
         (["show"], "required: NAME; see nextpixel data show --help."),
         (["show", "shape"], "no data set 'shape'; known are digits, .* Did you mean shapes?"),
-        (["show", "digits", "--out", "a.gif"], "must end in .png, .jpg, .jpeg or .webp, not a.gif"),
+        (["show", "digits", "--out", "a.gif"], "must end in .png or .jpg or .jpeg or .webp, not a.gif"),
         (["show", "digits", "-n", "0"], "'0' is not a whole number of at least 1"),
         (["show", "digits", "--split", "all"], "invalid choice: 'all'"),
         (["show", "imagenet32"], "imagenet32 cannot be downloaded without an account"),

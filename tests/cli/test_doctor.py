@@ -10,14 +10,14 @@ import pytest
 import torch
 
 import nextpixel as npx
-from nextpixel.cli import VERBS, doctor
+from nextpixel.cli import VERBS, listing
 from nextpixel.data import CATALOGUE
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "SIZES", {"filters": 4, "blocks": 1, "head": 4})
-    monkeypatch.setattr(doctor, "SECONDS", 0.0)
+    monkeypatch.setattr(listing, "SIZES", {"filters": 4, "blocks": 1, "head": 4})
+    monkeypatch.setattr(listing, "SECONDS", 0.0)
 
 
 def test_what_is_here_is_told_with_speeds(call: Callable[..., Any], tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_what_is_here_is_told_with_speeds(call: Callable[..., Any], tmp_path: Pa
 def test_the_words_about_bf16_are_what_precision_auto_goes_by(
     fast: bool, word: str, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "has_fast_bf16", lambda device: fast)
+    monkeypatch.setattr(listing, "has_fast_bf16", lambda device: fast)
     said = call("doctor")
     assert said.status == 0
     assert f"  bf16               {word}" in said.out
@@ -46,7 +46,7 @@ def test_the_words_about_bf16_are_what_precision_auto_goes_by(
 def test_a_library_or_compiler_that_is_not_here_is_no_error(
     call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "LIBRARIES", ("torch", "no-such-library"))
+    monkeypatch.setattr(listing, "LIBRARIES", ("torch", "no-such-library"))
     monkeypatch.setattr(shutil, "which", lambda name: None)
     said = json.loads(call("doctor", "--json").out)
     assert said["versions"]["no-such-library"] == "not installed"

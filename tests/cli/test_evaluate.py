@@ -110,26 +110,3 @@ def test_images_are_measured_with_their_maps(call: Callable[..., Any], both: Pat
         context = (test.labels, torch.from_numpy(test.maps).long())
         nats = -npx.load(both).log_prob(torch.from_numpy(test.images), context)
     assert figures["nats"] == pytest.approx(nats.mean().item())
-
-
-@pytest.mark.parametrize("name", ["each.csv", "each.npz"])
-def test_each_image_has_a_row(name: str, call: Callable[..., Any], labelled: Path, data: Path) -> None:
-    said = call("evaluate", labelled, "--images", 3, "--per-image", name, "--json")
-    assert said.status == 0, said.err
-    figures, test = json.loads(said.out), open_data(data).test
-    assert "each" not in figures
-    if name.endswith("npz"):
-        table = dict(np.load(name))
-    else:
-        names, *rows = (line.split(",") for line in Path(name).read_text().splitlines())
-        table = dict(zip(names, np.array(rows, float).T, strict=True))
-    assert test.labels is not None
-    with torch.no_grad():
-        nats = -npx.load(labelled).log_prob(torch.from_numpy(test.images[:3]), test.labels[:3]).double().numpy()
-    assert list(table) == ["index", "label", "nats", "bits_per_dim"]
-    assert table["index"].tolist() == [0, 1, 2]
-    assert table["label"].tolist() == test.labels[:3].tolist()
-    np.testing.assert_allclose(table["nats"], nats, rtol=1e-6)
-    np.testing.assert_allclose(table["bits_per_dim"], nats / (20 * math.log(2)), rtol=1e-6)
-    assert table["nats"].mean() == pytest.approx(figures["nats"], rel=1e-12)
-    assert "must end in .csv or .npz, not a.txt" in call("evaluate", labelled, "--per-image", "a.txt").err

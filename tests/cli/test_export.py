@@ -74,33 +74,17 @@ def test_what_cannot_be_exported(refused: Callable[..., str], labelled: Path, tm
     assert "is there and not an empty folder" in refused("export", labelled, tmp_path / "full")
     assert "called by letters" in refused("export", labelled, "new", "--name", "a/b")
     assert "There is no model at nowhere" in refused("export", "nowhere", "new")
-    assert "cannot be made" in refused("export", labelled, tmp_path / "full" / "file" / "new")
+    assert "cannot be written" in refused("export", labelled, tmp_path / "full" / "file" / "new")
     for wrong in ("", "../up", ".hidden", "x" * 200):
         with pytest.raises(npx.BadInput, match="called by letters"):
             safe(wrong)
 
 
-def test_figures_that_were_measured_before(
-    call: Callable[..., Any], refused: Callable[..., str], labelled: Path
-) -> None:
-    Path("../one.json").write_text(
-        call("evaluate", labelled, "--images", 1, "--json").out
-    )  # no error of a single image
-    wrong = {
-        "text": "[",
-        "list": "[" * 100_000,
-        "other": json.dumps({**json.loads(Path("../one.json").read_text()), "data": "another"}),
-        "word": json.dumps({**json.loads(Path("../one.json").read_text()), "bits_per_dim": "x"}),
-        "none": json.dumps({**json.loads(Path("../one.json").read_text()), "baselines": {"PNG": None}}),
-    }
-    for name, text in wrong.items():
-        Path(f"../{name}.json").write_text(text)
-        said = refused("export", labelled, "new", "--figures", f"../{name}.json")
-        assert ("figures of another" if name == "other" else "is not what nextpixel evaluate --json prints") in said
-    assert call("export", labelled, "new", "--figures", "../one.json").status == 0
+def test_a_single_image_has_no_error(call: Callable[..., Any], labelled: Path) -> None:
+    assert call("export", labelled, "new", "--images", 1).status == 0
     assert json.loads(Path("new/config.json").read_text())["figures"]["nats_error"] is None
-    assert "1 test images" in Path("new/README.md").read_text()
     card = Path("new/README.md").read_text()
+    assert "1 test images" in card
     assert "Nobody said under which licence" in card, "one's own data has none that we know"
 
 

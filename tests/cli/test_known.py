@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nextpixel.cli.known import known_pixels
+from nextpixel.cli.drawing import known_pixels
 from nextpixel.errors import BadInput
 
 HOLE = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 1, 1], [1, 1, 0, 0, 1, 1], [1, 1, 1, 1, 1, 1]], bool)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from nextpixel.cli import VERBS, data, evaluate, main, plot, score
+from nextpixel.cli import VERBS, drawing, listing, main, measuring
 from nextpixel.cli.parsers import PARSERS
 from nextpixel.likelihoods import LIKELIHOODS
 from nextpixel.models import MODELS, settings_of
@@ -49,16 +49,16 @@ def test_the_version_is_told(call: Callable[..., Any]) -> None:
 
 def test_an_unknown_verb_is_refused_with_a_guess(refused: Callable[..., Any]) -> None:
     assert "no command 'smaple'; did you mean sample?" in refused("smaple")
-    assert "no command 'xyz'; there are train, " in refused("xyz")
+    assert "no command 'xyz'; the choice is train, " in refused("xyz")
 
 
 def test_numbers_in_the_help_are_those_of_the_code() -> None:
-    images, rows = plot.ACROSS, plot.DRAWN + plot.COMPLETED
+    images, rows = drawing.ACROSS, drawing.DRAWN + drawing.COMPLETED
     told = {
-        "score": f"the {score.COSTLIEST} costliest images",
-        "evaluate": f"(default: {evaluate.LATENT_SAMPLES})",
-        "data show": f"(at the most {data.MOST_CLASSES})",
-        "plot figure": f"{images}x{rows} images: {plot.DRAWN} rows from scratch, then {plot.COMPLETED} rows",
+        "score": f"the {measuring.COSTLIEST} costliest images",
+        "evaluate": f"(default: {measuring.LATENT_SAMPLES})",
+        "data show": f"(at the most {listing.MOST_CLASSES})",
+        "plot figure": f"{images}x{rows} images: {drawing.DRAWN} rows from scratch, then {drawing.COMPLETED} rows",
     }
     for words, number in told.items():
         assert number in " ".join(PARSERS[words].format_help().split()), words
@@ -167,7 +167,7 @@ def test_an_interruption_is_silent(call: Callable[..., Any], monkeypatch: pytest
     def interrupt(arguments: list[str]) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nextpixel.cli.models.main", interrupt)
+    monkeypatch.setattr("nextpixel.cli.listing.models", interrupt)
     said = call("models")
     assert (said.status, said.out, said.err) == (130, "", "")
 
@@ -176,7 +176,7 @@ def test_a_defect_of_ours_is_not_hidden(call: Callable[..., Any], monkeypatch: p
     def fail(arguments: list[str]) -> None:
         raise ValueError("ours")
 
-    monkeypatch.setattr("nextpixel.cli.models.main", fail)
+    monkeypatch.setattr("nextpixel.cli.listing.models", fail)
     with pytest.raises(ValueError, match="ours"):
         call("models")
 
@@ -185,7 +185,7 @@ def test_what_the_system_refuses_is_a_sentence(refused: Callable[..., Any], monk
     def fail(arguments: list[str]) -> None:
         raise OSError(28, "No space left on device", "runs/a")
 
-    monkeypatch.setattr("nextpixel.cli.models.main", fail)
+    monkeypatch.setattr("nextpixel.cli.listing.models", fail)
     assert "runs/a cannot be used: No space left on device." in refused("models")
 
 
@@ -193,11 +193,11 @@ def test_lack_of_memory_is_a_sentence(refused: Callable[..., Any], monkeypatch: 
     def fail(arguments: list[str]) -> None:
         bytearray(2**50)
 
-    monkeypatch.setattr("nextpixel.cli.models.main", fail)
+    monkeypatch.setattr("nextpixel.cli.listing.models", fail)
     assert "The memory does not suffice; ask for fewer or smaller images" in refused("models")
-    monkeypatch.setattr("nextpixel.cli.models.main", lambda arguments: torch.empty(2**50))
+    monkeypatch.setattr("nextpixel.cli.listing.models", lambda arguments: torch.empty(2**50))
     assert "The memory does not suffice" in refused("models")
-    monkeypatch.setattr("nextpixel.cli.models.main", lambda arguments: torch.ones(2).view(3))
+    monkeypatch.setattr("nextpixel.cli.listing.models", lambda arguments: torch.ones(2).view(3))
     with pytest.raises(RuntimeError, match="shape"):  # a defect of ours
         refused("models")
 
@@ -213,7 +213,7 @@ def test_a_very_long_word_is_cut(refused: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "shown"),
-    [("ascii", r"+/- ... \u2016 \xe9"), ("latin-1", "\xb1 ... \\u2016 \xe9"), ("utf-8", "± … ‖ é")],
+    [("ascii", r"\xb1 \u2026 \u2016 \xe9"), ("latin-1", "\xb1 \\u2026 \\u2016 \xe9"), ("utf-8", "± … ‖ é")],
 )
 def test_what_the_terminal_cannot_show_is_written_otherwise(encoding: str, shown: str) -> None:
     said = "import sys; from nextpixel.cli import main; sys.exit(main(['evaluate', 'x', '--± … ‖ é']))"
@@ -288,7 +288,7 @@ sys.exit(main(["sample", "nowhere"]))
 """
 
 
-@pytest.mark.parametrize("module", ["torch", "numpy", "numpy._core.multiarray", "PIL.Image", "nextpixel.cli.sample"])
+@pytest.mark.parametrize("module", ["torch", "numpy", "numpy._core.multiarray", "PIL.Image", "nextpixel.cli.drawing"])
 def test_an_interruption_while_modules_are_imported_is_silent(module: str) -> None:
     hook = HOOK.format(module=module, handler="default_int_handler")  # that of a background job ignores it
     done = subprocess.run([sys.executable, "-c", hook], capture_output=True, check=False)

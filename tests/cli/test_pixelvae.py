@@ -90,17 +90,6 @@ def test_its_decoder_is_checked_given_a_latent_vector(bounded: Path, data: Path,
     assert shown("sees.png").ndim == 3
 
 
-def test_each_image_has_a_row_of_bounds(bounded: Path, call: Callable[..., Any]) -> None:
-    said = call("evaluate", bounded, "--samples", 2, "--per-image", "each.npz", "--json")
-    assert said.status == 0, said.err
-    table, told = np.load("each.npz"), json.loads(said.out)
-    for name in ("elbo", "reconstruction", "kl", "importance"):
-        assert set(told[name]) == {"images", "nats", "nats_error", "bits_per_dim", "bits_per_dim_error"}
-        for unit in ("nats", "bits_per_dim"):
-            assert table[f"{name}_{unit}"].mean() == pytest.approx(told[name][unit], rel=1e-9)
-    assert len(table["index"]) == told["elbo"]["images"]
-
-
 def _data(run: Path) -> tuple[str]:
     import yaml
 
@@ -147,7 +136,6 @@ def test_reconstructions_and_interpolations_stand_beside_their_images(bounded: P
         (["evaluate", "RUN", "--samples", "-1"], "'-1' is not a whole number of at least 0"),
         (["plot", "receptive-field", "RUN"], "needs an exact likelihood, but a pixelvae has only bounds"),
         (["plot", "latents", "PLAIN"], "which a gated_pixelcnn has not; it needs a pixelvae"),
-        (["plot", "latents", "PLAIN", "--of", "reconstructions"], "it needs a pixelvae"),
         (["plot", "latents", "RUN", "--of", "images"], "invalid choice: 'images'"),
         (
             ["plot", "latents", "RUN", "--of", "reconstructions", "--data", "digits"],

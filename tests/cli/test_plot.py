@@ -10,7 +10,7 @@ from PIL import Image
 import nextpixel as npx
 from nextpixel import pictures, plots
 from nextpixel.cli import main
-from nextpixel.cli.plot import KINDS
+from nextpixel.cli.drawing import KINDS
 from nextpixel.data import open_data
 
 
@@ -96,23 +96,26 @@ def test_the_figure_is_half_new_and_half_completed(
         (["receptive-field", "RUN", "--pixel", "14"], "'14' is not a pixel r,c such as 14,7"),
         (["receptive-field", "RUN", "--pixel", "1,x"], "'1,x' is not a pixel r,c such as 14,7"),
         (["receptive-field", "RUN", "--pixel=-1,2"], "'-1,2' is not a pixel r,c such as 14,7"),
-        (["receptive-field", "RUN", "--pixel", "4,0"], "The pixel 4,0 is outside of the image: it has rows 0 to 3"),
-        (["receptive-field", "RUN", "--channel", "1"], "The images have only channel 0, not 1."),
+        (
+            ["receptive-field", "RUN", "--pixel", "4,0"],
+            "The pixel 4,0 is outside of the image: it has 4 rows of 5, from 0.",
+        ),
+        (["receptive-field", "RUN", "--channel", "1"], "The images have channels from 0 to 0, not 1."),
         (["receptive-field", "RUN", "--channel", "-1"], "'-1' is not a whole number of at least 0"),
-        (["receptive-field", "RUN", "--out", "a.gif"], "must end in .png, .jpg, .jpeg or .webp, not a.gif"),
+        (["receptive-field", "RUN", "--out", "a.gif"], "must end in .png or .jpg or .jpeg or .webp, not a.gif"),
         (["receptive-field", "RUN", "--device", "tpu"], "no device 'tpu'"),
         (["receptive-field", "nowhere"], "no model at nowhere"),
         (["receptive-field"], "required: MODEL"),
-        (["curves", "nowhere"], "There is no run folder nowhere."),
+        (["curves", "nowhere"], "The run nowhere has no metrics: there is no nowhere/metrics.csv."),
         (["curves", "RUN/samples"], "has no metrics: there is no"),
         (["curves", "RUN", "--over", "weeks"], "invalid choice: 'weeks'"),
         (["curves", "RUN", "--out", "nowhere/a.png"], "no folder nowhere to write a.png in"),
         (["curves"], "required: RUN"),
-        (["figure", "RUN"], "The figure needs 12 images; test has"),
+        (["figure", "RUN"], "The figure needs 12 images; the test split of"),
         (["figure", "RUN", "--data", "digits"], "those of digits are 1x8x8 with 17"),
         (["figure", "RUN", "--out", "."], "must end in .png"),
         (["curve", "RUN"], "There is no plot 'curve'; did you mean curves?"),
-        (["xyz"], "There is no plot 'xyz'; there are receptive-field, curves, figure, latents."),
+        (["xyz"], "There is no plot 'xyz'; the choice is receptive-field, curves, figure, latents."),
         ([], "required: KIND; see nextpixel plot --help"),
         (["--out", "a.png"], "nextpixel plot --help"),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from nextpixel.cli.recipes import FOLDER, recipes
+from nextpixel.cli.listing import FOLDER, RECIPES
 from nextpixel.data import CATALOGUE
 
 SMALL = ("--model.filters", 4, "--model.blocks", 1, "--model.head", 4, "--training.epochs", 1, "--training.samples", 0)
@@ -15,47 +15,30 @@ SMALL = ("--model.filters", 4, "--model.blocks", 1, "--model.head", 4, "--traini
 
 def test_the_list_says_what_each_is_what_it_costs_and_what_was_measured(call: Callable[..., Any]) -> None:
     said = call("recipes")
-    assert (said.status, call("recipes", "list").out) == (0, said.out)
+    assert said.status == 0
     lines = said.out.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == sorted(path.stem for path in FOLDER.glob("*.yaml"))
     digits = lines.index("digits")
     assert lines[digits + 1].startswith("  Class-conditional digits: ")
     assert lines[digits + 2].startswith("  Cost: at most two minutes")
     assert lines[digits + 3].startswith("  Measured: ")
-    assert len(lines) == 4 * len(recipes())
+    assert len(lines) == 4 * len(RECIPES)
 
 
 def test_a_recipe_is_shown_as_it_is(call: Callable[..., Any]) -> None:
-    assert call("recipes", "show", "mnist-binary").out == (FOLDER / "mnist-binary.yaml").read_text()
-
-
-@pytest.mark.parametrize(("words", "out"), [((), "digits.yaml"), (("-o", "mine.yaml"), "mine.yaml")])
-def test_a_recipe_is_copied_to_be_edited_and_never_over_a_file(
-    words: tuple[str, ...], out: str, call: Callable[..., Any]
-) -> None:
-    said = call("recipes", "copy", "digits", *words)
-    assert (said.status, said.out) == (0, f"{out} is a recipe to edit; nextpixel train {out} trains by it.\n")
-    assert Path(out).read_text() == (FOLDER / "digits.yaml").read_text()
-    Path(out).write_text("mine")
-    assert f"{out} is there already; name another file with -o." in call("recipes", "copy", "digits", *words).err
-    assert Path(out).read_text() == "mine"
+    assert call("recipes", "mnist-binary").out == (FOLDER / "mnist-binary.yaml").read_text()
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("name", "sentence"),
     [
-        (("show", "digts"), "There is no recipe 'digts'; did you mean digits?"),
-        (("copy", "Fashion_MNIST"), "There is no recipe 'Fashion_MNIST'; did you mean fashion-mnist?"),
-        (("show", "xyz"), "There is no recipe 'xyz'; nextpixel recipes lists what there is."),
-        (("show",), "Show takes a NAME"),
-        (("list", "digits"), "List takes no NAME"),
-        (("digits",), "invalid choice: 'digits' (choose from"),
-        (("copy", "digits", "-o", "digits.txt"), "The output must end in .yaml or .yml, not digits.txt."),
-        (("copy", "digits", "-o", "nowhere/digits.yaml"), "There is no folder nowhere"),
+        ("digts", "There is no recipe 'digts'; did you mean digits?"),
+        ("Fashion_MNIST", "There is no recipe 'Fashion_MNIST'; did you mean fashion-mnist?"),
+        ("xyz", "There is no recipe 'xyz'; nextpixel recipes lists what there is."),
     ],
 )
-def test_what_cannot_be_shown_or_copied(words: tuple[str, ...], sentence: str, refused: Callable[..., Any]) -> None:
-    assert sentence in refused("recipes", *words)
+def test_what_cannot_be_shown(name: str, sentence: str, refused: Callable[..., Any]) -> None:
+    assert sentence in refused("recipes", name)
 
 
 @pytest.mark.parametrize("name", ["digits", "recipes/digits.yaml"])
@@ -133,5 +116,5 @@ def test_the_help_of_train_names_recipes_and_what_it_shows_works(capsys: pytest.
         main(["train", "--help"])
     text = capsys.readouterr().out
     shown = [line.split()[2] for line in text.partition("examples:")[2].splitlines() if "nextpixel train" in line]
-    assert {name for name in shown if not name.endswith("/") and not name.startswith("runs/")} <= set(recipes())
+    assert {name for name in shown if not name.endswith("/") and not name.startswith("runs/")} <= set(RECIPES)
     assert len(shown) == 6

@@ -77,7 +77,12 @@ def test_classes_are_asked_for_by_name_number_and_range(
 
 
 @pytest.mark.parametrize(
-    ("asked", "sentence"), [("0,0", "names class 0 twice"), ("0-1,1", "names class 1 twice"), ("1-0", "is backwards")]
+    ("asked", "sentence"),
+    [
+        ("0,0", "names a class twice or none at 0"),
+        ("0-1,1", "names a class twice or none at 1"),
+        ("1-0", "names a class twice or none at 1-0"),
+    ],
 )
 def test_classes_asked_for_oddly(asked: str, sentence: str, refused: Callable[..., Any], labelled: Path) -> None:
     assert f"--label {asked} {sentence}; the model knows classes 0 to 1." in refused(
@@ -124,7 +129,7 @@ def test_a_named_file_is_written_again(call: Callable[..., Any], plain: Path) ->
         (["--label", "2"], "no class '2'; the model knows classes 0 to 1."),
         (["--label", "-1"], "no class '-1'; the model knows"),
         (["--label", "cat"], "no class 'cat'; the model knows"),
-        (["--out", "a.gif"], "must end in .png, .jpg, .jpeg, .webp or .npz, not a.gif"),
+        (["--out", "a.gif"], "must end in .png or .jpg or .jpeg or .webp or .npz, not a.gif"),
         (["--out", "nowhere/a.png"], "no folder nowhere to write a.png in"),
         (["--nothing"], "Unrecognized arguments: --nothing"),
     ],
@@ -188,9 +193,11 @@ def test_maps_and_labels(call: Callable[..., Any], both: Path, top: Path) -> Non
 
 
 def test_maps_that_cannot_be_used(refused: Callable[..., Any], mapped: Path, plain: Path, top: Path) -> None:
-    assert "needs a map for each image: give --maps FILE.npz." in refused("sample", mapped)
-    assert f"is given no maps, so --maps {top} means nothing" in refused("sample", plain, "--maps", top)
-    assert "There is no file nowhere.npz." in refused("sample", mapped, "--maps", "nowhere.npz")
+    assert "Of maps, this model needs one for each image: give --maps FILE.npz." in refused("sample", mapped)
+    assert f"Of maps, this model is given none, not {top}." in refused("sample", plain, "--maps", top)
+    assert "nowhere.npz is damaged or cannot be read (No such file" in refused(
+        "sample", mapped, "--maps", "nowhere.npz"
+    )
     assert "top.npz has 4 maps, too few for 5 images." in refused("sample", mapped, "--maps", top, "-n", 5)
     np.savez(top, images=np.full((4, 2, 3), 7))
     assert "The codes of the maps must be in [0, 7); one is 7." in refused("sample", mapped, "--maps", top)

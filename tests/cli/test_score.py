@@ -158,7 +158,7 @@ def test_what_cannot_be_scored(
     assert f"A score {bounds}" in refused("score", tmp_path / "vae.safetensors", "--data", "digits")
     assert f"--against {bounds}" in refused("score", plain, "--against", tmp_path / "vae.safetensors")
     assert "The second model is about images 1x4x6 with 5 levels" in refused("score", plain, "--against", both)
-    assert "The second model is given ClassLabel" in refused("score", plain, "--against", labelled)
+    assert "given ClassLabel" in refused("score", plain, "--against", labelled)
     assert "no model at nowhere" in refused("score", plain, "--against", "nowhere")
     (tmp_path / "empty").mkdir()
     assert "has no images in it" in refused("score", plain, tmp_path / "empty")
@@ -169,7 +169,9 @@ def test_what_cannot_be_scored(
     assert "class of the images, one of classes 0 to 1: give --label" in refused("score", labelled, elsewhere)
     assert "class of the images" in refused("score", labelled, "--outside", elsewhere)
     assert "An image has one class; --label 0,1" in refused("score", labelled, elsewhere, "--label", "0,1")
-    assert "must end in .png, .jpg, .jpeg, .webp, .npz or .csv, not a.txt" in refused("score", plain, "--out", "a.txt")
+    assert "must end in .png or .jpg or .jpeg or .webp or .npz or .csv, not a.txt" in refused(
+        "score", plain, "--out", "a.txt"
+    )
     assert "no folder there to write" in refused("score", plain, "--out", "there/a.png")
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)

@@ -30,11 +30,7 @@ LAUNCH: dict[str, Any] = {  # nothing is fetched from elsewhere, told to anybody
 PICTURE: dict[str, Any] = {"format": "png", "interactive": False, "buttons": ["download", "fullscreen"]}
 PIXELS: dict[str, Any] = {**PICTURE, "elem_classes": "pixels"}
 EVENT: dict[str, Any] = {"concurrency_id": "work", "concurrency_limit": 2, "api_visibility": "private"}
-ALONE: dict[str, Any] = {
-    **EVENT,
-    "concurrency_id": "exact",
-    "concurrency_limit": 1,
-}  # it sets what all compute with
+ALONE: dict[str, Any] = {**EVENT, "concurrency_id": "exact", "concurrency_limit": 1}  # it sets what all compute with
 WAITING, HIGH = 32, 360  # users at the most who wait; dots of pictures that stand below each other
 BRUSH = gr.Brush(colors=["#ffffff", UNKNOWN, "#000000"], color_mode="fixed", default_size=24)
 

@@ -45,12 +45,9 @@ class Seen(NamedTuple):
 
 
 class Desk:
-    """What is done for all users: the models used last are kept, and nothing that is a user's.
+    """What is done for all users, with the models at some places, and files in a folder.
 
-    Args:
-        places: of the models that can be chosen, by name.
-        device: where they compute.
-        folder: where files are made.
+    The models used last are kept, and nothing that is a user's.
     """
 
     def __init__(self, places: dict[str, Path], device: torch.device, folder: str) -> None:
@@ -79,9 +76,9 @@ class Desk:
         if bool(known.all()):
             raise BadInput("Nothing is brushed away: paint in pink over what shall be drawn.")
         which, count, more = labels(model, label, COMPLETIONS), len(classes(model)), dict[str, Any]()
-        said, particles = f"{100 * known.float().mean():.0f} % are known", bounded(particles, "particles")
+        said = f"{100 * known.float().mean():.0f} % are known"
         if isinstance(model, Autoregressive):
-            more = {"particles": particles}
+            more = {"particles": bounded(particles, "particles")}
             orders = f"; of {model.orders} orders, that in which least of what is known comes late"
             said += f"; {particles} particles each{orders if model.orders > 1 else ''}"
             if which is not None and label == ANY:
@@ -125,14 +122,11 @@ class Desk:
         with torch.no_grad():
             pmf = model.predict(seen.levels, seen.label, order=0).pmf()[0, :, row, column].cpu().double().numpy()
         channels, count = pmf.shape
-        names = ["red", "green", "blue"] if channels == 3 else [f"channel {channel}" for channel in range(channels)]
-        table = {
-            "level": np.tile(np.arange(count).astype(str if count <= NAMED else int), channels),
-            "probability": pmf.ravel(),
-            "channel": np.repeat(names, count),
-        }
-        levels = seen.levels[0, :, row, column].tolist()
-        chances = [f"level {level}, probability {its[level]:.3g}" for level, its in zip(levels, pmf, strict=True)]
+        levels = np.tile(np.arange(count).astype(str if count <= NAMED else int), channels)
+        names = np.repeat([plots.channel_name(model, channel) for channel in range(channels)], count)
+        table = {"level": levels, "probability": pmf.ravel(), "channel": names}
+        chosen = zip(seen.levels[0, :, row, column].tolist(), pmf, strict=True)
+        chances = [f"level {level}, probability {its[level]:.3g}" for level, its in chosen]
         said = f"Row {row}, column {column}: {'; '.join(chances)}."
         return plots.draw_receptive_field(model, field, row, column), table, said
 
@@ -141,7 +135,7 @@ class Desk:
         model, folder = self.twin(name), TemporaryDirectory(dir=self.folder)  # gone with the last who knows it
         made, paths = (
             compress(model, images),
-            [Path(folder.name, file) for file in ("images.npxc", "exact.safetensors")],
+            [Path(folder.name, "images.npxc"), Path(folder.name, "exact.safetensors")],
         )
         Image.init()
         kinds = [*formats(model.spec), *(["JXL"] if "JXL" in Image.SAVE else [])]

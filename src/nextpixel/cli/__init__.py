@@ -1,6 +1,5 @@
 """The command `nextpixel`: finds the verb, and turns what a user can mend into one sentence and exit status 2."""
 
-import codecs
 import importlib
 import keyword
 import logging
@@ -15,22 +14,21 @@ from io import TextIOWrapper
 
 from nextpixel import processes
 from nextpixel.cli.parsers import PARSERS, parse
-from nextpixel.errors import BadInput, closest
+from nextpixel.errors import BadInput, unknown
 
-# A verb is the module of that name, imported only when it is asked for; the list has the first line of its help.
 VERBS = [words for words in PARSERS if " " not in words]
+# A verb is a function; its module, which has the verb's name if it is not here, is imported only when it is asked for.
+MODULES = {
+    **dict.fromkeys(("evaluate", "check", "score"), "measuring"),
+    **dict.fromkeys(("sample", "complete", "plot"), "drawing"),
+    **dict.fromkeys(("exact", "compress", "decompress", "info"), "codec"),
+    **dict.fromkeys(("export", "push", "import"), "sharing"),
+    **dict.fromkeys(("models", "data", "recipes", "doctor"), "listing"),
+}
 NO_MEMORY = "The memory does not suffice; ask for fewer or smaller images, a smaller batch, or a smaller model."
 LACKS_MEMORY = "not enough memory|out of memory|can't allocate memory|calculation overflowed"  # what torch says
 LOST = "Another process of this command has ended, or cannot be reached; of a run that was saved, --resume goes on."
-SHARED = (
-    "train",
-    "evaluate",
-    "sample",
-    "complete",
-    "score",
-    "compress",
-    "decompress",
-)  # what several processes do together
+TOGETHER = ("train", "evaluate", "sample", "complete", "score", "compress", "decompress")  # by several processes
 LISTED = "\n".join(f"  {verb:<12}{str(PARSERS[verb].description).splitlines()[0]}" for verb in VERBS)
 USAGE = f"""usage: nextpixel COMMAND …
 
@@ -40,7 +38,6 @@ Image models of the PixelRNN and PixelCNN family: exact likelihoods, samples, co
 
 To begin: nextpixel sample, then nextpixel train FOLDER-OF-PICTURES --minutes 20 --data.size 32.
 nextpixel help COMMAND, or COMMAND --help, says more, with examples. With --verbose, each says more of what it does."""
-PLAIN = {ord("±"): "+/-", ord("−"): "-", ord("×"): "x", ord("…"): "..."}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="nextpixel")
+            stream.reconfigure(errors="backslashreplace")
     status = _told(arguments)
     processes.leave(status)
     return status
@@ -101,56 +98,41 @@ def _run(arguments: list[str]) -> int:
         case ["help", *rest]:
             return _run([*rest, "--help"])
         case ["train"]:
-            train = PARSERS["train"]
-            examples = str(train.epilog).splitlines()[:3]
-            shown = train.format_usage(), train.description, "", *examples, "nextpixel train --help says more."
-            print(*shown, sep="\n", file=sys.stderr)
+            print(PARSERS["train"].format_usage(), "nextpixel train --help says more.", sep="\n", file=sys.stderr)
             return 2
         case ["train", *rest] if {"-h", "--help"} & {*rest} and (rest[0].startswith("-") or "--minutes" in rest):
             PARSERS["train"].parse_args(["--help"])
         case [verb, *rest] if verb in VERBS:
-            module = f"{verb}_" if keyword.iskeyword(verb) else verb
             with _interruptible():
                 asked = rest if verb == "train" else parse(arguments)
-                command = importlib.import_module(f"nextpixel.cli.{module}")
-            if verb not in SHARED:
+                module = importlib.import_module(f"nextpixel.cli.{MODULES.get(verb, verb)}")
+            command = vars(module)[f"{verb}_" if keyword.iskeyword(verb) else verb]
+            if verb not in TOGETHER:
                 if processes.rank() > 0:
                     return 0
                 os.environ.pop("RANK", None)  # the first one works alone
-                return command.main(asked) or 0
+                return command(asked) or 0
             with processes.joined(), open(os.devnull, "w") as nowhere:  # noqa: PTH123
                 out, err = (sys.stdout, sys.stderr) if processes.rank() == 0 else (nowhere, nowhere)
                 with redirect_stdout(out), redirect_stderr(err):  # what goes wrong is told outside of this
-                    return command.main(asked) or 0
+                    return command(asked) or 0
         case [verb, *_]:
-            close = closest(verb, VERBS)
-            hint = f"did you mean {close}?" if close else f"there are {', '.join(VERBS)}."
-            raise BadInput(f"There is no command {verb!r}; {hint}")
+            raise unknown("command", verb, VERBS)
     return 0
 
 
 @contextmanager
 def _interruptible() -> Generator[None]:
     """End at once if interrupted: libraries that are being imported catch a KeyboardInterrupt or print it."""
-    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else our parent's, such as ignored
-    if not ours or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    usual = signal.getsignal(signal.SIGINT)
+    ours = usual is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    if ours:  # else our parent's, such as ignored
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _plain(error: UnicodeError) -> tuple[str, int]:
-    """What a terminal that cannot show a character gets instead of it."""
-    assert isinstance(error, UnicodeEncodeError)
-    text = error.object[error.start : error.end].translate(PLAIN)
-    return text.encode("ascii", "backslashreplace").decode(), error.end
-
-
-codecs.register_error("nextpixel", _plain)
+        if ours:
+            signal.signal(signal.SIGINT, usual)
 
 
 def _refuse(sentence: str) -> int:

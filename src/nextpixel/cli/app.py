@@ -12,7 +12,7 @@ from nextpixel.cli.common import device
 from nextpixel.errors import BadInput, needs
 
 
-def main(options: Namespace) -> None:
+def app(options: Namespace) -> None:
     """Serve the page until it is interrupted; uploads and what is made of them are in a folder that goes then."""
     places = {name: Path(name) for name in shipped.names()}
     first = str(options.model)

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,21 +49,17 @@ def require(needed: int, what: str, lower: str) -> None:
     """Refuse what needs more bytes than this machine has."""
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**40
     if needed > there:
-        sizes = [f"{size / 2**30:,.0f}" if size < 2**80 else "endless" for size in (needed, there)]
-        raise BadInput(f"{what} need {sizes[0]} GiB of memory, but there are {sizes[1]}; lower {lower}.")
+        sizes = f"{min(needed, 2**80) / 2**30:,.0f} GiB of memory, but there are {there / 2**30:,.0f}"
+        raise BadInput(f"{what} need {sizes}; lower {lower}.")
 
 
 def device(name: str) -> torch.device:
     """The device of that name, which must be there; `auto` is the fastest that is."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    usable = [kind for kind, is_there in there.items() if is_there]
-    if name == "auto":
-        name = usable[0]
-    if name == "cuda":
-        return torch.device("cuda", processes.local()[0])
-    if name not in usable:
+    usable = [*["cuda"] * torch.cuda.is_available(), *["mps"] * torch.backends.mps.is_available(), "cpu"]
+    kind = usable[0] if name == "auto" else name
+    if kind not in usable:
         raise BadInput(f"There is no device {name!r} here; there is {' and '.join(usable)}.")
-    return torch.device(name)
+    return torch.device(f"cuda:{processes.local()[0]}" if kind == "cuda" else kind)
 
 
 def load(options: argparse.Namespace) -> npx.Model:
@@ -76,22 +71,36 @@ def images_of(model: npx.Model, options: argparse.Namespace) -> tuple[str, Split
     """The name of --data, its images of --split as the model knows them, what to `tell`, and the train split."""
     data = data_of(options.model, options, like=model.spec.levels)
     split, notes = fit(model, data, data.split(options.split), what=data.name)
-    differs = difference(model.learnt, data, splits=data.splits if options.split == "all" else [options.split])
-    every = sum(map(len, data.splits.values()))
+    splits = [*data.splits] if options.split == "all" else [options.split]
+    inside = options.data is None or options.data != vars(options).get("outside")  # else they are to differ
+    if inside and (differs := difference(model.learnt, data, splits=splits)):
+        notes.insert(0, differs)
     if options.data is not None and options.data not in CATALOGUE and options.split != "all":
+        every = sum(map(len, data.splits.values()))
         notes.append(f"{len(split)} of its {every} images are for {options.split}; --split all takes all of them")
-    return data.name, split, [*([differs] if differs else []), *notes], fit(model, data, data.train, what=data.name)[0]
+    return data.name, split, notes, fit(model, data, data.train, what=data.name)[0]
 
 
 def asked_images(model: npx.Model, options: argparse.Namespace) -> tuple[str, Tensor, Split, list[str]]:
-    """The name of IMAGES or --data, its first images as the model knows them, what is beside them, what to `tell`."""
+    """The name of IMAGES or --data, its first -n images, int64, what is beside them (or --label), what to `tell`."""
     if options.source is not None and options.data is not None:
         raise BadInput(f"Give either IMAGES ({options.source}) or --data {options.data}, not both.")
     if options.source is None:
         name, split, notes, _ = images_of(model, options)
-        return f"{name}, {options.split}", *first_images(model, split, options), notes
-    split, notes = source_of(model, options.source, options)
-    return str(options.source), *first_images(model, split, options), notes
+        name = f"{name}, {options.split}"
+    else:
+        name, (split, notes) = str(options.source), source_of(model, options.source, options)
+    split = split.take(slice(options.images))
+    require(32 * len(split) * model.spec.subpixels, f"{len(split):,} images {model.spec}", "-n")
+    context, label = classes_of(model, options.label), options.label
+    if context is not None and label is not None:
+        labels = labels_of(context, label)
+        if len(labels) > 1:
+            raise BadInput(f"An image has one class; --label {label} is for sample.")
+        split = replace(split, labels=np.full(len(split), labels[0]))
+    elif context is not None and split.labels is None:
+        raise BadInput(f"The model needs the class of the images, one of {context.listed}: give --label.")
+    return name, first(split, options.seed), split, notes
 
 
 def source_of(model: npx.Model, source: Path, options: argparse.Namespace) -> tuple[Split, list[str]]:
@@ -118,25 +127,15 @@ def source_of(model: npx.Model, source: Path, options: argparse.Namespace) -> tu
     return split, [*brought, *notes, *parts.notes]
 
 
-def first_images(model: npx.Model, split: Split, options: argparse.Namespace) -> tuple[Tensor, Split]:
-    """The first -n images of a split, int64, and what stands beside them, with the class that --label says."""
-    split = split.take(slice(options.images))
-    require(32 * len(split) * model.spec.subpixels, f"{len(split):,} images {model.spec}", "-n")
-    context, label = classes_of(model, options.label), options.label
-    if context is not None and label is not None:
-        labels = labels_of(context, label)
-        if len(labels) > 1:
-            raise BadInput(f"An image has one class; --label {label} is for sample.")
-        split = replace(split, labels=np.full(len(split), labels[0]))
-    elif context is not None and split.labels is None:
-        raise BadInput(f"The model needs the class of the images, one of {context.listed}: give --label.")
-    images, _ = split.batch(range(len(split)), np.random.default_rng(options.seed))
-    return images.long(), split
+def first(split: Split, seed: int, count: int | None = None) -> Tensor:
+    """The first images of a split, all or at most so many, int64; the seed is of images that are drawn."""
+    which = range(len(split))[:count]
+    return split.batch(which, np.random.default_rng(seed))[0].long()
 
 
 def data_of(model: Path, options: argparse.Namespace, *, like: int) -> DataSet:
     """The data set of --data, or else the one that config.yaml beside the model names; `like` is for `open_data`."""
-    recipe = config_of(model).get("data", {})
+    recipe = config_of(model)["data"]
     learnt = recipe.get("name")
     if options.data is not None and options.data != learnt:
         both_own = learnt not in CATALOGUE and options.data not in CATALOGUE
@@ -194,12 +193,10 @@ def labels_of(context: npx.ClassLabel, text: str) -> list[int]:
     labels: list[int] = []
     for part in text.split(","):
         ends = part.split("-") if part not in (context.names or ()) and re.fullmatch("[0-9]+-[0-9]+", part) else [part]
-        first, last = context.number(ends[0]), context.number(ends[-1])
-        again = set(labels) & {*range(first, last + 1)}
-        if first > last or again:
-            why = f"names class {min(again)} twice" if again else "is backwards"
-            raise BadInput(f"--label {text} {why}; the model knows {context.listed}.")
-        labels += range(first, last + 1)
+        more = range(context.number(ends[0]), context.number(ends[-1]) + 1)
+        if not more or {*labels} & {*more}:
+            raise BadInput(f"--label {text} names a class twice or none at {part}; the model knows {context.listed}.")
+        labels += more
     return labels
 
 
@@ -207,30 +204,33 @@ def place(text: str, *suffixes: str) -> Path:
     """The file to be written; refused before the work, not after it."""
     path = Path(text)
     if path.suffix.lower() not in suffixes:
-        *others, last = suffixes
-        raise BadInput(f"The output must end in {', '.join(others)}{' or ' * bool(others)}{last}, not {text}.")
+        raise BadInput(f"The output must end in {' or '.join(suffixes)}, not {text}.")
     if path.is_dir():
         raise BadInput(f"The output {text} is a folder.")
-    if not path.parent.is_dir():
-        raise BadInput(f"There is no folder {path.parent} to write {path.name} in.")
-    if not os.access(path.parent, os.W_OK):
-        raise BadInput(f"The folder {path.parent} cannot be written.")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise BadInput(f"There is no folder {path.parent} to write {path.name} in, or it cannot be written.")
     return path
+
+
+def empty(folder: Path) -> Path:
+    """A folder to be filled, which may not be there yet."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f"{folder} is there and not an empty folder; give another.")
+    return folder
 
 
 def write_arrays(path: Path, **arrays: Tensor | np.ndarray | Sequence[str] | int | None) -> None:
     """Write an npz (or csv) file, at once or not at all; None is left out, whole numbers are in the smallest dtype."""
-    small: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
-    for name, array in small.items():
-        if array.dtype.kind in "bui":
-            small[name] = array.astype(np.min_scalar_type(array.max()))
-    with whole_file(path) as beside, beside.open("wb") as file:
+    kept: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
+    small = {name: its.astype(np.min_scalar_type(its.max())) for name, its in kept.items() if its.dtype.kind in "bui"}
+    with whole_file(path) as beside:
         if path.suffix.lower() == ".csv":
-            rows = csv.writer(text := TextIOWrapper(file, "utf-8", "surrogateescape", newline=""), lineterminator="\n")
-            rows.writerows([[*small], *zip(*(column.tolist() for column in small.values()), strict=True)])
-            text.flush()
+            with beside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+                rows = zip(*(column.tolist() for column in kept.values()), strict=True)
+                csv.writer(file, lineterminator="\n").writerows([[*kept], *rows])
         else:
-            np.savez_compressed(file, **small)
+            with beside.open("wb") as file:
+                np.savez_compressed(file, **{**kept, **small})
 
 
 def write_images(path: Path, model: npx.Model, images: Tensor, beside: Split, **more: Tensor) -> None:

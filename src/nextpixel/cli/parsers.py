@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from nextpixel.errors import BadInput, closest
+from nextpixel.errors import BadInput, unknown
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -123,7 +123,6 @@ _TEXT = Path(__file__).with_name("commands.yaml").read_text("utf-8")
 COMMANDS: dict[str, Any] = yaml.load(_TEXT, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # the former is in C
 del COMMANDS["shared"]
 PARSERS = {words: _parser(words, **command) for words, command in COMMANDS.items()}  # of each command, by its words
-PLOTS = [words.removeprefix("plot ") for words in PARSERS if words.startswith("plot ")]
 
 
 def parse(words: Sequence[str]) -> Namespace:
@@ -132,9 +131,7 @@ def parse(words: Sequence[str]) -> Namespace:
     if rest and (command := f"{verb} {rest[0]}") in PARSERS:
         return PARSERS[command].parse_args(rest[1:])
     if verb == "plot" and rest and not rest[0].startswith("-"):
-        close = closest(rest[0], PLOTS)
-        hint = f"did you mean {close}?" if close else f"there are {', '.join(PLOTS)}."
-        raise BadInput(f"There is no plot {rest[0]!r}; {hint}")
+        raise unknown("plot", rest[0], [words.removeprefix("plot ") for words in PARSERS if words.startswith("plot ")])
     if verb == "data" and rest and not rest[0].startswith("-"):
         raise BadInput(f"Unrecognized arguments: {rest[0]}; did you mean nextpixel data show {rest[0]}?")
     return PARSERS[verb].parse_intermixed_args(rest)  # IMAGES may stand behind options

@@ -8,7 +8,7 @@ import difflib
 import math
 import re
 from argparse import ArgumentError
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -62,7 +62,8 @@ def parse(parser: ArgumentParser, recipe: Mapping[str, Any], arguments: Sequence
             given = _load(text)
         if not _same(given, value):
             raise BadInput(f"{name} must be {_called(str(type(value)))}, not {given if text is None else text!r}.")
-        for part in _leaves(value):
+        parts = [*value.values()] if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+        for part in parts:
             most = MOST_OF_A_MODEL if name.startswith("model.") else 2**63 - 1
             if part == "" or (isinstance(part, float) and not math.isfinite(part)):
                 wanted = "a finite number" if part else "left out or not empty"
@@ -135,14 +136,6 @@ def _same(given: object, value: object) -> bool:
     if isinstance(given, list | tuple) and isinstance(value, list | tuple):
         return len(given) == len(value) and all(map(_same, given, value))
     return type(given) is type(value) or (type(given) is int and type(value) is float)
-
-
-def _leaves(value: object) -> Iterator[object]:
-    if isinstance(value, list | tuple | dict):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _leaves(part)
-    else:
-        yield value
 
 
 def _sentence(message: str, parser: ArgumentParser) -> str:

@@ -20,9 +20,9 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 import nextpixel as npx
 from nextpixel import processes
 from nextpixel.cli.common import afford, device, require
+from nextpixel.cli.listing import find
 from nextpixel.cli.parsers import COMMANDS, PARSERS, imported, options
 from nextpixel.cli.recipe import SECTIONS, Parser, override, parse, read
-from nextpixel.cli.recipes import find
 from nextpixel.data import DataSet, open_data
 from nextpixel.data.opening import from_anywhere, own_path
 from nextpixel.data.readers.hub import is_hub
@@ -30,16 +30,15 @@ from nextpixel.errors import BadInput
 from nextpixel.files import home
 from nextpixel.likelihoods import LIKELIHOODS, Categorical
 from nextpixel.models import TooLarge, kind_of, outline, settings_of
-from nextpixel.pairing import context_of, given
-from nextpixel.training.dial import choose, seconds_of_a_step
-from nextpixel.training.loop import train
+from nextpixel.pairing import given
+from nextpixel.training.dial import build_section, choose, seconds_of_a_step
 from nextpixel.training.settings import Training
 
 LOWER = "model.filters, model.kernel or how many layers model has"
 MOST_CALLS = 2**17  # of torch, to make a model
 
 
-def main(arguments: list[str]) -> None:
+def train(arguments: list[str]) -> None:
     """Train, or go on training, and say where the run is."""
     if arguments[0].startswith("-"):
         raise BadInput(f"The recipe comes first, before {arguments[0]}: nextpixel train RECIPE {arguments[0]} ….")
@@ -60,26 +59,23 @@ def main(arguments: list[str]) -> None:
         raise BadInput(f"There is no file or folder {own}; say where your own data is with --data.name PATH.")
     out = source if settings.resume else home(settings.out or Path("runs") / source.stem.removeprefix("hf:"))
 
-    chosen, training = settings.model.as_dict(), Training(**settings.training.as_dict())
+    training = Training(**settings.training.as_dict())
     if training.devices * training.nodes > 1 and processes.size() == 1:
         _as_several(training, arguments)
     where = device(settings.device)
     data = open_data(**settings.data.as_dict())
-    context = context_of(chosen.pop("context"), data)
-    make = partial(npx.build, chosen.pop("name"), data.spec, chosen.pop("likelihood"), context, **chosen)
+    make = partial(build_section, settings.model.as_dict(), data, seed=training.seed)
     _count(make)
     afford(training.samples, data.spec, [out / "a.png"], lower="training.samples")
-    torch.manual_seed(training.seed)  # the first weights
     model = make()
     if settings.dry_run:
         print("\n".join(_costs(model.to(where), data, training)))
         return
     config = {name: settings[name].as_dict() for name in SECTIONS}
     config["training"]["betas"] = list(training.betas)  # YAML has no tuples
-    for key in ("name", "root"):  # a run works from any folder
-        if (path := config["data"][key]) is not None:
-            config["data"][key] = from_anywhere(path)
-    train(model, data, out=out, settings=training, resume=settings.resume, config=config, device=where.type)
+    places = {key: config["data"][key] for key in ("name", "root") if config["data"][key] is not None}
+    config["data"] |= {key: from_anywhere(path) for key, path in places.items()}  # a run works from any folder
+    npx.train(model, data, out=out, settings=training, resume=settings.resume, config=config, device=where.type)
     print(f"The run is in {out}; its best model is {out / 'model.safetensors'}.")
 
 
@@ -148,15 +144,8 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
     if ":" in str(name):
         imported(name.partition(":")[0])
     model = kind_of(name)
-    parser = Parser(
-        prog="nextpixel train",
-        usage=PARSERS["train"].usage,
-        description=PARSERS["train"].description,
-        epilog=PARSERS["train"].epilog,
-        formatter_class=_Format,
-        exit_on_error=False,
-        default_env=False,
-    )
+    about = {key: getattr(PARSERS["train"], key) for key in ("prog", "usage", "description", "epilog")}
+    parser = Parser(**about, formatter_class=_Format, exit_on_error=False, default_env=False)
     add = parser.add_argument
     for names, about in options(COMMANDS["train"]["takes"]):
         add(*names, **about)

@@ -13,7 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nextpixel.autoregressive import Autoregressive
-from nextpixel.errors import BadInput, closest, plain, whole
+from nextpixel.errors import BadInput, plain, unknown, whole
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
 from nextpixel.model import Model
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
@@ -194,8 +194,5 @@ def _check_kind(key: str, value: object, kind: Any) -> None:
 def named(name: str, table: Mapping[str, Any], what: str) -> Any:
     """What a table holds under a name; `what` is said of one that it does not hold."""
     if name not in table:
-        close = closest(name, table)
-        choice = f"the choice is {', '.join(table)}." if len(table) < 20 else f"nextpixel {what}s lists what there is."
-        hint = f"did you mean {close}?" if close else choice
-        raise BadInput(f"There is no {what} {name!r}; {hint}")
+        raise unknown(what, name, table)
     return table[name]

@@ -27,19 +27,24 @@ def located(path: Path) -> Path:
     Raises:
         BadInput: the Hub has no such model, or cannot be asked, or huggingface-hub is missing.
     """
-    if str(path).startswith(HUB):
-        return _fetched(str(path))
-    here = path.is_file() or (path / FILE).is_file() or (path / CONFIG).is_file()  # a run, if without a model yet
-    return FOLDER / path if not here and str(path) in names() else path
+    name, folder = str(path), Path()
+    if not name.startswith(HUB):
+        here = path.is_file() or (path / FILE).is_file() or (path / CONFIG).is_file()  # a run, if without a model yet
+        return FOLDER / path if not here and name in names() else path
+    with _hub(f"{name} cannot be had from the Hugging Face Hub") as hub:
+        for file in (CONFIG, FILE):
+            try:
+                folder = Path(hub.hf_hub_download(name.removeprefix(HUB), file)).parent
+            except hub.errors.EntryNotFoundError:
+                if file == FILE:  # the other says only what the model learnt from
+                    raise
+    return folder
 
 
 def push(folder: Path, name: str, *, private: bool = False) -> str:
-    """Put what `cards.export` wrote on the Hugging Face Hub, in one commit; say where it is.
+    """Put what `cards.export` wrote at `hf:USER/NAME`, in one commit; say where it is.
 
-    Args:
-        folder: of the model and its card.
-        name: `hf:USER/NAME`; the repository is made if it is not there.
-        private: whether others may not see a repository that is made.
+    The repository is made if it is not there; `private`, others may not see it then.
 
     Raises:
         BadInput: the folder has no card, the Hub refuses or cannot be asked, or huggingface-hub is missing.
@@ -52,25 +57,9 @@ def push(folder: Path, name: str, *, private: bool = False) -> str:
         api, where = hub.HfApi(), name.removeprefix(HUB)
         address = api.create_repo(where, private=private, exist_ok=True)
         files = [file for file in (FILE, ABOUT, CARD, CONFIG, SAMPLES) if (folder / file).is_file()]
-        api.upload_folder(
-            repo_id=where,
-            folder_path=folder,
-            allow_patterns=files,
-            commit_message="A model of nextpixel, with its card",
-        )
+        about = "A model of nextpixel, with its card"
+        api.upload_folder(repo_id=where, folder_path=folder, allow_patterns=files, commit_message=about)
     return str(address)
-
-
-def _fetched(name: str) -> Path:
-    folder = Path()
-    with _hub(f"{name} cannot be had from the Hugging Face Hub") as hub:
-        for file in (CONFIG, FILE):
-            try:
-                folder = Path(hub.hf_hub_download(name.removeprefix(HUB), file)).parent
-            except hub.errors.EntryNotFoundError:
-                if file == FILE:  # the other says only what the model learnt from
-                    raise
-    return folder
 
 
 @contextmanager

@@ -38,11 +38,9 @@ class Batches:
         self, split: Split, *, size: int, seed: int, context: Context | None = None, unreadable: int = 0
     ) -> None:
         self.split, self.seed, self.context = split, seed, context
-        self.size = min(size, len(split))
-        self.per_epoch = max(1, len(split) // size)
+        self.size, self.per_epoch = min(size, len(split)), max(1, len(split) // size)
         self.waited = 0.0  # seconds, by whoever asked for a batch
-        self._unreadable, self._told = unreadable, 0
-        self._damaged: dict[int, str] = {}
+        self._unreadable, self._told, self._damaged = unreadable, 0, dict[int, str]()
         self._order = lru_cache(2)(lambda epoch: np.random.default_rng([seed, epoch]).permutation(len(split)))
         self._ahead = 0 if in_memory(split.images) else min(_MOST_AHEAD, os.cpu_count() or 1)
         self._threads = ThreadPoolExecutor(self._ahead) if self._ahead else None
@@ -58,12 +56,10 @@ class Batches:
         if self._threads is None:
             made = self._made(step, own)
         else:
-            self._asked = {key: asked for key, asked in self._asked.items() if key[0] >= step}
-            for later in range(step, step + 1 + self._ahead):
-                key = later, own.start, own.stop
-                if key not in self._asked:
-                    self._asked[key] = self._threads.submit(self._made, later, own)
-            made = self._asked[step, own.start, own.stop].result()
+            keys = [(later, own.start, own.stop) for later in range(step, step + 1 + self._ahead)]
+            asked = {key: self._threads.submit(self._made, key[0], own) for key in keys if key not in self._asked}
+            self._asked = {key: future for key, future in self._asked.items() if key[0] >= step} | asked
+            made = self._asked[keys[0]].result()
         self.waited += time.monotonic() - began
         return made
 
@@ -108,13 +104,12 @@ class Batches:
         for other in (np.arange(index, index + len(self.split)) % len(self.split)).tolist():
             try:
                 self.split.images[[other]]
+                return other
             except Damaged as error:
                 sentence = str(error).rstrip(".")
                 self._damaged.setdefault(other, f"{sentence}: another stands in for it.")
                 if len(self._damaged) > self._unreadable:
                     raise BadInput(f"{sentence}; training.unreadable allows for {self._unreadable} such.") from error
-            else:
-                return other
         raise BadInput("No training image can be read any more.")
 
 
@@ -136,8 +131,7 @@ class Streamed(Batches):
     def start(self, where: Mapping[str, Any] | None) -> None:
         own = {"rank": processes.rank(), "size": processes.size()}
         if where is not None:
-            if len(where["states"]) != own["size"]:
-                count = len(where["states"])
+            if (count := len(where["states"])) != own["size"]:
                 raise BadInput(f"A run that reads a stream goes on with as many processes as it began with, {count}.")
             own |= {"window": where["window"], "where": where["states"][own["rank"]]}
         self.stream.start(self._each * self._steps, **own)

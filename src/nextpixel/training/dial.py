@@ -69,8 +69,6 @@ def choose(
 
     Args:
         minutes: of the run, validations and samples included.
-        seed: of the run.
-        device: where steps are timed.
         speed: tells the seconds of a model's step on images and what is given; the same ones make the same choice.
     """
     spec, count, classes = data.spec, len(data.train), data.classes or 1
@@ -94,10 +92,8 @@ def choose(
             break
     larger, _, took = tried[-1]
     model, weights, seconds = tried[-2:][0] if room < enough * took else tried[-1]
-    per_epoch = max(1, count // batch)
-    epochs = math.ceil(
-        max(EPOCHS[likelihood == "logistic_mixture"] * count * spec.subpixels / weights, LEAST_STEPS / per_epoch)
-    )
+    per_epoch, most = max(1, count // batch), EPOCHS[likelihood == "logistic_mixture"]
+    epochs = math.ceil(max(most * count * spec.subpixels / weights, LEAST_STEPS / per_epoch))
     steps = min(max(1, int(room / seconds)), epochs * per_epoch)
     rate = float(f"{0.005 * min(1.0, math.sqrt(32 / model['filters'])):.2g}")
     lines = [

@@ -26,20 +26,17 @@ class Display:
         self._validation = ""
         self._last_line = float("-inf")
         self._began, self._began_at = time.monotonic(), 0.0
-        self._bar = Progress(
-            BarColumn(bar_width=14, **BAR_STYLES), TextColumn("{task.description}", markup=False), console=self._console
-        )
+        columns = BarColumn(bar_width=14, **BAR_STYLES), TextColumn("{task.description}", markup=False)
+        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task = self._bar.add_task("starting", total=1.0)
 
     def __enter__(self) -> "Display":
-        if self._console.is_terminal:
-            self._bar.start()
+        self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal:
-            with suppress(OSError):
-                self._bar.stop()
+        with suppress(OSError):
+            self._bar.stop()
 
     def start_at(self, progress: float) -> None:
         """Count the time left from here, where `progress` of the run is behind us."""
@@ -54,11 +51,12 @@ class Display:
         self._bar.update(self._task, description=what)
 
     def show(self, progress: float, *, epoch: float, bits: float, rate: float, limit: float = math.inf) -> None:
-        """Show a step: epochs done, the training loss in bits per dimension, images a second, and what time is left.
-
-        That is no more than the seconds of the limit.
-        """
-        text = f"{bits:.4f} bits/dim{self._validation}, {rate:.0f} images/s, {self._left(progress, limit)}"
+        """Show a step: epochs done, the training loss, images a second, and seconds left, no more than the limit."""
+        left, done = "time left unknown", progress - self._began_at
+        if done > 0:
+            seconds = min(max(0.0, limit), (time.monotonic() - self._began) * (1 - progress) / done)
+            left = f"{seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"
+        text = f"{bits:.4f} bits/dim{self._validation}, {rate:.0f} images/s, {left}"
         if self._console.is_terminal:
             self._bar.update(self._task, completed=progress, description=f"epoch {epoch:.2f}, {text}")
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
@@ -72,13 +70,6 @@ class Display:
                 self._console.print(text, markup=False, highlight=False)
             else:
                 print(text, file=sys.stderr, flush=True)
-
-    def _left(self, progress: float, limit: float) -> str:
-        done = progress - self._began_at
-        if done <= 0:
-            return "time left unknown"
-        seconds = min(max(0.0, limit), (time.monotonic() - self._began) * (1 - progress) / done)
-        return f"{seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"
 
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")

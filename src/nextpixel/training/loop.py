@@ -371,6 +371,7 @@ class _Loop:
     def validation_nats(self) -> float:
         """Nats per image, in the precision of the training."""
         split = self.data.validation
+
         def measure(start: int) -> Tensor:
             indices = np.arange(start, min(self.watched, start + self.settings.batch))
             images, _ = split.batch(indices, np.random.default_rng(self.settings.seed))

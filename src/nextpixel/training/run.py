@@ -7,7 +7,6 @@ import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
@@ -59,8 +58,7 @@ class RunFolder:
         ours: False for a process that only looks, beside the one that writes.
 
     Raises:
-        BadInput: the folder cannot be written, another process trains there, it has files and `resume` is False, or
-            it has no state and `resume` is True.
+        BadInput: the folder cannot be written, another process trains there, or what is there is not as `resume` says.
     """
 
     def __init__(self, path: Path, *, resume: bool, ours: bool = True) -> None:
@@ -81,11 +79,12 @@ class RunFolder:
             for each in [*path.glob(".*.part"), *path.glob("samples/.*.part")] if resume else self._left():
                 each.unlink()
             (path / "samples").mkdir(exist_ok=True)
-        except (OSError, BadInput) as error:
+        except BadInput:
             self.close()
-            raise (
-                error if isinstance(error, BadInput) else BadInput(f"{path} cannot be written: {error.strerror}.")
-            ) from error
+            raise
+        except OSError as error:
+            self.close()
+            raise BadInput(f"{path} cannot be written: {error.strerror}.") from error
 
     def configure(self, config: Mapping[str, Any]) -> None:
         """Write config.yaml."""
@@ -164,18 +163,14 @@ class RunFolder:
             raise BadInput(
                 f"{self.path} is not empty; give another folder, or resume the run that is there (--resume)."
             )
-        ours, files = OURS, []
+        ours = OURS
         if (self.path / ".lock").exists() and len(_lines(self._metrics)) < 2:  # it was ended at its first validation
             ours = (*OURS, self.best.name, self.last.name)
-        for each in self.path.rglob("*"):
-            name = str(each.relative_to(self.path))
-            if not any(fnmatch(name, pattern) and name.count("/") == pattern.count("/") for pattern in ours):
-                raise BadInput(
-                    f"{self.path} is not empty, and {name} is not of a run to start again; give another folder."
-                )
-            if name not in ("samples", ".lock"):
-                files.append(each)
-        return files
+        every, known = {*self.path.rglob("*")}, {each for pattern in ours for each in self.path.glob(pattern)}
+        if others := every - known:
+            what = f"{min(others).relative_to(self.path)} is not of a run to start again"
+            raise BadInput(f"{self.path} is not empty, and {what}; give another folder.")
+        return [*every - {self.path / "samples", self.path / ".lock"}]
 
     def _write(self, path: Path, text: str) -> None:
         with whole_file(path) as beside:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer, RMSprop
 
 from nextpixel import sealed
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, Damaged
 
 
 class MovingAverage:
@@ -115,15 +115,13 @@ class State:
     def load(self, path: Path) -> None:
         """Take everything from a file that `save` wrote for the same model, optimizer and batch."""
         if not path.is_file():
-            raise sealed.Damaged(f"{path} does not exist, so there is no run to resume.")
+            raise Damaged(f"{path} does not exist, so there is no run to resume.")
         file = sealed.Sealed(path, key="training")
         try:
             updates, position = file.about.pop("updates"), Position(**file.about)
             if position.per_epoch != self.position.per_epoch:
-                raise BadInput(
-                    f"{path} is of a run with {position.per_epoch} steps in an epoch, not {self.position.per_epoch}: "
-                    "a run goes on with the data and the batch that it began with."
-                )
+                steps = f"{position.per_epoch} steps in an epoch, not {self.position.per_epoch}"
+                raise BadInput(f"{path} is of a run with {steps}: a run goes on with its data and its batch.")
             tensors = file.tensors()
             weights, averages, present = _under("model", tensors), _under("average", tensors), self.model.state_dict()
             self.model.load_state_dict(

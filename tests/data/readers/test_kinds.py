@@ -642,11 +642,11 @@ def test_what_is_no_plain_file(tmp_path: Path) -> None:
     ("name", "sentence"),
     [
         ("a.pkl", r"load it where you trust it, .* and store numpy.savez\(FILE, images="),
-        ("a.mat", r"load it .*, by its own library, and store numpy.savez\(FILE"),
+        ("a.h5", r"load it .*, by its own library, and store numpy.savez\(FILE"),
         ("a.zip", "unpack archives"),
         ("a.parquet", "opens as hf:FILE"),
         ("a.tar", "unpack archives; what .*datasets. opens, such as .*webdataset, opens as hf:FILE"),
-        ("a", r"nor a file of arrays \(.npz, .npy, .amat, IDX\)"),
+        ("a", r"nor a file of arrays \(.npz, .npy, .mat, .amat, IDX\)"),
     ],
 )
 def test_a_file_of_another_kind_is_told_the_way_out(tmp_path: Path, name: str, sentence: str) -> None:

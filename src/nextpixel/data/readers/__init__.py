@@ -15,10 +15,11 @@ from nextpixel.data.readers.batches import are_batches, load_batches
 from nextpixel.data.readers.folder import IMAGE_SUFFIXES, read_folder, read_picture
 from nextpixel.data.readers.idx import IDX, load_idx, read_idx
 from nextpixel.data.readers.mapped import load_arrays, load_text
+from nextpixel.data.readers.matlab import load_matlab
 from nextpixel.data.readers.options import UNSAID, Options
 from nextpixel.errors import BadInput, told
 
-_LOADERS = {".npz": load_arrays, ".npy": load_arrays, ".amat": load_text}
+_LOADERS = {".npz": load_arrays, ".npy": load_arrays, ".mat": load_matlab, ".amat": load_text}
 
 
 def read_path(path: Path, options: Options = UNSAID) -> Parts:

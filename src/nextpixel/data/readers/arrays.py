@@ -188,9 +188,11 @@ def _laid_out(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray
             )
         shape = (side, side) if channels == 1 else (side, side, 3) if layout == "NHWC" else (3, side, side)
         array = array.reshape(-1, *shape)
+    seen = _layout(array, layout)
+    if seen == "HWCN":
+        array, seen = np.moveaxis(array, -1, 0), "NHWC"
     if array.ndim == 3:
         return array[:, None]
-    seen = _layout(array, layout)
     if seen is None:
         raise BadInput(f"{what} has shape {array.shape}, of which any axis could be colours; say layout=NHWC or NCHW.")
     return np.moveaxis(array, 3, 1) if seen == "NHWC" else array
@@ -200,8 +202,10 @@ def _layout(array: np.ndarray, asked: str | None) -> str | None:
     """What was asked for, else what the axis of 1 to 4 says; None where that is not clear."""
     if asked is not None or array.ndim != 4:
         return asked
-    first, last = (array.shape[axis] <= _MOST_CHANNELS for axis in (1, 3))
-    return None if first == last else "NCHW" if first else "NHWC"
+    first, third, last = (array.shape[axis] <= _MOST_CHANNELS for axis in (1, 2, 3))
+    if first == last:
+        return "HWCN" if third and not first else None  # as MATLAB has them
+    return "NCHW" if first else "NHWC"
 
 
 def _understood_maps(

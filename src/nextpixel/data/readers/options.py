@@ -46,7 +46,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.layout is not None:
-            one_of(self.layout, "layout", ("NHWC", "NCHW"))
+            one_of(self.layout, "layout", ("NHWC", "NCHW", "HWCN"))
         one_of(self.damaged, "damaged", ("refuse", "skip"))
         if self.first_label is not None and type(self.first_label) is not int:
             raise BadInput(f"first_label must be a whole number, not {self.first_label!r}.")

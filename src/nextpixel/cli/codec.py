@@ -1,0 +1,145 @@
+"""`nextpixel exact`, `compress`, `decompress` and `info`: images in containers, by the integer twin of a model."""
+
+import os
+from argparse import Namespace
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+import nextpixel as npx
+from nextpixel import pictures, processes
+from nextpixel.cli.common import empty, first, images_of, load, place, require, several, source_of, tell, write_images
+from nextpixel.codec import LIST, PNG, opened, parsed
+from nextpixel.data import Split
+from nextpixel.data.readers.encoded import read_pixels
+from nextpixel.data.readers.folder import IMAGE_SUFFIXES, image_names
+from nextpixel.files import whole_file
+from nextpixel.integers import twin
+from nextpixel.pairing import given
+from nextpixel.tiles import Picture, cut, join
+
+
+def exact(options: Namespace) -> None:
+    """Make the twin, and say what the rounding costs."""
+    out = place(str(options.out), ".safetensors")
+    model = load(options)
+    _, split, notes, _ = images_of(model, options)
+    x = first(split, options.seed, options.images)
+    beside = given(model.context, split, range(len(x)))
+    made = npx.exact(model, x, beside)
+    npx.save(made, out)
+    tell(notes)
+    before, after = (float(npx.bits_per_dim(each, x, beside).mean()) for each in (model, made))
+    print(f"{out}: {after:.4f} bits per dimension of {len(x)} images, {before:.4f} before it was rounded.")
+
+
+def compress(options: Namespace) -> None:
+    """Compress, decode again unless told otherwise, and say what it came to."""
+    model, out, found, labels = twin(load(options)), Path(options.out), list[Picture](), None
+    source = options.source
+    if source is not None and (source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES):
+        x, found, notes = _tiles(source, model.spec, options.images)
+    else:
+        split, notes = images_of(model, options)[1:3] if source is None else source_of(model, source, options)
+        x = first(split, options.seed, options.images)
+        labels = None if split.labels is None else given(model.context, split, range(len(x)))
+    made = npx.compress(model, x, labels, verify=not options.no_verify, pictures=found)
+    if processes.rank() > 0:
+        return
+    with whole_file(out) as beside:
+        beside.write_bytes(made)
+    tell(notes)
+    verified = "not decoded again" if options.no_verify else "decoded again, and the same"
+    own = sum(each.height * each.width * each.channels for each in found) or x.numel()
+    what = f"{len(found):,} pictures as {len(x):,} images" if found else f"{len(x):,} images"
+    print(f"{out}: {what}, {len(made):,} bytes, {8 * len(made) / own:.4f} bits per dimension; {verified}.")
+
+
+def decompress(options: Namespace) -> None:
+    """Write an npz file of the images, or a folder of pictures."""
+    model, out, file = twin(load(options)), Path(options.out), options.file
+    spec, data = model.spec, _bytes(file)
+    count = parsed(data)[1]
+    require(16 * count * spec.subpixels, f"{count:,} images {spec}", "the number in several containers")
+    found = opened(model, data, recover=options.recover, what=str(file))
+    if not found.blocks:
+        raise npx.BadInput(f"{file} has no images.")
+    if processes.rank() > 0:
+        return
+    images, notes = torch.cat([*found.blocks.values()]), [f"{file} is damaged: {what}" for what in found.damage]
+    wrote = several(len(images), "image")
+    if out.suffix == ".npz":
+        write_images(place(str(out), ".npz"), model, images, Split(np.empty(len(images))))
+    else:
+        step, done, start = _step(spec, empty(out)), 0, 0
+        there = torch.cat([torch.arange(start, start + len(some)) for start, some in found.blocks.items()])
+        tiles = dict(zip(there.tolist(), images, strict=True))
+        for picture in found.pictures or [Picture(0, *spec.shape[1:], len(image), "") for image in images]:
+            own = range(start, start := start + int(np.prod(picture.grid(spec))))
+            if not picture.name:
+                _write(images[own.start] * step, out / f"{own.start:06d}.png")
+            elif all(number in tiles for number in own):
+                _write(join(torch.stack([tiles[number] for number in own]), picture, spec) * step, out / picture.name)
+                with suppress(OSError, OverflowError):  # a date that this disk cannot hold
+                    os.utime(out / picture.name, ns=(picture.changed, picture.changed))
+            else:
+                notes.append(f"{picture.name} is lost")
+                continue
+            done += 1
+        wrote = several(done, "picture")
+    tell(notes)
+    print(f"{out}: {wrote}.")
+
+
+def info(options: Namespace) -> None:
+    """Print what a container says of itself, damage included."""
+    data = _bytes(options.file)
+    model, count, blocks = parsed(data)
+    print(f"{options.file}: {count:,} images, {len(data):,} bytes, by the exact model {model.hex()}")
+    for block in blocks:
+        if isinstance(block, str):
+            print(f"  damaged: {block}")
+        else:
+            what = "the list of pictures" if block.kind == LIST else f"images from {block.first:,} on"
+            print(f"  {what}: {len(block.content):,} bytes{', as PNG' if block.kind == PNG else ''}")
+
+
+def _bytes(file: Path) -> bytes:
+    if not file.is_file():  # a pipe would be waited for
+        raise npx.BadInput(f"There is no file {file}.")
+    return file.read_bytes()
+
+
+def _tiles(source: Path, spec: npx.ImageSpec, most: int | None) -> tuple[Tensor, list[Picture], list[str]]:
+    """The tiles of all pictures, the pictures, and what to `tell`."""
+    step, skipped, tiles, found = _step(spec, source), Counter[str](), list[Tensor](), list[Picture]()
+    files = [source / name for name in image_names(source, skipped)[:most]] if source.is_dir() else [source]
+    for file in files:
+        pixels = read_pixels(file, file)
+        if pixels.dtype != np.uint8 or (pixels % step).any():
+            raise npx.BadInput(f"{file} has other levels than the {spec.levels} of the model, evenly from 0 to 255.")
+        name = (file.relative_to(source) if source.is_dir() else Path(file.name)).as_posix()
+        name += "" if name.lower().endswith((".png", ".webp")) else ".png"
+        channels, height, width = pixels.shape
+        found.append(Picture(file.stat().st_mtime_ns, height, width, channels, name))
+        tiles.append(cut(torch.from_numpy(pixels // step), spec))
+        require(16 * sum(map(len, tiles)) * spec.subpixels, f"The pictures of {source}", "-n")
+    counts = ", ".join(f"{count} {kind}" for kind, count in skipped.most_common())
+    return torch.cat(tiles), found, [f"files skipped: {counts}"] if skipped else []
+
+
+def _step(spec: npx.ImageSpec, place: Path) -> int:
+    """How far apart the levels are in a picture."""
+    if 255 % (spec.levels - 1) or spec.channels not in (1, 3):
+        raise npx.BadInput(f"Images {spec} are not what a picture holds; give an .npz file, not {place}.")
+    return 255 // (spec.levels - 1)
+
+
+def _write(pixels: Tensor, path: Path) -> None:
+    array = pixels.to(torch.uint8).movedim(0, -1).numpy()
+    pictures.write(Image.fromarray(array if array.shape[-1] == 3 else array[..., 0]), path)

@@ -1,0 +1,66 @@
+"""`nextpixel export`, `push` and `import`: a trained model with its card, and models that other programs trained."""
+
+import csv
+import platform
+import re
+import shutil
+from argparse import Namespace
+from pathlib import Path
+
+import nextpixel as npx
+from nextpixel import cards, pictures, plots, shipped
+from nextpixel.cli.common import config_of, empty, images_of, load
+from nextpixel.cli.measuring import as_json, measured
+from nextpixel.data import CATALOGUE
+from nextpixel.evaluation import Evaluation, baselines
+from nextpixel.port import IMPORTERS
+
+FIGURES = ("images", "nats", "nats_error", "bits_per_dim", "bits_per_dim_error")
+COUNT = 64  # samples of the picture
+
+
+def export(options: Namespace) -> None:
+    """Evaluate the model, draw samples, and write all with the card."""
+    folder = empty(Path(options.folder))
+    name = cards.safe(options.name or folder.resolve().name)
+    model, source = load(options), shipped.located(options.model)
+    run = source if source.is_dir() else source.parent
+    data, split, _, train = images_of(model, options)
+    result = measured(model, split, images=options.images)
+    found = as_json(result if isinstance(result, Evaluation) else result.importance or result.elbo)
+    beside = baselines(model.spec, train, split, images=options.images)
+    figures = {**{key: found[key] for key in FIGURES}, "split": options.split, "baselines": beside}
+    sheet = plots.samples(model, split, COUNT, seed=0)
+    licence = options.licence or (CATALOGUE[data].licence if data in CATALOGUE else None)
+    training = _training(run / "metrics.csv", options.machine)
+    cards.export(model, folder, cards.Card(name, Path(data).name, licence, options.command, training, figures))
+    pictures.write(sheet, folder / shipped.SAMPLES)
+    if config_of(options.model)["data"]:
+        shutil.copyfile(run / shipped.CONFIG, folder / shipped.CONFIG)
+    print(f"{folder}: {name}, {figures['bits_per_dim']:.4f} bits per dimension ({figures['images']:,} images).")
+
+
+def push(options: Namespace) -> None:
+    """Put the folder there, and say where it is."""
+    print(f"{options.folder} is at {shipped.push(options.folder, options.name, private=options.private)}.")
+
+
+def import_(options: Namespace) -> None:
+    """Write a model of ours with the weights of another program's."""
+    model = IMPORTERS[options.name](options.file, height=options.height, width=options.width)
+    npx.save(model, options.out)
+    count = sum(weight.numel() for weight in model.parameters())
+    print(f"{options.out} holds a {options.name} of {count:,} weights, for images {model.spec}.")
+
+
+def _training(metrics: Path, machine: str | None) -> str:
+    """How it was trained, in words, as far as the run tells."""
+    rows = list(csv.DictReader(metrics.read_text("utf-8").splitlines())) if metrics.is_file() else []
+    if not rows:
+        return "Nothing beside the weights says how they were trained."
+    last, about = rows[-1], Path("/proc/cpuinfo")
+    processor = re.search(r"model name\s*: (.*)", about.read_text("utf-8")) if about.is_file() else None
+    machine = machine or (processor[1] if processor else platform.processor() or platform.machine())
+    best = min(float(row["validation_bits_per_dim"]) for row in rows)
+    took = f"{int(last['step']):,} steps, {float(last['epoch']):.2f} epochs, {float(last['minutes']):.0f} minutes"
+    return f"{took} on {machine}; validation {best:.4f} bits per dimension."
