@@ -79,9 +79,8 @@ def evaluate(
     orders = model.orders if isinstance(model, Autoregressive) else 1
 
     def costs(x: Tensor, indices: np.ndarray) -> list[Tensor]:
-        contexts, measure = [given(model.context, split, indices)], cast(Any, model.log_prob)
-        if not classes and isinstance(model.context, ClassLabel):
-            contexts = [torch.full((len(x),), label) for label in range(model.context.classes)]
+        measure, every = cast(Any, model.log_prob), range(0 if classes else cast(ClassLabel, model.context).classes)
+        contexts = [torch.full((len(x),), label) for label in every] or [given(model.context, split, indices)]
         named = [{"order": order} for order in range(orders)] if orders > 1 else [{}]
         return [-measure(x, context, **order) for order in named for context in contexts]
 

@@ -126,6 +126,8 @@ def measured(
     model: npx.Model, split: Split, *, samples: int | None = None, classes: bool = True, **settings: Any
 ) -> Evaluation | Bounds:
     """What a model's likelihood of a split's images is, or its bounds, by so many samples of z."""
+    if not (classes or isinstance(model.context, npx.ClassLabel)):
+        raise npx.BadInput("--without-classes is for models of classes; this one is given none.")
     settings |= {"batch": common.BATCH, "watch": partial(common.with_bar, doing="evaluating")}
     if isinstance(model, npx.PixelVAE):
         return evaluate_bounds(model, split, samples=LATENT_SAMPLES if samples is None else samples, **settings)
