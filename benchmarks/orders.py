@@ -160,7 +160,7 @@ def train_classifier(data: Any, *, steps: int = 2000) -> tuple[nn.Module, float]
     right = 0
     with torch.no_grad():
         for start in range(0, len(data.test), 500):
-            images, labels = data.test.batch(np.arange(start, start + 500), noise)
+            images, labels = data.test.batch(np.arange(start, min(start + 500, len(data.test))), noise)
             right += int((network(images * scale).argmax(1) == labels).sum())
     return network, right / len(data.test)
 
