@@ -75,6 +75,10 @@ class LogisticMixture(Likelihood):
 
     Parameters of a pixel, in this order: K logits of the weights; C·K means; C·K logarithms of scales; and for channel
     1, 2, … a coefficient for each channel before it, K each, through a tanh. Levels are counted from −1 to 1.
+
+    Args:
+        spec: images of ordinal levels.
+        mixtures: components (K).
     """
 
     LEAST_LOG_SCALE = -7.0  # as the paper's authors have it, for 256 levels; of more, each is as much narrower

@@ -47,9 +47,9 @@ def test_images_go_into_a_container_and_come_back(call: CLI, labelled: Path, dat
     assert not Path("c.npz").exists()
     assert "  damaged: the block from image 0 on is cut off" in call("info", "cut.npxc").out
     assert "no container" in refused("info", "five.npz")
-    assert "none cannot be used: No such file" in refused("info", "none")
+    assert "There is no file none." in refused("info", "none")
     assert "no container" in refused("decompress", "exact.safetensors", "five.npz", "-o", "c.npz")
-    assert "none cannot be used: No such file" in refused("decompress", "exact.safetensors", "none", "-o", "c.npz")
+    assert "There is no file none." in refused("decompress", "exact.safetensors", "none", "-o", "c.npz")
     assert "nextpixel exact MODEL" in refused("compress", labelled, data, "-o", "c.npxc")
     assert "it is one" in refused("exact", "exact.safetensors", "--data", data, "-o", "twice.safetensors")
     assert "must end in .safetensors" in refused("exact", labelled, "-o", "exact.bin")

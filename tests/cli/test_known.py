@@ -150,7 +150,7 @@ WRONG: dict[str, tuple[str, object, str]] = {
     "array of another size": ("a.npy", np.eye(7)[None], "is of shape (1, 7, 7), but the images are 6x4."),
     "two channels": ("a.npy", np.zeros((3, 2, 4, 6)), "is of shape (3, 2, 4, 6)"),
     "too few": ("a.npy", EACH[:2], "is for 2 images, but there are 3"),
-    "objects": ("a.npy", np.full((4, 6), None), "is damaged or cannot be read"),
+    "objects": ("a.npy", np.full((4, 6), None), "must be of booleans or numbers, not object values"),
     "several arrays": ("a.npz", {"a": HOLE, "b": HOLE}, "has no array known, but a, b."),
     "cut": ("a.npz", b"PK\x03\x04", "holds no plain numpy arrays"),
 }

@@ -371,7 +371,7 @@ def test_what_does_not_fit_is_refused() -> None:
         model.sample(0)
     with pytest.raises(npx.BadInput, match=r"seed must be .* not -1"):
         model.sample(1, seed=-1)
-    with pytest.raises(npx.BadInput, match="ordered, not names; take categorical"):
+    with pytest.raises(npx.BadInput, match="levels in order, not names; take categorical"):
         npx.build("pixelvae", npx.ImageSpec(1, 4, 4, levels=8, ordinal=False), "logistic_mixture", **_TINY)
 
 

@@ -431,9 +431,9 @@ def test_the_state_is_saved_between_validations_and_changes_nothing(
     saved: list[int] = []
     usual = State.save
 
-    def watched(state: State, path: Path) -> None:
+    def watched(state: State, path: Path, **more: bool) -> None:
         saved.append(state.position.step)
-        usual(state, path)
+        usual(state, path, **more)
 
     monkeypatch.setattr(State, "save", watched)
     often = train(fresh(data), data, out=tmp_path / "often", settings=replace(SETTINGS, save_every=1e-9))

@@ -121,7 +121,7 @@ class State:
             updates, position = file.about.pop("updates"), Position(**file.about)
             if position.per_epoch != self.position.per_epoch:
                 steps = f"{position.per_epoch} steps in an epoch, not {self.position.per_epoch}"
-                raise BadInput(f"{path} is of a run with {steps}: a run goes on with its data and its batch.")
+                raise BadInput(f"{path} is of a run with {steps}: a run goes on with the data and batch it began with.")
             tensors = file.tensors()
             weights, averages, present = _under("model", tensors), _under("average", tensors), self.model.state_dict()
             self.model.load_state_dict(

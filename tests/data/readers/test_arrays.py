@@ -100,7 +100,7 @@ def test_a_layout_that_is_not_clear(save_arrays: Save, shape: tuple[int, ...]) -
 
 
 def test_an_unknown_layout(save_arrays: Save) -> None:
-    with pytest.raises(BadInput, match="layout must be NHWC or NCHW, not 'HWC'"):
+    with pytest.raises(BadInput, match="layout must be NHWC, NCHW or HWCN, not 'HWC'"):
         read_path(save_arrays(images=GREY), Options(layout="HWC"))
 
 
