@@ -134,14 +134,15 @@ def _table(headings: list[str], rows: list[list[str]]) -> str:
 def _model(name: str, card: dict[str, Any]) -> list[str]:
     it, recipe = card["figures"], card["recipe"]
     orders = recipe["arguments"].get("orders", 1)
+    most = "≤ " if recipe["name"] == "pixelvae" else ""  # it has bounds alone
     words = f"`{recipe['name']}`" + (f", {orders} reading orders" if orders > 1 else "")
     return [
         f"`{name}`",
         f"{card['data']} ({it['images']:,})",
         words + (", given the class" if recipe["context"] else ""),
         f"{card['weights']:,}",
-        f"{it['bits_per_dim']:.4f} ± {it['bits_per_dim_error']:.4f}",
-        f"{it['nats']:.2f} ± {it['nats_error']:.2f}",
+        f"{most}{it['bits_per_dim']:.4f} ± {it['bits_per_dim_error']:.4f}",
+        f"{most}{it['nats']:.2f} ± {it['nats_error']:.2f}",
         f"{it['baselines']['PNG']:.3f}",
         card["training"].split(";")[0],
     ]
