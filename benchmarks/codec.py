@@ -53,6 +53,7 @@ def measure(name: str, count: int) -> dict[str, Any]:
     model = npx.load(name)
     assert isinstance(model, npx.Autoregressive)
     data = npx.open_data(shipped.about(name)["data"])
+    count = min(count, len(data.test))
     near, which = np.arange(256), np.arange(count)
     some, x = (
         split.batch(at, np.random.default_rng(0))[0].long()
