@@ -33,7 +33,9 @@ def test_first_activations_have_mean_0_and_variance_1(fresh: npx.Autoregressive)
     seen: dict[str, torch.Tensor] = {}
     for name, layer in fresh.named_modules():
         if isinstance(layer, WeightNorm):
-            layer.register_forward_hook(lambda layer, inputs, output, name=name: seen.update({name: output.clone()}))
+            layer.register_forward_hook(
+                lambda layer, inputs, output, name=name: seen.update({name: torch.as_tensor(output).clone()})
+            )
     fresh.eval()(x)
     assert len(seen) == sum(isinstance(layer, WeightNorm) for layer in fresh.modules()) > 20
     for name, output in seen.items():
