@@ -20,6 +20,7 @@ import yaml
 
 import nextpixel as npx
 from nextpixel.cli.measuring import as_json
+from nextpixel.cli.sharing import FIGURES
 from nextpixel.data import open_data
 from nextpixel.evaluation import evaluate, evaluate_bounds
 
@@ -46,7 +47,6 @@ IMAGES = {  # the data of a run -> what a reader is told that it is; the order o
     "mnist": "MNIST, 256 levels",
     "codes.npz": "codes of 32x32 photographs",
 }
-FIGURES = ("images", "nats", "nats_error", "bits_per_dim", "bits_per_dim_error")
 PAPER = {  # data set -> what was published for a larger network of this kind, and where
     ("gated_pixelcnn", "mnist-binary"): "81.50 nats (a PyTorch library's README, dynamic binarisation)",
 }

@@ -20,7 +20,7 @@ from nextpixel.orders import Orders
 from nextpixel.particles import Completion, Particles
 from nextpixel.spec import ImageSpec, kind
 from nextpixel.typing import Number, PerImage, Whole
-from nextpixel.unroll import Backbone, Choose, Progress, draw, noise, unroll
+from nextpixel.unroll import Ancestors, Backbone, Choose, Progress, draw, noise, unroll
 
 
 @final
@@ -135,8 +135,9 @@ class Autoregressive(Model):
         """
         count = whole(count, "The number of samples", least=1)
         numbers = noise(self.spec, count, seed=seed, first=first).to(self.device)
-        chosen = self.reading.drawn(torch.zeros(count, self.orders), seed=seed, first=first)
-        if order is not None:
+        if order is None:
+            chosen = self.reading.drawn(torch.zeros(count, self.orders), seed=seed, first=first)
+        else:
             chosen = self.reading.check(order, count)
         watch = None if progress is None else lambda images: progress(self.reading.turn_back(images, chosen))
         images = self.unroll(draw(numbers, temperature), count, context, order=chosen, progress=watch)
@@ -225,7 +226,8 @@ class Autoregressive(Model):
         given: Tensor | None = None,
         rows: Sequence[int] | None = None,
         order: Tensor | None = None,
-        **told: Any,
+        ancestors: Ancestors | None = None,
+        progress: Progress | None = None,
     ) -> Tensor:
         """Visit the sub-pixels of `count` images in raster order; `choose` names their levels: int64, (B, C, H, W).
 
@@ -237,7 +239,7 @@ class Autoregressive(Model):
             given: levels of the rows that are not visited, (B, C, H, W).
             rows: all by default.
             order: in which each image is read, (B,). Sites, rows, and images given and made are those of turned ones.
-            choose, told: see the types; `unroll` may be told of ancestors and of who follows its progress.
+            choose, ancestors, progress: see the types.
         """
         context = self._check_context(context, count)
         network = evaluating(self)
@@ -251,7 +253,8 @@ class Autoregressive(Model):
                 images=images,
                 context=encoded,
                 rows=range(self.spec.height) if rows is None else rows,
-                **told,
+                ancestors=ancestors,
+                progress=progress,
             )
         return made.clone()  # outside of inference mode, so that it may take part in a gradient
 

@@ -240,7 +240,7 @@ class _Coder:
         self.words, self.state = list[int](), _LOW
         if stream is not None:
             self.words = np.frombuffer(stream, "<u4").tolist()
-            self.state = self.words.pop() << 32 | self.words.pop()
+            self.state = self._next() << 32 | self._next()
 
     def put(self, first: int, last: int) -> None:
         wide = last - first
@@ -258,8 +258,13 @@ class _Coder:
             raise ValueError
         self.state = (last - first) * (self.state >> 24) + part - first
         if self.state < _LOW:
-            self.state = self.state << 32 | self.words.pop()
+            self.state = self.state << 32 | self._next()
         return level
+
+    def _next(self) -> int:
+        if not self.words:
+            raise ValueError
+        return self.words.pop()
 
     def stream(self) -> bytes:
         """All words, the last one first to be read."""
@@ -329,6 +334,6 @@ def _decoded(model: Autoregressive, stream: bytes, count: int) -> Tensor | None:
         chosen = model.reading.check(order, count)
         images = model.unroll(choose, count, label if len(kinds[1]) > 2 else None, order=chosen)
         images = model.reading.turn_back(images, chosen)
-    except (ValueError, IndexError):  # no level has such a part, words of other than 4 bytes, or too few
+    except ValueError:  # no level has such a part, words of other than 4 bytes, or too few
         return None
     return images.cpu() if coder.state == _LOW and not coder.words else None

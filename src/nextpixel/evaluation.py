@@ -74,13 +74,13 @@ def evaluate(
     Raises:
         BadInput: no images, or not what the model is about.
     """
-    if not (classes or isinstance(model.context, ClassLabel)):
+    labels = range(model.context.classes if isinstance(model.context, ClassLabel) else 0)
+    if not (classes or labels):
         raise BadInput("Only a model of classes can be measured without them; this one is given none.")
     orders = model.orders if isinstance(model, Autoregressive) else 1
 
     def costs(x: Tensor, indices: np.ndarray) -> list[Tensor]:
-        measure, every = cast(Any, model.log_prob), range(0 if classes else cast(ClassLabel, model.context).classes)
-        contexts = [torch.full((len(x),), label) for label in every] or [given(model.context, split, indices)]
+        measure, contexts = cast(Any, model.log_prob), [given(model.context, split, indices)] if classes else labels
         named = [{"order": order} for order in range(orders)] if orders > 1 else [{}]
         return [-measure(x, context, **order) for order in named for context in contexts]
 

@@ -213,7 +213,7 @@ def test_a_very_long_word_is_cut(refused: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "shown"),
-    [("ascii", r"\xb1 \u2026 \u2016 \xe9"), ("latin-1", "\xb1 \\u2026 \\u2016 \xe9"), ("utf-8", "± … ‖ é")],
+    [("ascii", r"+/- ... \u2016 \xe9"), ("latin-1", "\xb1 ... \\u2016 \xe9"), ("utf-8", "± … ‖ é")],
 )
 def test_what_the_terminal_cannot_show_is_written_otherwise(encoding: str, shown: str) -> None:
     said = "import sys; from nextpixel.cli import main; sys.exit(main(['evaluate', 'x', '--± … ‖ é']))"

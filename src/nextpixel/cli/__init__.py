@@ -1,5 +1,6 @@
 """The command `nextpixel`: finds the verb, and turns what a user can mend into one sentence and exit status 2."""
 
+import codecs
 import importlib
 import keyword
 import logging
@@ -39,6 +40,8 @@ Image models of the PixelRNN and PixelCNN family: exact likelihoods, samples, co
 To begin: nextpixel sample, then nextpixel train FOLDER-OF-PICTURES --minutes 20 --data.size 32.
 nextpixel help COMMAND, or COMMAND --help, says more, with examples. With --verbose, each says more of what it does."""
 
+PLAIN = {ord("±"): "+/-", ord("−"): "-", ord("×"): "x", ord("…"): "..."}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, that of the process or another, without the program's name.
@@ -47,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="nextpixel")
     status = _told(arguments)
     processes.leave(status)
     return status
@@ -133,6 +136,16 @@ def _interruptible() -> Generator[None]:
     finally:
         if ours:
             signal.signal(signal.SIGINT, usual)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """What a terminal that cannot show a character gets instead of it."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end].translate(PLAIN)
+    return text.encode("ascii", "backslashreplace").decode(), error.end
+
+
+codecs.register_error("nextpixel", _plain)
 
 
 def _refuse(sentence: str) -> int:

@@ -70,7 +70,8 @@ def complete(options: Namespace) -> None:
         return model.complete(images[which], known[which], given(model.context, split, which), **asked, **particles)
 
     completed = common.drawn(options, len(every), "completing", draw, max(1, common.BATCH // options.particles))
-    if isinstance(model, npx.Autoregressive) and not particles and bool(model.reading.met(known).amin(1).any()):
+    here = known.to(model.device)
+    if isinstance(model, npx.Autoregressive) and not particles and bool(model.reading.met(here).amin(1).any()):
         late = "some known pixels come after unknown ones in the model's reading order, and are not seen by these"
         notes.append(f"{late}; --particles 64 weighs by them, and training with model.orders 8 reads from any side")
     common.tell(notes)

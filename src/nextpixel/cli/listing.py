@@ -25,7 +25,7 @@ from nextpixel.files import home
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
 from nextpixel.models import named, settings_of
 from nextpixel.training.dial import seconds_of_a_step
-from nextpixel.training.loop import has_fast_bf16
+from nextpixel.training.engine import has_fast_bf16
 from nextpixel.unroll import Backbone
 
 Part = type[Backbone | npx.PixelVAE | Likelihood]

@@ -25,7 +25,8 @@ from nextpixel.model import Model
 from nextpixel.models import build
 from nextpixel.pairing import context_of, given
 from nextpixel.threads import Threads
-from nextpixel.training.loop import MARGIN, has_fast_bf16
+from nextpixel.training.engine import has_fast_bf16
+from nextpixel.training.loop import MARGIN
 
 Timer = Callable[[Model, Tensor, Any], float]
 SIZES = ((16, 2), (24, 2), (32, 3), (48, 4), (64, 5), (96, 6), (128, 8), (192, 10))  # filters, blocks

@@ -1,21 +1,18 @@
-"""The training loop; the only file that knows lightning-fabric."""
+"""The training loop."""
 
 import copy
-import logging
 import math
 import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
-from inspect import signature
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Adam, AdamW, Optimizer, RMSprop
 
 from nextpixel import pictures, plots, processes
@@ -28,16 +25,14 @@ from nextpixel.pairing import check_all, difference, given
 from nextpixel.threads import Threads
 from nextpixel.training.batches import Batches, Streamed
 from nextpixel.training.display import Display, interruption
+from nextpixel.training.engine import engine, gathered
 from nextpixel.training.run import Metrics, RunFolder
 from nextpixel.training.settings import Training
-from nextpixel.training.state import MovingAverage, Position, State, gathered
+from nextpixel.training.state import MovingAverage, Position, State
 
 MARGIN = 1.5  # how many times as quick as all threads one must be: less does not change the sums of a run
 MOST_LEFT_OUT = 100  # steps in a row, of losses or gradients that are not finite
 LOGGED = 20  # losses from one validation to the next, for TensorBoard; none where there are not so many
-
-# Fabric announces its precision there, which is ours to say.
-logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
 
 
 def train(
@@ -107,27 +102,8 @@ class _Loop:
         self, model: Model, data: DataSet, settings: Training, folder: RunFolder, display: Display, device: str
     ) -> None:
         self.plain, self.data, self.settings, self.folder, self.display = model, data, settings, folder, display
-        from lightning_fabric import Fabric  # here, because it takes a second or two
-        from lightning_fabric.strategies.ddp import DDPStrategy
-        from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
-
-        count, here = processes.size(), processes.local()[1]
+        self.fabric, count = engine(settings, device), processes.size()
         self.divided = settings.strategy == "fsdp" and count > 1
-        known = signature(DistributedDataParallel).parameters
-        buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # the older name
-        unlike: dict[str, Any] = {buffers: False}  # they change alike in all processes
-
-        def engine(precision: Literal["32-true", "bf16-mixed"]) -> Fabric:
-            named: dict[str, Any] = {"accelerator": device, "devices": here, "num_nodes": count // here}
-            if self.divided:
-                engine = ModelParallelStrategy(_divide, data_parallel_size=count, tensor_parallel_size=1)
-                return Fabric(strategy=engine, precision=precision, **named)
-            return Fabric(strategy="auto" if count == 1 else DDPStrategy(**unlike), precision=precision, **named)
-
-        self.fabric = engine("32-true")
-        if settings.precision == "bf16" or (settings.precision == "auto" and has_fast_bf16(self.fabric.device)):
-            self.fabric = engine("bf16-mixed")
-        self.fabric.launch()
         if count * settings.accumulate > 1 and (what := model.undivided()):
             raise BadInput(f"{what} needs a batch whole: take one process and training.accumulate 1, or leave it out.")
         named: dict[str, Any] = {"size": settings.batch, "seed": settings.seed, "context": model.context}
@@ -391,7 +367,7 @@ class _Loop:
             self.folder.log(step, {}, sheet)
 
     def log_prob(self, *given: Any) -> Tensor:
-        """Of images, their context and what is drawn for them, which a GPU reads from memory while others compute."""
+        """Nats of images, given with their context and what is drawn for them: (B,); a GPU reads pinned memory."""
         if self.fabric.device.type == "cuda":
             given = apply_to_collection(given, Tensor, Tensor.pin_memory)
         return self.network()(*self.fabric.to_device(given))
@@ -437,14 +413,6 @@ def _plain(model: Model, settings: Training) -> dict[str, Any]:
     return {"model": model.recipe, "training": {**asdict(settings), "betas": list(settings.betas)}}
 
 
-def _divide(model: torch.nn.Module, mesh: Any) -> Any:
-    """Divide the weights among processes; as one group, since the parts of a network use each other's."""
-    from torch.distributed.fsdp import fully_shard  # here, because it takes a second
-
-    model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
-    return fully_shard(model, mesh=mesh["data_parallel"], reshard_after_forward=True)
-
-
 def _parts(batch: int, size: int, accumulate: int) -> list[tuple[slice, float]]:
     """The parts of a batch that this process computes, and what share of it each is."""
     count = size * accumulate
@@ -456,14 +424,6 @@ def _parts(batch: int, size: int, accumulate: int) -> list[tuple[slice, float]]:
     edges = [batch * part // count for part in range(count + 1)]
     own = range(processes.rank() * accumulate, (processes.rank() + 1) * accumulate)
     return [(slice(edges[part], edges[part + 1]), (edges[part + 1] - edges[part]) / batch) for part in own]
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """Whether a device computes with bfloat16 in hardware, faster than with float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 or later
-    return device.type == "cpu" and any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _optimizer(model: torch.nn.Module, settings: Training) -> Optimizer:

@@ -5,7 +5,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch.optim import Optimizer, RMSprop
 
 from nextpixel import sealed
 from nextpixel.errors import BadInput, Damaged
+from nextpixel.training.engine import divided, gathered
 
 
 class MovingAverage:
@@ -151,25 +152,6 @@ class State:
         if any(moments.keys() != kept for moments in state.values()):
             raise ValueError("the moments are of another optimizer")
         return {**self.optimizer.state_dict(), "state": state}
-
-
-def gathered(tensor: Tensor) -> Tensor:
-    """The whole of a tensor that may be divided among processes, all of which ask for it."""
-    return cast(Any, tensor).full_tensor() if _is_divided(tensor) else tensor
-
-
-def divided(tensor: Tensor, like: Any) -> Tensor:
-    """Of a tensor that all processes have, one's own part, where `like` is divided; the tensor itself elsewhere."""
-    if not _is_divided(like):
-        return tensor
-    from torch.distributed.tensor import distribute_tensor  # here, because it takes a second
-
-    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
-
-
-def _is_divided(tensor: Any) -> bool:
-    """Whether it is a `DTensor`, which need not be imported to tell."""
-    return hasattr(tensor, "device_mesh")
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from nextpixel.data.download import bar_of_bytes, cache_folder
-from nextpixel.data.readers.matlab import whole_numbers
+from nextpixel.data.readers.matlab import as_integers
 from nextpixel.data.readers.options import MOST_IN_MEMORY
 from nextpixel.errors import BadInput, told
 from nextpixel.files import whole_file
@@ -56,7 +56,7 @@ def load_text(path: Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file:
             if not file.read(2**10).split():
                 raise BadInput(f"{path} has no rows of numbers.")
-        return {"images": whole_numbers(np.loadtxt(path, np.float32, ndmin=2))}
+        return {"images": as_integers(np.loadtxt(path, np.float32, ndmin=2))}
 
 
 def _array(file: Any, size: int, most: int, place: Callable[[], tuple[Path, int]]) -> np.ndarray:

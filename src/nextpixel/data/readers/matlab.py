@@ -29,14 +29,14 @@ def load_matlab(path: Path) -> dict[str, np.ndarray]:
             raise BadInput(f"{path} is of MATLAB's version 7.3 (HDF5); save it there with the option -v7.") from error
         except MatReadError as error:
             raise ValueError(str(error)) from error
-    arrays = {name: whole_numbers(read[name]) if name in numbers else np.empty(0, object) for name, *_ in found}
+    arrays = {name: as_integers(read[name]) if name in numbers else np.empty(0, object) for name, *_ in found}
     images, labels = arrays.get("X"), arrays.get("y")
     if images is not None and labels is not None and images.shape[:3] == (32, 32, 3) and labels.dtype.kind in "ui":
         arrays["y"] = np.where(labels == 10, 0, labels)
     return arrays
 
 
-def whole_numbers(array: np.ndarray) -> np.ndarray:
+def as_integers(array: np.ndarray) -> np.ndarray:
     """The same as integers, where they are whole: files that people read write them as 1.0."""
     if array.dtype.kind != "f" or not array.size or not (array == np.rint(array)).all() or abs(array).max() >= 2**53:
         return array

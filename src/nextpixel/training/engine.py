@@ -1,0 +1,78 @@
+"""What a run computes with: device, precision, and what processes share; the only file that knows lightning-fabric."""
+
+import logging
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from nextpixel import processes
+from nextpixel.training.settings import Training
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+# Fabric announces its precision there, which is ours to say.
+logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
+
+
+def engine(settings: Training, device: str) -> "Fabric":
+    """Fabric, launched: on "auto", "cpu", "cuda" or "mps", with the strategy and the precision of the settings."""
+    from lightning_fabric import Fabric  # here, because it takes a second or two
+    from lightning_fabric.strategies.ddp import DDPStrategy
+    from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+
+    count, here = processes.size(), processes.local()[1]
+    known = signature(DistributedDataParallel).parameters
+    buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # the older name
+    unlike: dict[str, Any] = {buffers: False}  # they change alike in all processes
+
+    def made(precision: Literal["32-true", "bf16-mixed"]) -> Fabric:
+        strategy: Any = "auto"
+        if count > 1:
+            sizes: dict[str, Any] = {"data_parallel_size": count, "tensor_parallel_size": 1}
+            strategy = DDPStrategy(**unlike) if settings.strategy == "ddp" else ModelParallelStrategy(_divide, **sizes)
+        return Fabric(accelerator=device, strategy=strategy, devices=here, num_nodes=count // here, precision=precision)
+
+    fabric = made("32-true")
+    if settings.precision == "bf16" or (settings.precision == "auto" and has_fast_bf16(fabric.device)):
+        fabric = made("bf16-mixed")
+    fabric.launch()
+    return fabric
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether a device computes with bfloat16 in hardware, faster than with float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 or later
+    return device.type == "cpu" and any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def _divide(model: torch.nn.Module, mesh: Any) -> Any:
+    """Divide the weights among processes; as one group, since the parts of a network use each other's."""
+    from torch.distributed.fsdp import fully_shard  # here, because it takes a second
+
+    model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+    return fully_shard(model, mesh=mesh["data_parallel"], reshard_after_forward=True)
+
+
+def gathered(tensor: Tensor) -> Tensor:
+    """The whole of a tensor that may be divided among processes, all of which ask for it."""
+    return cast(Any, tensor).full_tensor() if _is_divided(tensor) else tensor
+
+
+def divided(tensor: Tensor, like: Any) -> Tensor:
+    """Of a tensor that all processes have, one's own part, where `like` is divided; the tensor itself elsewhere."""
+    if not _is_divided(like):
+        return tensor
+    from torch.distributed.tensor import distribute_tensor  # here, because it takes a second
+
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+
+
+def _is_divided(tensor: Any) -> bool:
+    """Whether it is a `DTensor`, which need not be imported to tell."""
+    return hasattr(tensor, "device_mesh")
