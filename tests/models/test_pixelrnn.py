@@ -1,8 +1,6 @@
 import pytest
-import torch
 
 import nextpixel as npx
-from nextpixel.nn.recurrent import skew, unskew
 from sight import seen
 
 SPEC = npx.ImageSpec(1, 15, 15, levels=2)
@@ -27,14 +25,6 @@ def test_row_lstm_sees_a_triangle() -> None:
         assert sees[row].nonzero().flatten().tolist() == columns, row
     assert sees[9].nonzero().flatten().tolist() == [3, 4]
     assert not sees[10:].any()
-
-
-def test_skewing_shifts_each_row_one_place_further() -> None:
-    x = torch.arange(6.0).view(1, 1, 2, 3)
-    assert skew(x)[0, 0].tolist() == [[0, 1, 2, 0], [0, 3, 4, 5]]
-    assert unskew(skew(x)).equal(x)
-    x = torch.randn(2, 3, 7, 1)
-    assert unskew(skew(x)).equal(x)
 
 
 @pytest.mark.parametrize("name", ["row_lstm", "diagonal_bilstm"])

@@ -139,8 +139,9 @@ class AttentionLayer(nn.Module):
         """Features (B, D, H, W), the image's features (B, F, H, W) and coordinates (B, 2, H, W) to features."""
         for block in self.blocks:
             x = block(x, None, context)
-        content = self.to_content(self.content(features(torch.cat((image, x.plain, places), 1)), None, None).plain)
-        query = self.to_query(self.query(features(torch.cat((x.plain, places), 1)), None, None).plain)
+        known = ops.join(image, x.plain, places)
+        content = self.to_content(self.content(features(known), None, None).plain)
+        query = self.to_query(self.query(features(known[:, image.shape[1] :]), None, None).plain)
         seen = attend(query, content[:, : self.keys], content[:, self.keys :], heads=self.heads)
         return self.mix(x, ops.concat_elu(seen), None)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from nextpixel.nn import ops
 from nextpixel.nn.causal import Addends, Lane, LeftState, PixelsLeft, Place, by_column, one_by_one, row_of, sizes, start
 from nextpixel.nn.layers import Layer
+from nextpixel.nn.scan import scan
 
 GATES = 4  # output, forget, input, content: the sums of an LSTM have four numbers a feature
 
@@ -37,12 +38,7 @@ class RowLSTM(Layer):
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         """(B, D, H, W) to (B, O, H, W): the input's sums of all rows at once, then row after row."""
         sums = self.input(x, None if self.context is None else self.context(context))
-        hidden = cells = torch.zeros_like(sums[:, : len(self.features), :1])
-        rows = []
-        for row in sums.split(1, 2):
-            hidden, cells = ops.remember(row + self._from_above(hidden), cells)
-            rows.append(hidden)
-        return torch.cat(rows, 2)
+        return scan(sums, self.state.squeeze(2))
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> "LSTMState":
         each = sizes(self.features)
@@ -140,15 +136,7 @@ class Diagonal(Layer):
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         """(B, D, H, W) to (B, O, H, W): the input's sums of all places at once, then diagonal after diagonal."""
         sums = self.input(x, None if self.context is None else self.context(context))
-        hidden = cells = torch.zeros_like(sums[:, : len(self.features), :, :1])
-        diagonals = []
-        # Where a diagonal lies outside of the image on the left, sums are zero, and so are hidden features and cells;
-        # outside on the right, they are something, but nothing flows back from there.
-        for diagonal in skew(sums).split(1, 3):
-            arrived = ops.convolve(F.pad(hidden, (0, 0, 1, 0)), self.state)
-            hidden, cells = ops.remember(diagonal + arrived, cells)
-            diagonals.append(hidden)
-        return unskew(torch.cat(diagonals, 3))
+        return scan(sums, self.state.squeeze(3), diagonal=True)
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> LSTMState:
         each = sizes(self.features)
@@ -193,16 +181,3 @@ class RightState:
     lstm: LSTMState
     input: Lane
     addends: Addends
-
-
-def skew(x: Tensor) -> Tensor:
-    """Shift each row one place further to the right than the one above: (B, D, H, W) to (B, D, H, W + H − 1)."""
-    height, width = x.shape[2:]
-    flat = F.pad(x, (0, height)).flatten(2)
-    return flat[..., : height * (width + height - 1)].unflatten(2, (height, width + height - 1))
-
-
-def unskew(x: Tensor) -> Tensor:
-    """Undo `skew`: (B, D, H, W + H − 1) to (B, D, H, W)."""
-    height, wide = x.shape[2:]
-    return F.pad(x.flatten(2), (0, height)).unflatten(2, (height, wide + 1))[..., : wide + 1 - height]
