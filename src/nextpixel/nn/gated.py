@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nextpixel.nn import ops
 from nextpixel.nn.causal import LeftState, PixelsLeft, Place, RowsAbove, one_by_one, row_of
 from nextpixel.nn.layers import Masked, MaskedState
-from nextpixel.nn.norm import ColourNorm
+from nextpixel.nn.norm import ByColour, ColourNorm
 
 
 class Activation(NamedTuple):
@@ -89,7 +89,7 @@ class GatedBlock(nn.Module, ABC):
         The gated features go into the slot, for the skip connections, and the result into `out` if that is given.
         """
         near, norm, residual = state
-        left = h if h is None or norm is None else norm.step(h, place.substep)
+        left = h if h is None or norm is None else norm[place.substep](h)
         gated = self.activate(near.step(left, place, near.left), out=slot)
         if self.residual is None or residual is None:
             return None
@@ -100,7 +100,7 @@ class BlockState(NamedTuple):
     """A block's part of an unroll."""
 
     near: MaskedState  # of the rows above and of this one
-    norm: ColourNorm | None  # of what comes in from the left
+    norm: ByColour | None  # of what comes in from the left
     residual: LeftState | None
 
 
@@ -134,7 +134,9 @@ class TwoStackBlock(GatedBlock):
             left=self.left.init_state(batch, width),
             step=self.left.step,
         )
-        return BlockState(near, self.norm_left, self.residual and self.residual.init_state(batch, width))
+        return BlockState(
+            near, self.norm_left and self.norm_left.steps(), self.residual and self.residual.init_state(batch, width)
+        )
 
     def begin_row(self, row: int, v: Tensor, state: BlockState) -> Tensor:
         past, bias, left, _ = state.near
@@ -170,7 +172,9 @@ class OneStackBlock(GatedBlock):
 
     def init_state(self, batch: int, width: int, context: Tensor | None) -> BlockState:
         near = self.masked.init_state(batch, width, context)
-        return BlockState(near, self.norm, self.residual and self.residual.init_state(batch, width))
+        return BlockState(
+            near, self.norm and self.norm.steps(), self.residual and self.residual.init_state(batch, width)
+        )
 
     def begin_row(self, row: int, v: Tensor, state: BlockState) -> Tensor:
         self.masked.begin_row(row, state.near)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from nextpixel.nn import ops
 from nextpixel.nn.causal import LeftState, PixelsLeft, Place, RowsAbove, listed, one_by_one, row_of
-from nextpixel.nn.norm import NORMS
+from nextpixel.nn.norm import NORMS, ByColour
 
 
 class Layer(nn.Module, ABC):
@@ -137,15 +137,15 @@ class Normalise(Layer):
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         return self.norm(x)
 
-    def init_state(self, batch: int, width: int, context: Tensor | None) -> None:
-        return None
+    def init_state(self, batch: int, width: int, context: Tensor | None) -> ByColour:
+        return self.norm.steps()
 
-    def begin_row(self, row: int, state: None) -> None:
+    def begin_row(self, row: int, state: ByColour) -> None:
         pass
 
-    def step(self, x: Tensor | None, place: Place, state: None) -> Tensor:
+    def step(self, x: Tensor | None, place: Place, state: ByColour) -> Tensor:
         assert x is not None, "it stands behind a layer"
-        return self.norm.step(x, place.substep)
+        return state[place.substep](x)
 
 
 class Masked(Layer):

@@ -1,9 +1,9 @@
 """Normalisation that keeps the order of colours; and convolutions with weight normalisation, which start from data."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate, pairwise
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from nextpixel.nn import ops
 from nextpixel.nn.causal import sizes
+
+ByColour = list[Callable[[Tensor], Tensor]]
 
 
 class ColourNorm(nn.Module):
@@ -32,13 +34,12 @@ class ColourNorm(nn.Module):
         """(B, D, H, W) to the same shape."""
         if len(self._sizes) == 1:
             return ops.normalise(x, self.weight, self.bias, grid=self.grid)
-        return torch.cat([self.step(part, colour) for colour, part in enumerate(x.split(self._sizes, 1))], 1)
+        return torch.cat([step(part) for step, part in zip(self.steps(), x.split(self._sizes, 1), strict=True)], 1)
 
-    def step(self, x: Tensor, colour: int) -> Tensor:
-        """The features of one colour, (B, D_g, …), to the same shape."""
-        first, size = sum(self._sizes[:colour]), self._sizes[colour]
-        part = slice(first, first + size)
-        return ops.normalise(x, self.weight[part], self.bias[part], grid=self.grid)
+    def steps(self) -> ByColour:
+        """The same of the features of each colour, (B, D_g, …)."""
+        parts = zip(self.weight.split(self._sizes), self.bias.split(self._sizes), strict=True)
+        return [partial(ops.normalise, weight=weight, bias=bias, grid=self.grid) for weight, bias in parts]
 
 
 class BatchNorm(nn.Module):
@@ -50,19 +51,19 @@ class BatchNorm(nn.Module):
 
     def __init__(self, features: Sequence[int]) -> None:
         super().__init__()
-        ends = list(accumulate(sizes(features), initial=0))
-        self._parts = [slice(start, end) for start, end in pairwise(ends)]
+        self._sizes = sizes(features)
         self.norm = nn.BatchNorm2d(len(features))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, H, W) to the same shape."""
         return self.norm(x)
 
-    def step(self, x: Tensor, colour: int) -> Tensor:
-        """The features of one colour, (B, D_g), to the same shape, by the running statistics."""
-        part, norm = self._parts[colour], self.norm
-        mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-        return ops.standardise(x, mean[part], variance[part], norm.weight[part], norm.bias[part], norm.eps)
+    def steps(self) -> ByColour:
+        """The same of the features of each colour at one place, (B, D_g), by the running statistics."""
+        mean, variance = cast(Tensor, self.norm.running_mean), cast(Tensor, self.norm.running_var)
+        factor = self.norm.weight * (variance + self.norm.eps).rsqrt()
+        parts = zip(factor.split(self._sizes), (self.norm.bias - mean * factor).split(self._sizes), strict=True)
+        return [partial(ops.scale, factor=factor, shift=shift) for factor, shift in parts]
 
 
 NORMS: dict[str, type[ColourNorm] | type[BatchNorm]] = {

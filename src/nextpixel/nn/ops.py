@@ -101,8 +101,8 @@ def add(x: Tensor | None, y: Tensor | None) -> Tensor | None:
 
 def onto(sums: Tensor, addend: Tensor) -> Tensor:
     """Their sum, in the place of the first, which nobody else holds: a convolution's gradient needs no result of it."""
-    fits = sums.dtype == addend.dtype and torch.broadcast_shapes(sums.shape, addend.shape) == sums.shape
-    return sums.add_(addend) if fits else sums + addend
+    fits = sums.shape == addend.shape or all(n in (1, size) for size, n in zip(sums.shape, addend.shape, strict=True))
+    return sums.add_(addend) if fits and sums.dtype == addend.dtype else sums + addend
 
 
 def gate(x: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -181,9 +181,9 @@ def rectify(x: Tensor, *, out: Tensor | None = None) -> Tensor:
     return F.relu(x) if out is None else torch.clamp_min(x, 0, out=out)
 
 
-def standardise(x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
-    """Batch norm with known statistics of each feature: (B, D, …) to the same."""
-    return F.batch_norm(x, mean, variance, weight, bias, eps=epsilon)
+def scale(x: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
+    """Each feature times a factor of its own, and shifted: (B, D) by (D,) and (D,) to (B, D)."""
+    return torch.addcmul(shift, x, factor)
 
 
 def normalise(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float = 1e-5, *, grid: Grid | None = None) -> Tensor:
