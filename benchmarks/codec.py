@@ -42,8 +42,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.images:
         torch.set_num_threads(1)
-        measured = [measure(name, options.images) for name in options.names]
-        KEPT.write_text(json.dumps({"machine": machine(), "rows": measured}, indent=1) + "\n")
+        kept = json.loads(KEPT.read_text())
+        rows = {row["model"]: row for row in kept["rows"] if kept["machine"] == machine()}  # not measured now
+        rows |= {name: measure(name, options.images) for name in options.names}
+        KEPT.write_text(json.dumps({"machine": machine(), "rows": [*rows.values()]}, indent=1) + "\n")
     before, _, rest = PAGE.read_text().partition("<!-- measured -->\n")
     PAGE.write_text(f"{before}<!-- measured -->\n{table()}<!-- end -->{rest.partition('<!-- end -->')[2]}")
 

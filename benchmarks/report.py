@@ -147,7 +147,7 @@ def draw(name: str, figures: dict[str, Any]) -> Image.Image:
         for b in batches
     }
     _bars(forwards, models, ratios, scale="log")
-    forwards.set(title="sampling, in forwards of as many images (less is better)")
+    forwards.set(title="sampling, in forwards (less is better)")
     forwards.axvline(1, color="grey", linestyle=":", linewidth=1)
     times = {
         "naive (timed on a part)": {m: _least(_values(i, "streaming", "1", "naive")) for m, i in models.items()},

@@ -115,6 +115,13 @@ def test_a_place_that_cannot_be_written_is_named_and_nothing_is_left(saved: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "m.safetensors"]
 
 
+@pytest.mark.parametrize("name", ["model.pth", "model.pt", "model.ckpt", "model.bin", "model.pkl"])
+def test_no_model_is_saved_in_what_others_would_take_for_a_pickle(name: str, saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(npx.BadInput, match=f"{name} would say that it is a pickle; models are saved as model.safeten"):
+        npx.save(npx.load(saved), tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
 def test_precision_is_kept(tmp_path: Path) -> None:
     model = npx.build("gated_pixelcnn", SPEC, filters=4, blocks=1, head=4).double()
     npx.save(model, tmp_path / "double.safetensors")

@@ -18,6 +18,7 @@ from nextpixel.spec import ImageSpec
 FORMAT = 1
 KEY = "nextpixel"  # of the metadata
 RECIPE = {"format", "name", "spec", "likelihood", "context", "arguments"}
+PICKLES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")  # what other libraries would read from such a file
 FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 
 
@@ -27,7 +28,8 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     It is written whole or not at all.
 
     Raises:
-        BadInput: the file cannot be written there, some weights are not finite, or that is no model of images.
+        BadInput: the file cannot be written there or is named like a pickle, some weights are not finite, or that is
+            no model of images.
     """
     inner: Any = model
     while not isinstance(inner, Model):
@@ -35,7 +37,9 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
         if inner is None:
             raise BadInput(f"Only a model of nextpixel can be saved, not a {type(model).__name__}.")
     about = {"format": FORMAT, **inner.recipe, **({} if inner.learnt is None else {"learnt": inner.learnt})}
-    sealed.write(_path(path), inner.state_dict(), key=KEY, about=about)
+    if (file := _path(path)).suffix in PICKLES:
+        raise BadInput(f"{file} would say that it is a pickle; models are saved as {file.stem}.safetensors.")
+    sealed.write(file, inner.state_dict(), key=KEY, about=about)
 
 
 def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Model:

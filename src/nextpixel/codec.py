@@ -31,7 +31,7 @@ from nextpixel.unroll import Site
 
 MAGIC, VERSION, MARK = b"NPXC", 2, b"NPXB"
 STREAM, PNG, LIST = range(3)  # kinds of blocks
-BLOCK = 2**20  # sub-pixels of a block, at most, if it has several images
+BLOCK = 2**21  # sub-pixels of a block, at most, if it has several images
 _HEAD, _PIECE, _CRC = struct.Struct("<4sB16sI"), struct.Struct("<4sBIII"), 4  # of the last, its bytes
 _LOW = 2**32  # the state of the coder is from here to 2^64; it begins here, and a whole stream ends here
 _AT_ONCE = 2**24  # edges of frequencies that are held

@@ -47,6 +47,17 @@ def test_the_version_is_told(call: Callable[..., Any]) -> None:
     assert call("--version").out.startswith("nextpixel 0.")
 
 
+def test_a_quiet_command_prints_results_and_what_goes_wrong(call: Callable[..., Any]) -> None:
+    sizes = ("--model.filters", 4, "--model.blocks", 1, "--model.head", 4, "--data.limit", 20, "--training.samples", 0)
+    train = ("train", "digits", "--model.name", "gated_pixelcnn", *sizes, "--training.epochs", 1, "--out")
+    assert "Trained 1.00 epochs" in call(*train, "a").err
+    quiet = call(*train, "b", "--quiet")
+    assert (quiet.status, quiet.err) == (0, "")
+    assert Path("b/model.safetensors").read_bytes() == Path("a/model.safetensors").read_bytes()
+    assert "bits" in call("--quiet", "evaluate", "b").out
+    assert "There is no model at nothing" in call("--quiet", "evaluate", "nothing").err
+
+
 def test_an_unknown_verb_is_refused_with_a_guess(refused: Callable[..., Any]) -> None:
     assert "no command 'smaple'; did you mean sample?" in refused("smaple")
     assert "no command 'xyz'; the choice is train, " in refused("xyz")

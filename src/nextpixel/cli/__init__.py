@@ -38,7 +38,8 @@ Image models of the PixelRNN and PixelCNN family: exact likelihoods, samples, co
 {LISTED}
 
 To begin: nextpixel sample, then nextpixel train FOLDER-OF-PICTURES --minutes 20 --data.size 32.
-nextpixel help COMMAND, or COMMAND --help, says more, with examples. With --verbose, each says more of what it does."""
+nextpixel help COMMAND, or COMMAND --help, says more, with examples. With --verbose, each says more of what it does; with
+--quiet, only results and what goes wrong."""
 
 PLAIN = {ord("±"): "+/-", ord("−"): "-", ord("×"): "x", ord("…"): "..."}
 
@@ -79,12 +80,14 @@ def _told(arguments: Sequence[str] | None) -> int:
         return 130
 
 
-def _run(arguments: list[str]) -> int:
-    if "--verbose" in arguments:
-        log = logging.getLogger("nextpixel")
-        log.addHandler(logging.StreamHandler())
-        log.setLevel(logging.INFO)
-        return _run([word for word in arguments if word != "--verbose"])
+def _run(arguments: list[str], *, quiet: bool = False) -> int:
+    if {"--verbose", "--quiet"} & {*arguments}:
+        if "--verbose" in arguments:
+            log = logging.getLogger("nextpixel")
+            log.addHandler(logging.StreamHandler())
+            log.setLevel(logging.INFO)
+        rest = [word for word in arguments if word not in ("--verbose", "--quiet")]
+        return _run(rest, quiet="--quiet" in arguments)
     for argument in arguments:
         if "\0" in argument or re.fullmatch(r"(--[\w.-]+=)?\s*", argument):
             raise BadInput(f"The argument {argument!r} is empty, or has a character that no name can have.")
@@ -114,9 +117,9 @@ def _run(arguments: list[str]) -> int:
                 if processes.rank() > 0:
                     return 0
                 os.environ.pop("RANK", None)  # the first one works alone
-                return command(asked) or 0
             with processes.joined(), open(os.devnull, "w") as nowhere:  # noqa: PTH123
-                out, err = (sys.stdout, sys.stderr) if processes.rank() == 0 else (nowhere, nowhere)
+                out = sys.stdout if processes.rank() == 0 else nowhere
+                err = nowhere if quiet or processes.rank() else sys.stderr
                 with redirect_stdout(out), redirect_stderr(err):  # what goes wrong is told outside of this
                     return command(asked) or 0
         case [verb, *_]:

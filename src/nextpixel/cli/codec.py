@@ -56,7 +56,7 @@ def compress(options: Namespace) -> None:
     tell(notes)
     verified = "not decoded again" if options.no_verify else "decoded again, and the same"
     own = sum(each.height * each.width * each.channels for each in found) or x.numel()
-    what = f"{len(found):,} pictures as {len(x):,} images" if found else f"{len(x):,} images"
+    what = f"{several(len(found), 'picture')} as " * bool(found) + several(len(x), "image")
     print(f"{out}: {what}, {len(made):,} bytes, {8 * len(made) / own:.4f} bits per dimension; {verified}.")
 
 
@@ -100,7 +100,7 @@ def info(options: Namespace) -> None:
     """Print what a container says of itself, damage included."""
     data = _bytes(options.file)
     model, count, blocks = parsed(data)
-    print(f"{options.file}: {count:,} images, {len(data):,} bytes, by the exact model {model.hex()}")
+    print(f"{options.file}: {several(count, 'image')}, {len(data):,} bytes, by the exact model {model.hex()}")
     for block in blocks:
         if isinstance(block, str):
             print(f"  damaged: {block}")

@@ -258,7 +258,7 @@ def with_bar(work: Sequence[Work], doing: str) -> Iterable[Work]:
 
 def several(count: int, noun: str) -> str:
     """A count with its noun: "1 image", "2 images"."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def pieces(count: int, batch: int = BATCH) -> list[slice]:

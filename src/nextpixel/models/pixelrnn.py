@@ -58,7 +58,7 @@ class PixelCNN(Stack):
     """Masked convolutions: the first hides the pixel itself, the others only what comes after it.
 
     The paper replaces recurrence over all earlier pixels by a fixed window, which training computes for all pixels at
-    once [1, section 3.4]. It has a blind spot, a wedge of pixels at the right above [2, figure 1]: to get d rows up, a
+    once [1, section 3.5]. It has a blind spot, a wedge of pixels at the right above [2, figure 1]: to get d rows up, a
     path takes at most d convolutions upwards, and only those can go to the right, each k // 2 places. `gated_pixelcnn`
     has none.
 
@@ -169,7 +169,7 @@ class RowLSTM(Stack):
 
     Input-to-state and state-to-state are convolutions along rows; the triangle misses places at both sides above
     [1, section 3.1]. Layers are residual: a 1x1 convolution takes the hidden features back to twice as many, and the
-    input is added [1, figure 4].
+    input is added [1, figure 5].
 
     Args:
         filters: features between layers (D, the paper's 2h); hidden are half as many.
