@@ -38,8 +38,8 @@ Image models of the PixelRNN and PixelCNN family: exact likelihoods, samples, co
 {LISTED}
 
 To begin: nextpixel sample, then nextpixel train FOLDER-OF-PICTURES --minutes 20 --data.size 32.
-nextpixel help COMMAND, or COMMAND --help, says more, with examples. With --verbose, each says more of what it does; with
---quiet, only results and what goes wrong."""
+nextpixel help COMMAND, or COMMAND --help, says more, with examples. Each says more with --verbose, and with
+--quiet only results and what goes wrong."""
 
 PLAIN = {ord("±"): "+/-", ord("−"): "-", ord("×"): "x", ord("…"): "..."}
 
