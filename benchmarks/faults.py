@@ -33,7 +33,7 @@ import torch
 import torch.utils.tensorboard
 
 import nextpixel.cli.drawing
-import nextpixel.cli.train  # noqa: F401
+import nextpixel.cli.train  # noqa: F401 (the same)
 from nextpixel import cli, sealed
 from nextpixel.training.loop import _Loop
 
@@ -293,7 +293,7 @@ class _Child:
             for stream in (1, 2):
                 os.dup2(self.said.fileno(), stream)
             status = cli.main([str(word) for word in words])
-        except BaseException:  # noqa: BLE001
+        except BaseException:  # noqa: BLE001 (whatever it is, the child must not go on as its parent)
             import traceback
 
             traceback.print_exc()

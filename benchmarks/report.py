@@ -23,7 +23,8 @@ What the columns say, for a network with random weights; each figure is the medi
 - **training, images/s**: forward, backward and Adam at the recipe's batch, in bf16 where that is fast.
 - **training, share of what this machine can do**: the floating-point operations of that, a second, as a share of those
   of a plain 3x3 convolution, forward and backward, measured in the same run with as many threads: the best of 64, 128
-  and 256 channels. Operations are counted by torch; attention as whole matrices, though half of each is not computed.
+  and 256 channels. Where models were measured one after another, each has the peaks of its own run, and the last are
+  shown. Operations are counted by torch; attention as whole matrices, though half of each is not computed.
 - **sampling N images, in forwards**: the time of drawing N images ÷ that of one pass of the network over N known ones.
 - **one image, times faster than naive**: naive is one whole pass a pixel (a colour, where colours are dependent). Only
   a few passes are timed and multiplied by their number, for all are alike.

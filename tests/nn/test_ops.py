@@ -34,6 +34,7 @@ def test_what_has_a_gradient_of_its_own_is_what_torch_has_with_its_own(features:
         slope = torch.randn_like(plainly(x))
         one, other = (torch.autograd.grad(each(given), given, slope)[0] for each in (ours, plainly))
         torch.testing.assert_close(one, other, rtol=0, atol=1e-14)
+        assert torch.autograd.gradgradcheck(ours, (torch.randn_like(x).requires_grad_(),))
 
 
 def test_joined_features_lie_side_by_side_of_each_place_whatever_comes_first() -> None:

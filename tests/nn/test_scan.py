@@ -42,3 +42,9 @@ def test_all_steps_at_once_are_an_lstm_place_by_place(height: int, width: int, t
         *(torch.autograd.grad(each, (given, kernel), slope) for each in (ours, plainly)), strict=True
     ):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-11)
+
+
+def test_a_gradient_of_the_gradient_is_refused_not_wrong() -> None:
+    given, kernel = torch.randn(2, 8, 3, 3, requires_grad=True), torch.randn(8, 2, 3, requires_grad=True)
+    with pytest.raises(NotImplementedError, match="a first gradient only"):
+        torch.autograd.grad(scan(given, kernel).sum(), given, create_graph=True)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import TextIOWrapper
+from pathlib import Path
 
 from nextpixel import processes
 from nextpixel.cli.parsers import PARSERS, parse
@@ -117,7 +118,7 @@ def _run(arguments: list[str], *, quiet: bool = False) -> int:
                 if processes.rank() > 0:
                     return 0
                 os.environ.pop("RANK", None)  # the first one works alone
-            with processes.joined(), open(os.devnull, "w") as nowhere:  # noqa: PTH123
+            with processes.joined(), Path(os.devnull).open("w") as nowhere:
                 out = sys.stdout if processes.rank() == 0 else nowhere
                 err = nowhere if quiet or processes.rank() else sys.stderr
                 with redirect_stdout(out), redirect_stderr(err):  # what goes wrong is told outside of this

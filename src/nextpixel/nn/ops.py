@@ -100,7 +100,10 @@ def add(x: Tensor | None, y: Tensor | None) -> Tensor | None:
 
 
 def onto(sums: Tensor, addend: Tensor) -> Tensor:
-    """Their sum, in the place of the first, which nobody else holds: a convolution's gradient needs no result of it."""
+    """Their sum, with as many axes each, in the place of the first, which nobody else holds.
+
+    A convolution's gradient needs no result of it.
+    """
     fits = sums.shape == addend.shape or all(n in (1, size) for size, n in zip(sums.shape, addend.shape, strict=True))
     return sums.add_(addend) if fits and sums.dtype == addend.dtype else sums + addend
 

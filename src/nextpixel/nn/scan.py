@@ -59,6 +59,8 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if torch.is_grad_enabled():  # by create_graph=True: what is kept here would count as constant
+            raise NotImplementedError("The scan of an LSTM has a first gradient only, and none of that gradient.")
         gates, seen, cells, bent, kernel = ctx.saved_tensors
         output, forget, admit, content = gates.chunk(4, 3)
         # What each sum's gradient is to that of its hidden feature, the first part, or of its cell, the others.
