@@ -62,7 +62,7 @@ def machine(threads: int) -> dict[str, Any]:
         "threads": threads,
         "instructions": [name for name in INSTRUCTIONS if there.get(name)],
         "torch uses": torch.backends.cpu.get_cpu_capability(),
-        "bf16": "fast" if fast else "emulated",
+        "bf16": "fast" if fast else "no faster than float32",
         "torch": torch.__version__,
         "load before": round(os.getloadavg()[0], 2),
     }

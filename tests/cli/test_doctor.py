@@ -32,7 +32,7 @@ def test_what_is_here_is_told_with_speeds(call: Callable[..., Any], tmp_path: Pa
     assert all(rate > 0 for rate in said["images a second"].values())
 
 
-@pytest.mark.parametrize(("fast", "word"), [(True, "fast"), (False, "emulated")])
+@pytest.mark.parametrize(("fast", "word"), [(True, "fast"), (False, "no faster")])
 def test_the_words_about_bf16_are_what_precision_auto_goes_by(
     fast: bool, word: str, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,7 +122,7 @@ def doctor(options: Namespace) -> None:
             "cores": os.cpu_count() if not hasattr(os, "sched_getaffinity") else len(os.sched_getaffinity(0)),
             "threads": torch.get_num_threads(),
             "instructions": torch.backends.cpu.get_cpu_capability(),
-            "bf16": "fast" if has_fast_bf16(where) else "emulated, so precision auto is fp32",
+            "bf16": "fast" if has_fast_bf16(where) else "no faster, so precision auto is fp32",
             "compiler": next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), "none"),
         },
         "places": {

@@ -1,6 +1,8 @@
 """What a run computes with: device, precision, and what processes share; the only file that knows lightning-fabric."""
 
 import logging
+import time
+from functools import cache
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -13,6 +15,8 @@ from nextpixel.training.settings import Training
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+PAYS = 0.75  # bfloat16's part of float32's time from which on it pays, as tensors are converted and rounded besides
 
 # Fabric announces its precision there, which is ours to say.
 logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
@@ -37,18 +41,35 @@ def engine(settings: Training, device: str) -> "Fabric":
         return Fabric(accelerator=device, strategy=strategy, devices=here, num_nodes=count // here, precision=precision)
 
     fabric = made("32-true")
-    if settings.precision == "bf16" or (settings.precision == "auto" and has_fast_bf16(fabric.device)):
+    if settings.precision == "bf16" or (
+        settings.precision == "auto" and all(processes.told(has_fast_bf16(fabric.device)))  # all take the same
+    ):
         fabric = made("bf16-mixed")
     fabric.launch()
     return fabric
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether a device computes with bfloat16 in hardware, faster than with float32."""
+    """Whether a device computes with bfloat16 in hardware, and clearly faster than with float32.
+
+    A processor is timed, once: Intel's without AMX has instructions for it that take twice the time of float32's.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 or later
-    return device.type == "cpu" and any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    has = device.type == "cpu" and any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    return has and _seconds(torch.bfloat16) < PAYS * _seconds(torch.float32)
+
+
+@cache
+def _seconds(dtype: torch.dtype) -> float:
+    """Of a matrix product, the fastest of some."""
+    left, right, taken = torch.ones(256, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype), list[float]()
+    for _ in range(10):
+        began = time.perf_counter()
+        left @ right
+        taken.append(time.perf_counter() - began)
+    return min(taken)
 
 
 def _divide(model: torch.nn.Module, mesh: Any) -> Any:
