@@ -253,3 +253,9 @@ def test_what_a_page_shows_and_links_to_is_there(page: Path) -> None:
         assert there.exists(), name
         heads = re.findall(r"^#+ (.*)$", there.read_text(), re.MULTILINE) if part else []
         assert not part or part in [re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads], part
+
+
+def test_the_reference_has_every_public_name() -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    missing = [name for name in npx.__all__ if f"nextpixel.{name}\n" not in page and f"`nextpixel.{name}`" not in page]
+    assert not missing

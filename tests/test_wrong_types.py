@@ -70,6 +70,69 @@ CASES = [
     ("npx.build('pixelcnn', spec, context=npx.ClassLabel(10**30))", "features of its context; 1048576 is the limit"),
     ("npx.build('pixelcnn', npx.ImageSpec(3, levels=10**9))", "3000000000 numbers for each pixel; 1048576 is the"),
     ("npx.load(None)", "must be a path, not None"),
+    (
+        "npx.evaluate(model, npx.open_data('digits'))",
+        "Images come in a split, such as npx.open_data('digits').test, not digits images: 1,257 train",
+    ),
+    ("npx.evaluate(model, 'digits')", "Images come in a split, such as npx.open_data('digits').test, not 'digits'"),
+    ("npx.evaluate(model, zeros)", "Images come in a split, such as npx.open_data('digits').test, not tensor("),
+    ("npx.evaluate(model, None)", "Images come in a split, such as npx.open_data('digits').test, not None"),
+    (
+        "npx.evaluate('mnist', npx.open_data('digits').test)",
+        "A model is what npx.build or npx.load gives, such as npx.load('mnist'), not 'mnist'",
+    ),
+    (
+        "npx.evaluate(model, npx.open_data('digits').test, seed='a')",
+        "seed must be a whole number of at least 0, not 'a'",
+    ),
+    (
+        "npx.evaluate(model, npx.open_data('digits').test, seed=1.5)",
+        "seed must be a whole number of at least 0, not 1.5",
+    ),
+    (
+        "npx.evaluate(model, npx.open_data('digits').test, images=1.5)",
+        "images must be a whole number of at least 1, not 1.5",
+    ),
+    (
+        "npx.evaluate(model, npx.open_data('digits').test, images=True)",
+        "images must be a whole number of at least 1, not True",
+    ),
+    (
+        "npx.bits_per_dim('mnist', zeros)",
+        "A model is what npx.build or npx.load gives, such as npx.load('mnist'), not 'mnist'",
+    ),
+    (
+        "npx.exact('mnist', zeros)",
+        "A model is what npx.build or npx.load gives, such as npx.load('mnist'), not 'mnist'",
+    ),
+    (
+        "npx.score('mnist', zeros)",
+        "A model is what npx.build or npx.load gives, such as npx.load('mnist'), not 'mnist'",
+    ),
+    (
+        "npx.score(model, zeros, against='mnist')",
+        "A model is what npx.build or npx.load gives, such as npx.load('mnist'), not 'mnist'",
+    ),
+    ("npx.score(model, zeros, typical='a')", "typical must be the mean bits per dimension of usual images, not 'a'"),
+    ("npx.check('mnist')", "A model is what npx.build or npx.load gives, such as npx.load('mnist'), not 'mnist'"),
+    ("npx.check(model, seed='a')", "The seed must be a whole number of at least 0 and below 2^63, not 'a'"),
+    ("npx.check(model, seed=None)", "The seed must be a whole number of at least 0 and below 2^63, not None"),
+    ("npx.load('mnist', device=1.5)", "There is no device 1.5 here; there is "),
+    ("npx.open_data(None)", "A data set is a name, or the path of a file or folder, not None"),
+    ("npx.open_data(numpy.zeros(3))", "A data set is a name, or the path of a file or folder, not array("),
+    ("npx.open_data('digits', splits=3)", "splits must be a dictionary of names, not 3"),
+    ("npx.build('gated_pixelcnn', spec, ['categorical'])", "There is no likelihood ['categorical']"),
+    ("npx.decompress(model, None)", "A container is the bytes that compress made, not None"),
+    (
+        "npx.train('mnist', npx.open_data('digits'), out='run')",
+        "A model is what npx.build or npx.load gives, such as npx.load('mnist'), not 'mnist'",
+    ),
+    ("npx.train(model, npx.open_data('digits').train, out='run')", "data must be a DataSet, not Split of 1,257 images"),
+    (
+        "npx.train(model, npx.open_data('digits'), out='run', settings={'epochs': 1})",
+        "settings must be a Training, not {'epochs': 1}",
+    ),
+    ("npx.train(model, npx.open_data('digits'), out=None)", "out must be a path, not None"),
 ]
 
 SAME = [  # numbers of numpy and torch, and what they become

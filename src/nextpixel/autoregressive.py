@@ -12,7 +12,7 @@ from torch import Tensor
 from nextpixel.distributions import Finite
 from nextpixel.errors import BadInput, whole
 from nextpixel.likelihoods import Likelihood
-from nextpixel.model import Model, evaluating
+from nextpixel.model import Model, are_finite, evaluating
 from nextpixel.nn.context import Context
 from nextpixel.nn.norm import WeightNorm, initialising
 from nextpixel.nn.tables import Tables, exactly
@@ -85,7 +85,7 @@ class Autoregressive(Model):
         """Log-likelihood of images, nats, (B,), in evaluation mode always: to train a model, there is `forward`.
 
         Args:
-            x: levels, any integer dtype, shape (B, C, H, W).
+            x: levels, any integer dtype, shape (B, C, H, W); all go through the network at once (see `evaluate`).
             context: what the model is conditioned on, for example labels (B,).
             order: the reading order whose likelihood is asked for, or one an image, (B,); None for the mixture of all,
                 which takes a pass of the network each.
@@ -242,6 +242,8 @@ class Autoregressive(Model):
             choose, ancestors, progress: see the types.
         """
         context = self._check_context(context, count)
+        if not are_finite(self):
+            raise BadInput("Some weights of this model are not finite numbers, so nothing can be drawn from it.")
         network = evaluating(self)
         with torch.inference_mode(), self._computing(), torch.autocast(self.device.type, enabled=False):
             encoded, shape = network.given(context, order), (count, *self.spec.shape)
@@ -287,7 +289,7 @@ class Autoregressive(Model):
 
     def _numbers(self, x: Tensor, context: Any, order: Tensor | None) -> Tensor:
         with self._computing():
-            return self.backbone(x, self.given(context, order))
+            return self.backbone.numbers(x, self.given(context, order))
 
     def _computing(self) -> AbstractContextManager[None]:
         """What the network computes in: an exact twin without products that approximate."""
@@ -320,7 +322,7 @@ class Autoregressive(Model):
     def given(self, context: Any, order: Tensor | None) -> Tensor | None:
         """What the network is given: the encoded context and the order, (B, d, 1 or H, 1 or W)."""
         encoded = None if self.encoder is None or context is None else self.encoder(context)
-        return self.reading.told(encoded, order, like=next(self.backbone.parameters()))
+        return self.reading.told(encoded, order)
 
 
 def _repeated(context: Any, count: int) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nextpixel import sealed, shipped
+from nextpixel import processes, sealed, shipped
 from nextpixel.errors import BadInput
 from nextpixel.integers import install, prove
 from nextpixel.model import Model
@@ -37,6 +37,10 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
         if inner is None:
             raise BadInput(f"Only a model of nextpixel can be saved, not a {type(model).__name__}.")
     about = {"format": FORMAT, **inner.recipe, **({} if inner.learnt is None else {"learnt": inner.learnt})}
+    if "<locals>" in inner.recipe["name"]:
+        raise BadInput(f"{inner.recipe['name']} is in a function, where no file can find it; move it out, to a module.")
+    if "hf:" in str(path)[:3]:
+        raise BadInput(f"{path} is a name on the Hub; save in a file, or share the model with nextpixel push.")
     if (file := _path(path)).suffix in PICKLES:
         raise BadInput(f"{file} would say that it is a pickle; models are saved as {file.stem}.safetensors.")
     sealed.write(file, inner.state_dict(), key=KEY, about=about)
@@ -69,10 +73,11 @@ def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") ->
         raise BadInput(f"{path} cannot be read: {error}") from error
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         raise BadInput(f"{path} holds a damaged recipe: {file.text[:80]!r}.") from error
+    where = processes.device(device)
     model.load_state_dict(file.tensors())
     if file.about.get("exact") is not None:
         prove(model)
-    return model.to(device).eval()
+    return model.to(where).eval()
 
 
 def _rebuild(file: sealed.Sealed) -> Model:
@@ -107,7 +112,8 @@ def _rebuild(file: sealed.Sealed) -> Model:
         wrong = min(name for name, _ in wanted.items() ^ there.items())
         raise BadInput(f"its weights do not fit its own recipe, {wrong!r:.80} for one.")
     floats = {FLOATS[kind] for kind, _ in file.outline.values() if kind in FLOATS}
-    model = make()
+    with torch.device("cpu"):  # whatever the default is
+        model = make()
     model.learnt = learnt
     return model.to(floats.pop()) if len(floats) == 1 else model
 

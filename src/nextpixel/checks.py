@@ -13,8 +13,8 @@ from torch import Tensor
 from nextpixel import twins
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.distributions import Finite
-from nextpixel.errors import BadInput
-from nextpixel.model import Model
+from nextpixel.errors import BadInput, whole
+from nextpixel.model import Model, a_model
 from nextpixel.nn.context import Both, ClassLabel, Context, Map, Vector
 from nextpixel.plots import earlier, ranks, receptive_field
 from nextpixel.spec import ImageSpec
@@ -51,7 +51,8 @@ def stepwise_log_prob(
     """
     chosen = model.reading.check(order, len(x))
     x = model.reading.turn(model.spec.check(x).to(model.device), chosen)
-    dtype = torch.promote_types(next(model.parameters()).dtype, torch.float32)  # of the likelihoods
+    own = next((weight.dtype for weight in model.parameters()), torch.float32)
+    dtype = torch.promote_types(own, torch.float32)  # of the likelihoods
     nats = torch.zeros(x.shape, dtype=dtype, device=model.device)
 
     def choose(site: Site, distribution: Finite) -> Tensor:
@@ -125,27 +126,29 @@ def check(
         >>> {finding.verdict for finding in npx.check(model)}
         {'holds'}
     """
+    a_model(model)
     if not isinstance(model, Autoregressive):
         name = type(model).__name__
         raise BadInput(f"The laws are for exact likelihoods, which a {name} has not; try check(model.decoder, z).")
-    spec, generator = model.spec, torch.Generator().manual_seed(seed)
-    exact = copy.deepcopy(model).to("cpu" if model.device.type == "mps" else model.device)  # mps has no float64
-    exact.double().eval()
-    with torch.no_grad():
-        for weight in exact.parameters():
-            if weight.requires_grad and not weight.any():  # as a last layer may begin; it would hide all before it
-                weight.copy_(torch.randn(weight.shape, generator=generator) / max(1, weight[0].numel()) ** 0.5)
-    x = torch.randint(spec.levels, (IMAGES, *spec.shape), generator=generator) if images is None else images
-    x = spec.check(x).long().to(exact.device)
-    if len(x) < 2:
-        raise BadInput(f"The laws need at least two images, as one may depend on another, not {len(x)}.")
-    if model.context is not None:
-        context = _some(model.context, spec, len(x), generator) if context is None else context
-        context = model.context.check(context, len(x), spec)
-    trials = [_Trial(exact, x, context, seed, order) for order in range(exact.orders)]
-    laws = [law for its in trials for law in (its.sees, its.changes, its.steps, its.numbers, its.tiny)]
-    with torch.random.fork_rng([]):
-        findings = [finding for law in watch(laws) for finding in law()]
+    spec, generator = model.spec, torch.Generator().manual_seed(whole(seed, "The seed", least=0, bits=63))
+    with torch.device("cpu"):  # whatever the default is
+        exact = copy.deepcopy(model).to("cpu" if model.device.type == "mps" else model.device)  # mps has no float64
+        exact.double().eval()
+        with torch.no_grad():
+            for weight in exact.parameters():
+                if weight.requires_grad and not weight.any():  # as a last layer may begin; it would hide all before it
+                    weight.copy_(torch.randn(weight.shape, generator=generator) / max(1, weight[0].numel()) ** 0.5)
+        x = torch.randint(spec.levels, (IMAGES, *spec.shape), generator=generator) if images is None else images
+        x = spec.check(x).long().to(exact.device)
+        if len(x) < 2:
+            raise BadInput(f"The laws need at least two images, as one may depend on another, not {len(x)}.")
+        if model.context is not None:
+            context = _some(model.context, spec, len(x), generator) if context is None else context
+            context = model.context.check(context, len(x), spec)
+        trials = [_Trial(exact, x, context, seed, order) for order in range(exact.orders)]
+        laws = [law for its in trials for law in (its.sees, its.changes, its.steps, its.numbers, its.tiny)]
+        with torch.random.fork_rng([]), torch.autocast(exact.device.type, enabled=False):
+            findings = [finding for law in watch(laws) for finding in law()]
 
     def goodness(finding: Finding) -> tuple[int, float]:
         return VERDICTS.index(finding.verdict), finding.figure if finding.least else -finding.figure

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from nextpixel import processes
 from nextpixel.autoregressive import Autoregressive
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, shown
 from nextpixel.frequencies import PARTS, Frequencies
 from nextpixel.integers import twin
 from nextpixel.model import Model
@@ -98,7 +98,9 @@ def decompress(model: Model, data: bytes, *, recover: bool = False) -> Tensor:
     Raises:
         BadInput: another model, no container, or a damaged one; `recover` leaves out its damaged blocks instead.
     """
-    found = opened(twin(model), data, recover=recover).blocks
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise BadInput(f"A container is the bytes that compress made, not {shown(data)}.")
+    found = opened(twin(model), bytes(data), recover=recover).blocks
     return torch.cat([torch.zeros(0, *twin(model).spec.shape, dtype=torch.long), *found.values()])
 
 

@@ -1,6 +1,7 @@
 """The one exception for input that a user can mend, the checks that raise it, and what is said of damaged files."""
 
 import difflib
+import os
 import re
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,11 @@ def plain(value: Any) -> Any:
     return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
+def shown(value: object) -> str:
+    """The beginning of what a value is, on one line, for a sentence."""
+    return " ".join(repr(value).split())[:80]
+
+
 def whole(value: object, name: str, *, least: int, bits: int | None = None, why: str = "") -> int:
     """A setting as Python's own number, if it is whole, at least `least` (`why` says what sets it) and below 2^bits."""
     number = plain(value)
@@ -26,6 +32,14 @@ def whole(value: object, name: str, *, least: int, bits: int | None = None, why:
         limits = f"at least {least}" + (f" and below 2^{bits}" if bits else "") + (f", {why}" if why else "")
         raise BadInput(f"{name} must be a whole number of {limits}, not {value!r}.")
     return number
+
+
+def require(needed: int, what: str, lower: str) -> None:
+    """Refuse what needs more bytes than this machine has; `lower` is what to lower then."""
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**40
+    if needed > there:
+        sizes = f"{min(needed, 2**80) / 2**30:,.0f} GiB of memory, but there are {there / 2**30:,.0f}"
+        raise BadInput(f"{what} need {sizes}; lower {lower}.")
 
 
 def odd(value: object, name: str, *, least: int = 1) -> None:

@@ -16,8 +16,8 @@ from nextpixel import processes
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.data import Split
 from nextpixel.data.dataset import evenly
-from nextpixel.errors import BadInput, whole
-from nextpixel.model import Model
+from nextpixel.errors import BadInput, shown, whole
+from nextpixel.model import Model, a_model
 from nextpixel.models.pixelvae import PixelVAE
 from nextpixel.nn.context import ClassLabel
 from nextpixel.pairing import given
@@ -34,7 +34,7 @@ def bits_per_dim(model: Model, x: Tensor, context: object = None) -> PerImage:
     The model is any exact one; other arguments and errors are those of its `log_prob`.
     """
     with torch.no_grad():
-        return -model.log_prob(x, context) / (model.spec.subpixels * math.log(2))
+        return -a_model(model).log_prob(x, context) / (model.spec.subpixels * math.log(2))
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ def evaluate(
     Raises:
         BadInput: no images, or not what the model is about.
     """
+    a_model(model)
     labels = range(model.context.classes if isinstance(model.context, ClassLabel) else 0)
     if not (classes or labels):
         raise BadInput("Only a model of classes can be measured without them; this one is given none.")
@@ -133,10 +134,13 @@ def summarise(nats: Tensor, spec: ImageSpec) -> Evaluation:
 
 def _measured(costs: Costs, split: Split, images: int | None, batch: int, seed: int, watch: Watch) -> list[Tensor]:
     """Each of the costs, of all images, (N,)."""
+    if not isinstance(split, Split):
+        raise BadInput(f"Images come in a split, such as npx.open_data('digits').test, not {shown(split)}.")
+    for value, name, least in ((batch, "batch", 1), (seed, "seed", 0), (1 if images is None else images, "images", 1)):
+        whole(value, name, least=least)
     count = len(split) if images is None else min(images, len(split))
     if count < 1:
         raise BadInput("There are no images to evaluate on.")
-    whole(batch, "batch", least=1)
 
     def measure(start: int) -> Tensor:
         indices, noise = np.arange(start, min(count, start + batch)), np.random.default_rng([seed, start])

@@ -22,8 +22,11 @@ def whole_file(path: str | os.PathLike[str], cannot: str | None = None) -> Gener
     Raises:
         BadInput: the file cannot be written, such as on a full disk; `cannot` is what the sentence then begins with.
     """
-    target = Path(os.path.realpath(path))
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target = Path(os.path.realpath(path))
+        beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    except ValueError as error:  # a folder's root, or what no file may be called
+        raise BadInput(f"{str(path)!r} cannot be written: it is not the name of a file.") from error
     try:
         if target.exists() and not target.is_file():  # a device would be replaced, by whoever may
             raise BadInput(f"{path} cannot be written: it is there, and is not a file.")

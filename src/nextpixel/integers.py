@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.errors import BadInput
 from nextpixel.frequencies import Whole
-from nextpixel.model import Model
+from nextpixel.model import Model, a_model, are_finite
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
 from nextpixel.models.pixelrnn import PixelCNN, ResidualPixelCNN
 from nextpixel.nn import ops
@@ -53,7 +53,7 @@ def exact(model: Model, images: Tensor, context: object = None) -> Autoregressiv
     Raises:
         BadInput: the model has a part that cannot be exact, or the images are not what it is about.
     """
-    why = refusal(model)
+    why = refusal(a_model(model)) or (None if are_finite(model) else "some of its weights are not finite numbers")
     if why or not isinstance(model, Autoregressive):
         raise BadInput(f"There is no exact twin of this model: {why}.")
     images = model.spec.check(images).cpu()
@@ -217,9 +217,9 @@ class _Proof:
                 raise BadInput(f"its {name} holds numbers of no table.")
         network, parameters = model.backbone, cast(Whole, model.likelihood).grid
         self.names: dict[nn.Module, str] = {layer: name for name, layer in network.named_modules()}
-        self.classes = _Range(torch.ones(1), torch.ones(1))
+        self.classes = _Range(_numbers(1), _numbers(1))
         colours = len(network.image_colours)
-        image = _Range(torch.full((colours,), 1 / next_power(model.spec.levels)), torch.ones(colours))
+        image = _Range(_numbers(*[1 / next_power(model.spec.levels)] * colours), _numbers(*[1] * colours))
         if isinstance(entry := network.entry, Named):
             self._round(entry.weight, entry.weight.double().mul(STEPS).round().div(STEPS))
             image = _Range(image.unit * 0 + 1 / STEPS, entry.weight.abs().amax().double().repeat(colours))
@@ -232,9 +232,9 @@ class _Proof:
         return self.kept
 
     def _gated(self, network: GatedPixelCNN, h: _Range) -> None:
-        v, whole = h, _Range(torch.tensor([GATED.unit]), torch.tensor([GATED.limit]))
+        v, whole = h, _Range(_numbers(GATED.unit), _numbers(GATED.limit))
         if network.coordinates is not None:
-            v = _Range(*(torch.cat((a, torch.tensor([b, b]))) for a, b in zip(h, (1 / PLACES, 1.0), strict=True)))
+            v = _Range(*(torch.cat((a, _numbers(b, b))) for a, b in zip(h, (1 / PLACES, 1.0), strict=True)))
         for block in network.blocks:
             if isinstance(block, TwoStackBlock):
                 self._sum((block.above, self._normed(block.norm_above, v), ALL))
@@ -290,7 +290,7 @@ class _Proof:
         if name not in self.grids:
             raise BadInput(f"it has no grid for {name or 'the sum of the skip connections'}.")
         grid = layer.grid = self.kept[name] = self.grids[name]
-        return _Range(torch.tensor([grid.unit]), torch.tensor([grid.limit]))
+        return _Range(_numbers(grid.unit), _numbers(grid.limit))
 
     def _sum(self, *parts: Part, also: _Range | None = None, room: float = ROOM) -> None:
         """Round the weights of layers whose outputs are added up, (O,), and to `also`: that sum is then exact.
@@ -299,13 +299,13 @@ class _Proof:
         the sum of the absolute values of all weights times the limits of what they are for.
         """
         own = [(_weight(layer)[rows].double(), layer.bias, its, rows, layer) for layer, its, rows in parts]
-        unit, first = torch.zeros(1, dtype=torch.float64), True
+        unit, first = _numbers(0), True
         while True:
             rounded = [_rounded(weight, bias, its, rows, unit) for weight, bias, its, rows, _ in own]
-            bound = sum((most for *_, most in rounded), start=torch.zeros(1) if also is None else also.limit)
-            finest = torch.exp2((bound.double().clamp(min=2.0**-12) / room).log2().floor() + 1)
+            bound = sum((most for *_, most in rounded), start=_numbers(0) if also is None else also.limit)
+            finest = torch.exp2((bound.clamp(min=2.0**-12) / room).log2().floor() + 1)
             if also is not None:
-                finest = torch.minimum(finest, also.unit.double())
+                finest = torch.minimum(finest, also.unit)
             if first:
                 unit, first = finest, False
             elif bool((bound < room * unit).all()):
@@ -324,6 +324,10 @@ class _Proof:
             raise BadInput("a sum of its is not proven to be exact: some weights are not on the grid that it asks for.")
 
 
+def _numbers(*values: int | float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
 def _weight(layer: RowsAbove | PixelsLeft) -> Tensor:
     return layer.masked() if isinstance(layer, PixelsLeft) else layer.weight
 
@@ -333,8 +337,8 @@ def _rounded(
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """Weights, (O, D, h, w), and biases for sums of a unit, 0 to leave them, and how large their sum can be, (O,)."""
     if bool((unit > 0).all()):
-        step = unit.view(-1, 1, 1, 1) / its.unit.double().view(1, -1, 1, 1)
+        step = unit.view(-1, 1, 1, 1) / its.unit.view(1, -1, 1, 1)
         weight = (weight / step).round() * step
         bias = None if bias is None else (bias[rows].double() / unit).round() * unit
-    most = (weight.abs() * its.limit.double().view(1, -1, 1, 1)).flatten(1).sum(1)
+    most = (weight.abs() * its.limit.view(1, -1, 1, 1)).flatten(1).sum(1)
     return weight, bias, most if bias is None else most + bias[rows].double().abs()

@@ -1,6 +1,10 @@
 """What every model of images can do, and what all of them need to do it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import partial
+from itertools import chain
+from types import MethodType
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -8,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nextpixel.distributions import Finite
+from nextpixel.errors import BadInput, shown
 from nextpixel.nn.context import Context
 from nextpixel.nn.norm import BatchNorm
 from nextpixel.spec import ImageSpec
@@ -79,8 +84,8 @@ class Model(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parameters()).device
+        """Where the weights are; "cpu" where there are none."""
+        return next((its.device for its in chain(self.parameters(), self.buffers())), torch.device("cpu"))
 
     def extra_repr(self) -> str:
         """What it is about; torch prints its layers below."""
@@ -101,5 +106,35 @@ def evaluating(model: Module) -> Module:
     twins = {module: object.__new__(type(module)) for module in model.modules()}
     for module, twin in twins.items():
         parts = {name: part if part is None else twins[part] for name, part in module.__dict__["_modules"].items()}
-        twin.__dict__.update({**module.__dict__, "training": False, "_modules": parts, "_compiled_call_impl": None})
+        others = {name: _with(part, twins) for name, part in module.__dict__.items()}
+        twin.__dict__.update({**others, "training": False, "_modules": parts, "_compiled_call_impl": None})
     return cast(Module, twins[model])
+
+
+def _with(part: Any, twins: Mapping[nn.Module, nn.Module]) -> Any:
+    """An attribute with the twins in the places of modules, in lists, methods and the like too; itself without any."""
+    if isinstance(part, nn.Module):
+        return twins.get(part, part)
+    if isinstance(part, MethodType):
+        return MethodType(part.__func__, _with(part.__self__, twins))
+    if isinstance(part, partial):
+        return partial(_with(part.func, twins), *_with(part.args, twins), **_with(part.keywords, twins))
+    if type(part) not in (list, tuple, dict):
+        return part
+    values = [*part.values()] if isinstance(part, dict) else part
+    made = [_with(each, twins) for each in values]
+    if all(new is old for new, old in zip(made, values, strict=True)):
+        return part
+    return dict(zip(part, made, strict=True)) if isinstance(part, dict) else type(part)(made)
+
+
+def a_model(value: object) -> Model:
+    """What should be a model, if it is."""
+    if not isinstance(value, Model):
+        raise BadInput(f"A model is what npx.build or npx.load gives, such as npx.load('mnist'), not {shown(value)}.")
+    return value
+
+
+def are_finite(model: nn.Module) -> bool:
+    """Whether all weights are numbers."""
+    return all(bool(weight.isfinite().all()) for weight in model.parameters())

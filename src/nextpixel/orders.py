@@ -48,11 +48,11 @@ class Orders(nn.Module):
         """The other way round."""
         return self.turn(x, order, way=1)
 
-    def told(self, encoded: Tensor | None, order: Tensor | None, like: Tensor) -> Tensor | None:
+    def told(self, encoded: Tensor | None, order: Tensor | None) -> Tensor | None:
         """What a network is given, (B, d, 1 or H, 1 or W): the encoded context as the order reads it, and the order."""
         if order is None:
             return encoded
-        which = F.one_hot(order, self.count).to(like)[:, :, None, None]
+        which = F.one_hot(order, self.count).to(self._unit)[:, :, None, None]
         if encoded is None:
             return which
         encoded = self.turn(encoded, order)
@@ -67,7 +67,7 @@ class Orders(nn.Module):
     def check(self, order: Whole | Tensor | None, batch: int) -> Tensor | None:
         """The order that a user asks for, one or one an image, as (B,); None where there is only one."""
         try:
-            asked = torch.as_tensor(0 if order is None else plain(order))
+            asked = torch.as_tensor(0 if order is None else plain(order), device=getattr(order, "device", "cpu"))
         except (TypeError, ValueError, RuntimeError):
             asked = torch.zeros(0, 0)
         if asked.dtype == torch.bool or asked.is_floating_point() or asked.shape not in ((), (batch,)):

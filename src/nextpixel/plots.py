@@ -81,7 +81,7 @@ def receptive_field(
             some = None
             if model.context is not None:  # a class, or any features: what is seen does not depend on it
                 some = torch.eye(model.context.features)[image % model.context.features, :, None, None][None].to(levels)
-            told = exact.reading.told(some, exact.reading.check(order, 1), like=levels)
+            told = exact.reading.told(some, exact.reading.check(order, 1))
             parameters = exact.backbone(levels, told)[:, :, row, column]
             nats = exact.likelihood.distribution(parameters, levels[:, :, row, column]).log_pmf()[0]
             mix = torch.randn(nats.shape, generator=generator, dtype=torch.float64).to(where)

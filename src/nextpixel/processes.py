@@ -9,10 +9,13 @@ import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
+
+from nextpixel.errors import BadInput
 
 Work = TypeVar("Work")
 
+loud: TextIO | None = None  # where a command says what goes wrong, however quiet it is to be; None: where it says all
 TIMEOUT = timedelta(minutes=10)  # for a process that is silent; one that has ended is noticed at once
 _LOST = ("peer", "Connection", "Timed out", "timed out", "NCCL", "recvValue", "Broken pipe", "closed")
 
@@ -30,6 +33,20 @@ def size() -> int:
 def local() -> tuple[int, int]:
     """Which of the processes of its machine this is, and how many it has."""
     return int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def device(name: Any) -> Any:
+    """The device of that name, a text or torch's own, which must be there; "auto" is the fastest that is."""
+    import torch
+
+    usable = [*["cuda"] * torch.cuda.is_available(), *["mps"] * torch.backends.mps.is_available(), "cpu"]
+    try:
+        where = torch.device(usable[0] if name == "auto" else name)
+        where = torch.device("cuda", local()[0]) if where == torch.device("cuda") else where
+        torch.empty(0, device=where)
+    except (AssertionError, RuntimeError, TypeError) as error:  # whatever torch says of what it was not built for
+        raise BadInput(f"There is no device {name!r} here; there is {' and '.join(usable)}.") from error
+    return where
 
 
 @contextmanager

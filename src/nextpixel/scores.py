@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from nextpixel.autoregressive import Autoregressive
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, shown
 from nextpixel.evaluation import formats, lossless
-from nextpixel.model import Model
+from nextpixel.model import Model, a_model
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,12 @@ def score(
         >>> npx.score(model, model.sample(3), typical=1.0).typicality.shape
         torch.Size([3])
     """
-    spec, ratio = model.spec, None
-    if against is not None and (against.spec != spec or against.context not in (None, model.context)):
+    spec, ratio = a_model(model).spec, None
+    if against is not None and (a_model(against).spec != spec or against.context not in (None, model.context)):
         first, second = (f"is about images {its.spec}, given {its.context}" for its in (model, against))
         raise BadInput(f"The second model {second}, but the first {first}.")
+    if not isinstance(typical, int | float | None) or typical != typical or isinstance(typical, bool):
+        raise BadInput(f"typical must be the mean bits per dimension of usual images, not {shown(typical)}.")
     with torch.no_grad():
         total, bits = _bits(model, x, context)
         each = total / spec.subpixels
@@ -65,7 +67,7 @@ def score(
     typicality = None if typical is None else (each - typical).abs()
     images = x.cpu().numpy()[:, None]
     files = [min(lossless(image, spec, form) for form in formats(spec)) for image in images]
-    complexity = each - 8 * torch.tensor(files, dtype=torch.float64) / spec.subpixels
+    complexity = each - 8 * torch.tensor(files, dtype=torch.float64, device="cpu") / spec.subpixels
     return Scores(bits, each, complexity, typicality, ratio)
 
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from nextpixel.distributions import Finite
-from nextpixel.errors import BadInput, one_of, plain, whole
+from nextpixel.errors import BadInput, one_of, plain, require, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.nn.causal import split
 from nextpixel.nn.embedding import entry
-from nextpixel.spec import ImageSpec
+from nextpixel.spec import ImageSpec, kind
 from nextpixel.threads import Threads
 from nextpixel.typing import Colours, Number, Whole
 
@@ -87,6 +87,15 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
         """Levels (B, C, H, W) and an encoded context (B, d, h, w) to parameters (B, P, H, W)."""
+
+    def numbers(self, levels: Tensor, context: Tensor | None) -> Tensor:
+        """What `forward` gives for a copy of the levels; BadInput where a network of one's own gives anything else."""
+        made: Any = self(levels.clone(), context)
+        wanted = (len(levels), self.outputs, *levels.shape[2:])
+        if not isinstance(made, Tensor) or made.shape != wanted:
+            given = f"the shape {tuple(made.shape)}" if isinstance(made, Tensor) else f"a {kind(made)}"
+            raise BadInput(f"{type(self).__name__}.forward must give numbers of shape {wanted}, but gave {given}.")
+        return made
 
     @abstractmethod
     def init_state(self, batch: int, context: Tensor | None) -> Any:
@@ -178,6 +187,7 @@ def noise(spec: ImageSpec, count: int, *, seed: Whole, first: Whole = 0, each: i
     for several images side by side, of which the first is what it is alone.
     """
     channels, height, width = spec.shape
+    require(count * (each * 16 * spec.subpixels + 2048), f"{count * each:,} images {spec}", "their number")
     sources = generators(count, seed=seed, first=first)
     images = np.zeros((len(sources), each, height, width, channels), dtype=np.float32)  # of which there may be none
     for image, generator in zip(images, sources, strict=True):
@@ -200,7 +210,7 @@ def generators(count: int, *, seed: Whole, first: Whole = 0, stream: int = 0) ->
 def draw(numbers: Tensor, temperature: Number = 1.0) -> Choose:
     """Choose by the inverse cumulative distribution at the given numbers, (B, C, H, W)."""
     power = plain(temperature)
-    if isinstance(power, bool) or not isinstance(power, int | float) or not 0 < power < float("inf"):
+    if isinstance(power, bool) or not isinstance(power, int | float) or not 0 < power < 2.0**1000:
         raise BadInput(f"The temperature must be above 0 and finite, not {temperature!r}.")
 
     def choose(site: Site, distribution: Finite) -> Tensor:

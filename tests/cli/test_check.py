@@ -133,3 +133,30 @@ def test_bad_input_is_one_sentence(refused: Callable[..., Any], plain: Path, dat
     one = tmp_path / "one.npz"
     np.savez(one, test_images=np.load(data)["images"][:1], train_images=np.load(data)["images"][1:], levels=3)
     assert "The test split of" in refused("check", plain, "--data", one)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import nosuchpackage", "ModuleNotFoundError: No module named 'nosuchpackage'"),
+        ("def f(:", "SyntaxError: invalid syntax (broken_{}.py, line 1)"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_told_why(
+    code: str, said: str, refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"broken_{abs(hash(code))}"
+    (tmp_path / f"{name}.py").write_text(code + "\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sentence = refused("check", "mnist", "--import", name)
+    assert f"The module '{name}' cannot be imported ({said.format(abs(hash(code)))})" in sentence
+
+
+def test_a_run_that_python_trained_knows_its_data(call: Callable[..., Any], tmp_path: Path) -> None:
+    data = npx.open_data("digits")
+    model = npx.build("pixelcnn", data.spec, filters=4, layers=1)
+    settings = npx.Training(epochs=1, samples=0, precision="fp32")
+    npx.train(model, data, out="run", settings=settings, device="cpu")
+    assert "digits, test: " in call("evaluate", "run", "--images", 4).out
+    assert "the images are random" not in call("check", "run").err

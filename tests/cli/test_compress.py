@@ -83,3 +83,102 @@ def test_a_folder_of_pictures_comes_back_with_names_and_dates(call: CLI, channel
     call("compress", "exact.safetensors", "in/b/c.png", "-o", "one.npxc")
     assert call("decompress", "exact.safetensors", "one.npxc", "-o", "one").out == "one: 1 picture.\n"
     assert (np.asarray(Image.open("one/c.png")) == np.asarray(Image.open("in/b/c.png"))).all()
+
+
+@pytest.fixture
+def tiny(call: CLI, monkeypatch: pytest.MonkeyPatch) -> npx.ImageSpec:
+    """`exact.safetensors` here, which takes pictures, and blocks of two images."""
+    spec = npx.ImageSpec(1, 6, 5, levels=256)
+    model = npx.build("pixelcnn", spec, "categorical", filters=4, layers=1)
+    npx.save(npx.exact(model, torch.zeros(2, *spec.shape).long()), "exact.safetensors")
+    monkeypatch.setattr("nextpixel.codec.BLOCK", 2 * spec.subpixels)
+    return spec
+
+
+def test_what_is_read_is_never_written_over(call: CLI, tiny: npx.ImageSpec, labelled: Path) -> None:
+    Image.new("L", (5, 6)).save("a.png")
+    Path("run").mkdir()
+    Path("run/model.safetensors").write_bytes((labelled / "model.safetensors").read_bytes())
+    Path("same.npxc").symlink_to("a.png")
+    for words, out in (
+        (("exact", "exact.safetensors"), "exact.safetensors"),
+        (("exact", "run"), "run/model.safetensors"),
+        (("compress", "exact.safetensors", "a.png"), "exact.safetensors"),
+        (("compress", "exact.safetensors", "a.png"), "./a.png"),
+        (("compress", "exact.safetensors", "a.png"), "same.npxc"),
+        (("complete", "run", "a.png", "--known", "top-half"), "a.png"),
+    ):
+        before = Path(out).read_bytes()
+        said = call(*words, "--out", out)
+        assert said.status == 2, words
+        assert f"The output {Path(out)} is what the command reads, and would be lost" in said.err
+        assert Path(out).read_bytes() == before
+
+
+def test_lost_images_are_told_and_the_others_keep_their_numbers(call: CLI, tiny: npx.ImageSpec) -> None:
+    images = torch.arange(7).view(7, 1, 1, 1).expand(7, *tiny.shape).contiguous()
+    np.savez("seven.npz", images=images.numpy(), levels=256)
+    call("compress", "exact.safetensors", "seven.npz", "-o", "whole.npxc")
+    data = bytearray(Path("whole.npxc").read_bytes())
+    data[data.index(b"NPXB", data.index(b"NPXB") + 1) + 40] ^= 1  # in the second block
+    Path("hurt.npxc").write_bytes(data)
+    for quiet in ([], ["--quiet"]):
+        said = call("decompress", "exact.safetensors", "hurt.npxc", "-o", f"out{len(quiet)}", "--recover", *quiet)
+        assert said.status == 1
+        assert "2 of 7 images are lost, from number" in said.err
+        names = sorted(path.name for path in Path(f"out{len(quiet)}").iterdir())
+        assert len(names) == 5
+        for name in names:
+            assert name == f"{int(np.asarray(Image.open(f'out{len(quiet)}/{name}'))[0, 0]):06d}.png"
+    assert call("decompress", "exact.safetensors", "hurt.npxc", "-o", "some.npz", "--recover").status == 1
+    some = np.load("some.npz")
+    assert some["numbers"].tolist() == some["images"][:, 0, 0, 0].tolist()
+    assert call("decompress", "exact.safetensors", "whole.npxc", "-o", "all.npz").status == 0
+    assert "numbers" not in np.load("all.npz")
+
+
+def test_what_a_picture_holds_besides_is_noted(call: CLI, tiny: npx.ImageSpec) -> None:
+    Path("in").mkdir()
+    frames = [Image.new("L", (5, 6), value) for value in (0, 100, 200)]
+    frames[0].save("in/a.gif", save_all=True, append_images=frames[1:])
+    frames[0].save("in/m.tiff", save_all=True, append_images=frames[1:])
+    Image.new("RGBA", (5, 6), (1, 2, 3, 4)).save("in/t.png")
+    Image.new("L", (5, 6)).save("in/z.png")
+    said = call("compress", "exact.safetensors", "in", "-o", "all.npxc").err.splitlines()
+    assert [line.removeprefix("Note: of in/") for line in said] == [
+        "a.gif, the first of 3 frames is taken.",
+        "m.tiff, the first of 3 frames is taken.",
+        "t.png, transparency is laid over white.",
+    ]
+    said = call("decompress", "exact.safetensors", "all.npxc", "-o", "tiles.NPZ")
+    assert "the tiles of 4 pictures, which a folder gives back whole" in said.err
+    assert len(np.load("tiles.NPZ")["images"]) > 4
+
+
+def test_an_output_is_refused_before_the_work(call: CLI, tiny: npx.ImageSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("L", (5, 6)).save("a.png")
+    call("compress", "exact.safetensors", "a.png", "-o", "a.npxc")
+    Path("full").mkdir()
+    Path("full/x").touch()
+
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("it worked before it looked")
+
+    monkeypatch.setattr(npx, "compress", work)
+    monkeypatch.setattr("nextpixel.cli.codec.opened", work)
+    refused = {
+        ("compress", "a.png", "full"): "The output full is a folder",
+        ("compress", "a.png", "/dev/full"): "The output /dev/full is no file",
+        ("compress", "a.png", "no/where.npxc"): "There is no folder no",
+        ("decompress", "a.npxc", "full"): "full is there and not an empty folder",
+        ("decompress", "a.npxc", "no/where.npz"): "There is no folder no",
+        ("decompress", "a.npxc", "b.png"): "The output is an .npz file, or a new folder for pictures, not b.png",
+        ("decompress", "/dev/null", "b"): "/dev/null is no file, not a container",
+        ("decompress", "full", "b"): "full is a folder, not a container",
+    }
+    for (verb, source, out), sentence in refused.items():
+        said = call(verb, "exact.safetensors", source, "-o", out)
+        assert said.status == 2
+        assert sentence in said.err
+    said = call("compress", "exact.safetensors", "a.png", "--data", "digits", "-o", "b.npxc")
+    assert "Give either IMAGES (a.png) or --data digits, not both" in said.err

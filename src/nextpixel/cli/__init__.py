@@ -48,8 +48,11 @@ PLAIN = {ord("±"): "+/-", ord("−"): "-", ord("×"): "x", ord("…"): "..."}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, that of the process or another, without the program's name.
 
-    The exit status is 0, or 1 when a model fails a check, or 2 for bad input, or 130 when interrupted.
+    The exit status is 0, or 1 when a model fails a check or images are lost, 2 for bad input, 130 when interrupted.
     """
+    for name in ("stdout", "stderr"):  # which whoever started us may have closed
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (for as long as the process lives)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="nextpixel")
@@ -70,7 +73,7 @@ def _told(arguments: Sequence[str] | None) -> int:
     except BadInput as error:
         return _refuse(re.sub(r"(?<![\w.-])data\.(?=\w+=)", "--data.", str(error)))  # as it is typed
     except OSError as error:
-        return _refuse(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
+        return _refuse(f"{error.filename or 'The output'} cannot be used: {error.strerror or error}.")
     except (MemoryError, RuntimeError) as error:  # torch has no MemoryError
         if processes.lost(error):
             return _refuse(LOST)
@@ -119,6 +122,7 @@ def _run(arguments: list[str], *, quiet: bool = False) -> int:
                     return 0
                 os.environ.pop("RANK", None)  # the first one works alone
             with processes.joined(), Path(os.devnull).open("w") as nowhere:
+                processes.loud = nowhere if processes.rank() else sys.stderr
                 out = sys.stdout if processes.rank() == 0 else nowhere
                 err = nowhere if quiet or processes.rank() else sys.stderr
                 with redirect_stdout(out), redirect_stderr(err):  # what goes wrong is told outside of this

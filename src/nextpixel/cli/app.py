@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 from nextpixel import shipped
 from nextpixel.app.work import Desk
-from nextpixel.cli.common import device
 from nextpixel.errors import BadInput, needs
+from nextpixel.processes import device
 
 
 def app(options: Namespace) -> None:

@@ -13,11 +13,23 @@ from torch import Tensor
 
 import nextpixel as npx
 from nextpixel import pictures, processes
-from nextpixel.cli.common import empty, first, images_of, load, place, require, several, source_of, tell, write_images
+from nextpixel.cli.common import (
+    empty,
+    first,
+    images_of,
+    load,
+    one_source,
+    place,
+    several,
+    source_of,
+    tell,
+    write_images,
+)
 from nextpixel.codec import LIST, PNG, opened, parsed
 from nextpixel.data import Split
-from nextpixel.data.readers.encoded import read_pixels
+from nextpixel.data.readers.encoded import left_out, read_pixels
 from nextpixel.data.readers.folder import IMAGE_SUFFIXES, image_names
+from nextpixel.errors import BadInput, require
 from nextpixel.files import whole_file
 from nextpixel.integers import twin
 from nextpixel.pairing import given
@@ -40,8 +52,8 @@ def exact(options: Namespace) -> None:
 
 def compress(options: Namespace) -> None:
     """Compress, decode again unless told otherwise, and say what it came to."""
-    model, out, found, labels = twin(load(options)), Path(options.out), list[Picture](), None
-    source = options.source
+    source, out = one_source(options), place(options.out)
+    model, found, labels = twin(load(options)), list[Picture](), None
     if source is not None and (source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES):
         x, found, notes = _tiles(source, model.spec, options.images)
     else:
@@ -60,40 +72,53 @@ def compress(options: Namespace) -> None:
     print(f"{out}: {what}, {len(made):,} bytes, {8 * len(made) / own:.4f} bits per dimension; {verified}.")
 
 
-def decompress(options: Namespace) -> None:
-    """Write an npz file of the images, or a folder of pictures."""
-    model, out, file = twin(load(options)), Path(options.out), options.file
-    spec, data = model.spec, _bytes(file)
+def decompress(options: Namespace) -> int:
+    """Write an npz file of the images, or a folder of pictures; status 1 where some are lost."""
+    out, file, data = Path(options.out), options.file, _bytes(options.file)
+    if out.suffix.lower() in IMAGE_SUFFIXES:
+        raise BadInput(f"The output is an .npz file, or a new folder for pictures, not {out}.")
+    arrays = out.suffix.lower() == ".npz"
+    _ = place(options.out) if arrays else empty(out)
+    model = twin(load(options))
+    spec = model.spec
     count = parsed(data)[1]
     require(16 * count * spec.subpixels, f"{count:,} images {spec}", "the number in several containers")
     found = opened(model, data, recover=options.recover, what=str(file))
     if not found.blocks:
-        raise npx.BadInput(f"{file} has no images.")
+        raise BadInput(f"{file} has no images.")
     if processes.rank() > 0:
-        return
-    images, notes = torch.cat([*found.blocks.values()]), [f"{file} is damaged: {what}" for what in found.damage]
+        return 0
+    images, damage = torch.cat([*found.blocks.values()]), [f"{file} is damaged: {what}" for what in found.damage]
+    there = torch.cat([torch.arange(start, start + len(some)) for start, some in found.blocks.items()])
+    if lost := count - len(images):
+        gone = sorted({*range(count)} - {*there.tolist()})
+        damage.append(f"{lost:,} of {count:,} images are lost, from number {gone[0]} to {gone[-1]}")
     wrote = several(len(images), "image")
-    if out.suffix == ".npz":
-        write_images(place(str(out), ".npz"), model, images, Split(np.empty(len(images))))
+    if arrays:
+        write_images(out, model, images, Split(np.empty(len(images))), **({"numbers": there} if lost else {}))
+        if found.pictures:
+            tell([f"these are the tiles of {several(len(found.pictures), 'picture')}, which a folder gives back whole"])
     else:
-        step, done, start = _step(spec, empty(out)), 0, 0
-        there = torch.cat([torch.arange(start, start + len(some)) for start, some in found.blocks.items()])
+        step, done, start = _step(spec, out), 0, 0
         tiles = dict(zip(there.tolist(), images, strict=True))
-        for picture in found.pictures or [Picture(0, *spec.shape[1:], len(image), "") for image in images]:
+        for picture in found.pictures or [Picture(0, *spec.shape[1:], spec.channels, "")] * count:
             own = range(start, start := start + int(np.prod(picture.grid(spec))))
             if not picture.name:
-                _write(images[own.start] * step, out / f"{own.start:06d}.png")
+                if own.start not in tiles:
+                    continue
+                _write(tiles[own.start] * step, out / f"{own.start:06d}.png")
             elif all(number in tiles for number in own):
                 _write(join(torch.stack([tiles[number] for number in own]), picture, spec) * step, out / picture.name)
                 with suppress(OSError, OverflowError):  # a date that this disk cannot hold
                     os.utime(out / picture.name, ns=(picture.changed, picture.changed))
             else:
-                notes.append(f"{picture.name} is lost")
+                damage.append(f"{picture.name} is lost")
                 continue
             done += 1
         wrote = several(done, "picture")
-    tell(notes)
+    tell(damage, wrong=True)
     print(f"{out}: {wrote}.")
+    return int(bool(lost))
 
 
 def info(options: Namespace) -> None:
@@ -111,18 +136,26 @@ def info(options: Namespace) -> None:
 
 def _bytes(file: Path) -> bytes:
     if not file.is_file():  # a pipe would be waited for
-        raise npx.BadInput(f"There is no file {file}.")
+        what = "a folder" if file.is_dir() else "no file" if file.exists() else ""
+        raise BadInput(f"{file} is {what}, not a container." if what else f"There is no file {file}.")
     return file.read_bytes()
 
 
 def _tiles(source: Path, spec: npx.ImageSpec, most: int | None) -> tuple[Tensor, list[Picture], list[str]]:
     """The tiles of all pictures, the pictures, and what to `tell`."""
-    step, skipped, tiles, found = _step(spec, source), Counter[str](), list[Tensor](), list[Picture]()
+    step, skipped, tiles, found, notes = (
+        _step(spec, source),
+        Counter[str](),
+        list[Tensor](),
+        list[Picture](),
+        list[str](),
+    )
     files = [source / name for name in image_names(source, skipped)[:most]] if source.is_dir() else [source]
     for file in files:
         pixels = read_pixels(file, file)
+        notes += [f"of {file}, {what}" for what in left_out(file)]
         if pixels.dtype != np.uint8 or (pixels % step).any():
-            raise npx.BadInput(f"{file} has other levels than the {spec.levels} of the model, evenly from 0 to 255.")
+            raise BadInput(f"{file} has other levels than the {spec.levels} of the model, evenly from 0 to 255.")
         name = (file.relative_to(source) if source.is_dir() else Path(file.name)).as_posix()
         name += "" if name.lower().endswith((".png", ".webp")) else ".png"
         channels, height, width = pixels.shape
@@ -130,13 +163,13 @@ def _tiles(source: Path, spec: npx.ImageSpec, most: int | None) -> tuple[Tensor,
         tiles.append(cut(torch.from_numpy(pixels // step), spec))
         require(16 * sum(map(len, tiles)) * spec.subpixels, f"The pictures of {source}", "-n")
     counts = ", ".join(f"{count} {kind}" for kind, count in skipped.most_common())
-    return torch.cat(tiles), found, [f"files skipped: {counts}"] if skipped else []
+    return torch.cat(tiles), found, [*notes, *[f"files skipped: {counts}"] * bool(skipped)]
 
 
 def _step(spec: npx.ImageSpec, place: Path) -> int:
     """How far apart the levels are in a picture."""
     if 255 % (spec.levels - 1) or spec.channels not in (1, 3):
-        raise npx.BadInput(f"Images {spec} are not what a picture holds; give an .npz file, not {place}.")
+        raise BadInput(f"Images {spec} are not what a picture holds; give an .npz file, not {place}.")
     return 255 // (spec.levels - 1)
 
 

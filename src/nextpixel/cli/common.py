@@ -27,7 +27,7 @@ from nextpixel.data.opening import own_path
 from nextpixel.data.readers import Options, read_path
 from nextpixel.data.readers.folder import IMAGE_SUFFIXES
 from nextpixel.data.readers.hub import is_hub
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, require
 from nextpixel.files import whole_file
 from nextpixel.pairing import difference, fit, part_of
 from nextpixel.training.display import BAR_STYLES
@@ -45,31 +45,14 @@ def afford(count: int, spec: npx.ImageSpec, out: Sequence[Path], *, lower: str) 
         raise BadInput(f"A picture of {count:,} images {spec} is too large to look at; lower {lower}, or write an npz.")
 
 
-def require(needed: int, what: str, lower: str) -> None:
-    """Refuse what needs more bytes than this machine has."""
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**40
-    if needed > there:
-        sizes = f"{min(needed, 2**80) / 2**30:,.0f} GiB of memory, but there are {there / 2**30:,.0f}"
-        raise BadInput(f"{what} need {sizes}; lower {lower}.")
-
-
-def device(name: str) -> torch.device:
-    """The device of that name, which must be there; `auto` is the fastest that is."""
-    usable = [*["cuda"] * torch.cuda.is_available(), *["mps"] * torch.backends.mps.is_available(), "cpu"]
-    kind = usable[0] if name == "auto" else name
-    if kind not in usable:
-        raise BadInput(f"There is no device {name!r} here; there is {' and '.join(usable)}.")
-    return torch.device(f"cuda:{processes.local()[0]}" if kind == "cuda" else kind)
-
-
 def load(options: argparse.Namespace) -> npx.Model:
     """The model MODEL on --device."""
-    return npx.load(options.model, device=device(options.device))
+    return npx.load(options.model, device=processes.device(options.device))
 
 
 def images_of(model: npx.Model, options: argparse.Namespace) -> tuple[str, Split, list[str], Split]:
     """The name of --data, its images of --split as the model knows them, what to `tell`, and the train split."""
-    data = data_of(options.model, options, like=model.spec.levels)
+    data = data_of(model, options)
     split, notes = fit(model, data, data.split(options.split), what=data.name)
     splits = [*data.splits] if options.split == "all" else [options.split]
     inside = options.data is None or options.data != vars(options).get("outside")  # else they are to differ
@@ -83,9 +66,7 @@ def images_of(model: npx.Model, options: argparse.Namespace) -> tuple[str, Split
 
 def asked_images(model: npx.Model, options: argparse.Namespace) -> tuple[str, Tensor, Split, list[str]]:
     """The name of IMAGES or --data, its first -n images, int64, what is beside them (or --label), what to `tell`."""
-    if options.source is not None and options.data is not None:
-        raise BadInput(f"Give either IMAGES ({options.source}) or --data {options.data}, not both.")
-    if options.source is None:
+    if one_source(options) is None:
         name, split, notes, _ = images_of(model, options)
         name = f"{name}, {options.split}"
     else:
@@ -101,6 +82,13 @@ def asked_images(model: npx.Model, options: argparse.Namespace) -> tuple[str, Te
     elif context is not None and split.labels is None:
         raise BadInput(f"The model needs the class of the images, one of {context.listed}: give --label.")
     return name, first(split, options.seed), split, notes
+
+
+def one_source(options: argparse.Namespace) -> Path | None:
+    """IMAGES, or None for --data; both are refused."""
+    if options.source is not None and options.data is not None:
+        raise BadInput(f"Give either IMAGES ({options.source}) or --data {options.data}, not both.")
+    return options.source
 
 
 def source_of(model: npx.Model, source: Path, options: argparse.Namespace) -> tuple[Split, list[str]]:
@@ -133,9 +121,9 @@ def first(split: Split, seed: int, count: int | None = None) -> Tensor:
     return split.batch(which, np.random.default_rng(seed))[0].long()
 
 
-def data_of(model: Path, options: argparse.Namespace, *, like: int) -> DataSet:
-    """The data set of --data, or else the one that config.yaml beside the model names; `like` is for `open_data`."""
-    recipe = config_of(model)["data"]
+def data_of(model: npx.Model, options: argparse.Namespace) -> DataSet:
+    """The data set of --data, or else the one that MODEL learnt from, by config.yaml beside it or its own file."""
+    recipe = config_of(options.model)["data"] or ({} if model.learnt is None else {"name": model.learnt["data"]})
     learnt = recipe.get("name")
     if options.data is not None and options.data != learnt:
         both_own = learnt not in CATALOGUE and options.data not in CATALOGUE
@@ -144,19 +132,22 @@ def data_of(model: Path, options: argparse.Namespace, *, like: int) -> DataSet:
         kept = {key: value for key, value in recipe.items() if key not in other} if both_own else {}
         recipe = {**kept, "name": options.data}
     if "name" not in recipe:
-        raise BadInput(f"Nothing says which data set {model} learnt from; name one with --data.")
+        raise BadInput(f"Nothing says which data set {options.model} learnt from; name one with --data.")
     if options.data_root is not None:
         recipe = {**recipe, "root": options.data_root}
     there = learnt in CATALOGUE or is_hub(learnt) or own_path(str(learnt), recipe.get("root")).exists()
     if options.data is None and not there:
-        raise BadInput(f"{model} learnt from {learnt}, which is not there; say where it is now with --data.")
-    return open_data(**{**recipe, "like": None if recipe.get("bits") else like})
+        raise BadInput(f"{options.model} learnt from {learnt}, which is not there; say where it is now with --data.")
+    return open_data(**{**recipe, "like": None if recipe.get("bits") else model.spec.levels})
 
 
-def tell(notes: Iterable[str]) -> None:
-    """Say what the user should know beside the results: with them, as a refusal is one sentence alone."""
+def tell(notes: Iterable[str], *, wrong: bool = False) -> None:
+    """Say what the user should know beside the results: with them, as a refusal is one sentence alone.
+
+    What went `wrong` is said to those too who want it quiet.
+    """
     for note in notes:
-        print(f"Note: {note}.", file=sys.stderr)
+        print(f"Note: {note}.", file=(wrong and processes.loud) or sys.stderr)
 
 
 def print_json(figures: dict[str, Any]) -> None:
@@ -201,12 +192,12 @@ def labels_of(context: npx.ClassLabel, text: str) -> list[int]:
 
 
 def place(text: str, *suffixes: str) -> Path:
-    """The file to be written; refused before the work, not after it."""
+    """The file to be written, with any suffix where none are given; refused before the work, not after it."""
     path = Path(text)
-    if path.suffix.lower() not in suffixes:
+    if suffixes and path.suffix.lower() not in suffixes:
         raise BadInput(f"The output must end in {' or '.join(suffixes)}, not {text}.")
-    if path.is_dir():
-        raise BadInput(f"The output {text} is a folder.")
+    if path.exists() and not path.is_file():
+        raise BadInput(f"The output {text} is {'a folder' if path.is_dir() else 'no file'}; give another name.")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise BadInput(f"There is no folder {path.parent} to write {path.name} in, or it cannot be written.")
     return path

@@ -25,7 +25,7 @@ from nextpixel.data.readers.encoded import opened
 from nextpixel.data.readers.folder import IMAGE_SUFFIXES
 from nextpixel.data.readers.mapped import load_arrays
 from nextpixel.data.readers.options import Options
-from nextpixel.errors import told
+from nextpixel.errors import require, told
 from nextpixel.pairing import given, part_of
 
 PARTS = ("top-half", "bottom-half", "left-half", "right-half", "centre", "border")  # of images, known
@@ -62,7 +62,7 @@ def complete(options: Namespace) -> None:
     particles = {} if options.particles == 1 else {"particles": options.particles}
     if particles:
         common.exact(model, "--particles")
-        common.require(64 * options.particles * model.spec.subpixels, f"{options.particles} particles", "--particles")
+        require(64 * options.particles * model.spec.subpixels, f"{options.particles} particles", "--particles")
     every = torch.arange(len(images)).repeat_interleave(options.completions)
 
     def draw(piece: slice, **asked: Any) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 
 import nextpixel as npx
 from nextpixel import pictures, shipped
-from nextpixel.cli.common import device, first, place, print_json, several
+from nextpixel.cli.common import first, place, print_json, several
 from nextpixel.cli.parsers import PICTURES
 from nextpixel.data import CATALOGUE, Split, describe, open_data
 from nextpixel.data.download import ROOT_VARIABLE, cache_folder
@@ -24,6 +24,7 @@ from nextpixel.data.packing import pack
 from nextpixel.files import home
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
 from nextpixel.models import named, settings_of
+from nextpixel.processes import device
 from nextpixel.training.dial import seconds_of_a_step
 from nextpixel.training.engine import has_fast_bf16
 from nextpixel.unroll import Backbone

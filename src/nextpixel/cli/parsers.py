@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import yaml
 
 from nextpixel.errors import BadInput, unknown
+from nextpixel.shipped import FILE
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -40,8 +41,16 @@ def imported(name: str) -> ModuleType:
     sys.path.insert(0, "")
     try:
         return importlib.import_module(name)
-    except (ImportError, ValueError) as error:
-        raise BadInput(f"The module {name!r} cannot be imported ({error}).") from error
+    except Exception as error:  # whatever the user's code makes of it
+        raise BadInput(f"The module {name!r} cannot be imported ({type(error).__name__}: {error}).") from error
+
+
+def _module(text: str) -> ModuleType:
+    """The same for argparse, which has words of its own for other errors."""
+    try:
+        return imported(text)
+    except BadInput as error:
+        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
 
 
 def whole(least: int, most: int = 10**9) -> Callable[[str], int]:
@@ -76,7 +85,7 @@ def pixel(text: str) -> tuple[int, int]:
 TYPES: dict[str, Callable[[str], object]] = {
     "float": float,
     "int": int,
-    "module": imported,
+    "module": _module,
     "path": Path,
     "pixel": pixel,
     "seed": whole(0, 2**63 - 1),
@@ -127,7 +136,16 @@ PARSERS = {words: _parser(words, **command) for words, command in COMMANDS.items
 
 def parse(words: Sequence[str]) -> Namespace:
     """The options of a command line that begins with a verb of `PARSERS`."""
-    verb, *rest = words
+    asked = _parsed(*words)  # of which no output may be an input
+    outs = vars(asked).get("out") or []
+    for out in map(Path, outs if isinstance(outs, list) else [outs]):
+        for value in (value for name, value in vars(asked).items() if name != "out" and isinstance(value, str | Path)):
+            if any(its.is_file() and out.is_file() and its.samefile(out) for its in (Path(value), Path(value, FILE))):
+                raise BadInput(f"The output {out} is what the command reads, and would be lost; give another name.")
+    return asked
+
+
+def _parsed(verb: str, *rest: str) -> Namespace:
     if rest and (command := f"{verb} {rest[0]}") in PARSERS:
         return PARSERS[command].parse_args(rest[1:])
     if verb == "plot" and rest and not rest[0].startswith("-"):

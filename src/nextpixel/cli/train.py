@@ -19,18 +19,19 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 import nextpixel as npx
 from nextpixel import processes
-from nextpixel.cli.common import afford, device, require
+from nextpixel.cli.common import afford
 from nextpixel.cli.listing import find
 from nextpixel.cli.parsers import COMMANDS, PARSERS, imported, options
 from nextpixel.cli.recipe import SECTIONS, Parser, override, parse, read
 from nextpixel.data import DataSet, open_data
 from nextpixel.data.opening import from_anywhere, own_path
 from nextpixel.data.readers.hub import is_hub
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, require
 from nextpixel.files import home
 from nextpixel.likelihoods import LIKELIHOODS, Categorical
 from nextpixel.models import TooLarge, kind_of, outline, settings_of
 from nextpixel.pairing import given
+from nextpixel.processes import device
 from nextpixel.training.dial import build_section, choose, seconds_of_a_step
 from nextpixel.training.settings import Training
 

@@ -24,7 +24,7 @@ from nextpixel.data.download import below_root
 from nextpixel.data.readers import Options, read_path
 from nextpixel.data.readers.hub import is_hub, read_hub
 from nextpixel.data.transforms import reduce_bits
-from nextpixel.errors import BadInput, closest, whole
+from nextpixel.errors import BadInput, closest, shown, whole
 from nextpixel.files import home
 
 ORDER_SEED = 2016
@@ -93,6 +93,11 @@ def open_data(
         >>> data.spec.shape, data.spec.levels, len(data.train), len(data.validation), len(data.test)
         ((1, 8, 8), 17, 1257, 180, 360)
     """
+    if not isinstance(name, str | os.PathLike) or not str(name).strip():
+        raise BadInput(f"A data set is a name, or the path of a file or folder, not {shown(name)}.")
+    for value, what in ((splits, "splits"), (columns, "columns")):
+        if not isinstance(value, dict | None):
+            raise BadInput(f"{what} must be a dictionary of names, not {shown(value)}.")
     files = Options(levels=levels, like=like, ordinal=ordinal, layout=layout, splits=splits, first_label=first_label)
     options = replace(
         files, damaged=damaged, size=size, fit=fit, channels=channels, columns=columns, streaming=streaming

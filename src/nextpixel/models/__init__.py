@@ -85,21 +85,29 @@ def build(
     meaning = named(likelihood, LIKELIHOODS, "likelihood")
     if context is not None and not isinstance(context, Context):
         raise BadInput(f"The context must be a Context such as ClassLabel(10), not {context!r}.")
+    called = name if isinstance(name, str) else kind.__qualname__
     own, its = settings_of(kind), settings_of(meaning)
     arguments = {key: plain(value) for key, value in arguments.items()}
     for key, value in arguments.items():
         if key not in own | its:
-            raise BadInput(f"{name} has no setting {key!r}; it has {', '.join(own | its)}.")
+            raise BadInput(f"{called} has no setting {key!r}; it has {', '.join(own | its) or 'none'}.")
         _check_kind(key, value, (own | its)[key])
     outputs = meaning(spec, **{key: value for key, value in arguments.items() if key in its})
     orders = whole(orders, "orders", least=1)
     features = (0 if context is None else context.features) + (orders if orders > 1 else 0)
     for size, what in ((outputs.parameters, "numbers for each pixel"), (features, "features of its context")):
         if size > LARGEST:
-            raise BadInput(f"{name} would have {size} {what}; {LARGEST} is the limit.")
+            raise BadInput(f"{called} would have {size} {what}; {LARGEST} is the limit.")
     if kind is PixelVAE and orders > 1:
         raise BadInput(f"{name} has no exact likelihood to mix, so it reads in one order, not in {orders}.")
-    made = kind(spec, outputs, features, **{key: value for key, value in arguments.items() if key in own})
+    chosen = {key: value for key, value in arguments.items() if key in own}
+    try:
+        inspect.signature(kind).bind(spec, outputs, features, **chosen)
+    except TypeError as error:
+        raise BadInput(f"{called} must be made from (spec, likelihood, context, *, settings …): {error}.") from error
+    if missing := sorted(getattr(kind, "__abstractmethods__", ())):
+        raise BadInput(f"{called} has no {' and no '.join(missing)}, which a model needs.")
+    made = kind(spec, outputs, features, **chosen)
     module = _script() if kind.__module__ == "__main__" else kind.__module__
     recipe = {
         "name": name if isinstance(name, str) else f"{module}:{kind.__qualname__}",
@@ -193,6 +201,6 @@ def _check_kind(key: str, value: object, kind: Any) -> None:
 
 def named(name: str, table: Mapping[str, Any], what: str) -> Any:
     """What a table holds under a name; `what` is said of one that it does not hold."""
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
         raise unknown(what, name, table)
     return table[name]

@@ -1,6 +1,7 @@
 """A network of one's own: any causal `forward`, streamed by whole passes."""
 
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -51,8 +52,9 @@ class Network(Backbone):
         super().__init__(spec, likelihood, colours=colours, carries=False)
 
     def init_state(self, batch: int, context: Tensor | None) -> Unfinished:
-        device = next(self.parameters()).device
-        return Unfinished(torch.zeros(batch, *self.spec.shape, dtype=torch.long, device=device), context)
+        some = next((its for its in chain(self.parameters(), self.buffers(), [context]) if its is not None), None)
+        levels = torch.zeros(batch, *self.spec.shape, dtype=torch.long, device="cpu" if some is None else some.device)
+        return Unfinished(levels, context)
 
     def begin_row(self, row: int, above: Tensor | None, state: Unfinished) -> None:
         if above is not None:
@@ -61,7 +63,7 @@ class Network(Backbone):
 
     def step(self, column: int, substep: int, state: Unfinished) -> Tensor:
         each = self.outputs // self.substeps
-        every = self(state.levels, state.context)[:, :, state.row, column]
+        every = self.numbers(state.levels, state.context)[:, :, state.row, column]
         return every[:, substep * each : (substep + 1) * each]
 
     def observe(self, column: int, substep: int, levels: Tensor, state: Unfinished) -> None:

@@ -52,7 +52,7 @@ class Tables(nn.Module):
         key = x.shape[1], x.ndim, x.device
         if key not in self._kept:
             first = _FAR + _REACH * STEPS
-            both = torch.tensor([first, first + len(self.gate_table) // 2], device=x.device)
+            both = torch.tensor([first, first + len(self.gate_table) // 2], dtype=torch.float32, device=x.device)
             self._kept[key] = both.repeat_interleave(x.shape[1] // 2).view(1, -1, *[1] * (x.ndim - 2))
         return self._kept[key]
 
@@ -91,12 +91,14 @@ def exactly(device: torch.device) -> Generator[None]:
     try:
         off = torch.backends.nnpack.flags(enabled=False)  # which rounds, where there is no oneDNN: it is Winograd's
         with off, torch.no_grad(), torch.autocast(device.type, enabled=False):
-            x = (torch.arange(2 * 8 * 144, device=device) * 37 % 1023 - 511.0).view(2, 8, 12, 12)
-            weight = (torch.arange(8 * 72, device=device) * 29 % 255 - 127.0).view(8, 8, 3, 3)  # 72 times 2^16 at most
+            x = (torch.arange(2 * 8 * 144, device=device) * 37 % 1023 - 511).float().view(2, 8, 12, 12)
+            weight = (
+                (torch.arange(8 * 72, device=device) * 29 % 255 - 127).float().view(8, 8, 3, 3)
+            )  # sums: 2^23 at most
             rows, columns = x.flatten(1)[:, :72], weight.flatten(1).t()
             known = ops.convolve(x.double(), weight.double()), rows.double() @ columns.double()
             right = (ops.convolve(x, weight) == known[0]).all() & (rows @ columns == known[1]).all()
-            tie = ops.settle(torch.tensor([2.5, 3.5, -0.5], device=device), ops.Grid(1.0, 8.0)).tolist()
+            tie = ops.settle(torch.tensor([5, 7, -1], device=device).float() / 2, ops.Grid(1.0, 8.0)).tolist()
             if not bool(right) or tie != [2.0, 4.0, 0.0]:
                 raise BadInput(f"The device {device} does not compute exactly; take --device cpu.")
             yield

@@ -18,9 +18,9 @@ from torch.optim import Adam, AdamW, Optimizer, RMSprop
 from nextpixel import pictures, plots, processes
 from nextpixel.checkpoint import save
 from nextpixel.data import DataSet, describe, learnt_from
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, shown
 from nextpixel.evaluation import baselines, compared
-from nextpixel.model import Model, evaluating
+from nextpixel.model import Model, a_model, evaluating
 from nextpixel.pairing import check_all, difference, given
 from nextpixel.threads import Threads
 from nextpixel.training.batches import Batches, Streamed
@@ -66,8 +66,17 @@ def train(
         KeyboardInterrupt: after an interruption, when the state is saved.
     """
     settings = settings or Training()
+    a_model(model)
     if isinstance(data, str | Path):
         raise BadInput(f"The data must be what npx.open_data({str(data)!r}) gives, not its name.")
+    for value, its, what in ((data, DataSet, "data"), (settings, Training, "settings"), (out, str | Path, "out")):
+        if not isinstance(value, its):
+            raise BadInput(f"{what} must be a {getattr(its, '__name__', 'path')}, not {shown(value)}.")
+    if ":" in str(device):
+        raise BadInput(f"Training takes a kind of device, not {str(device)!r}; CUDA_VISIBLE_DEVICES picks cards.")
+    where = processes.device(device).type
+    if not torch.is_grad_enabled() or not any(weight.requires_grad for weight in model.parameters()):
+        raise BadInput("There is nothing to train: gradients are off (torch.no_grad), or no weight takes any.")
     for name in ("train", "validation"):
         if len(getattr(data, name)) == 0:
             raise BadInput(f"{data.name} has no {name} images.")
@@ -81,7 +90,7 @@ def train(
     first = processes.rank() == 0
     folder = RunFolder(Path(out), resume=resume, ours=first)
     with closing(folder), torch.random.fork_rng(), Display(epochs=settings.epochs) as display:
-        loop = _Loop(model, data, settings, folder, display, device)
+        loop = _Loop(model, data, settings, folder, display, where)
         if resume:
             loop.resume()
         if first:

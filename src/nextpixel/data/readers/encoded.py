@@ -188,6 +188,14 @@ def read_pixels(file: Path | Bytes, name: object) -> np.ndarray:
     return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
 
 
+def left_out(file: Path) -> list[str]:
+    """What of a picture its pixels do not tell."""
+    with told(file, "cannot be read as an image"), Image.open(file) as picture:
+        frames = getattr(picture, "n_frames", 1)
+        taken = [f"the first of {frames} frames is taken"] * (frames > 1)
+        return taken + ["transparency is laid over white"] * picture.has_transparency_data
+
+
 @contextmanager
 def opened(file: Path | Bytes, name: object) -> Generator[tuple[str | None, Image.Image]]:
     """The kind of an encoded picture, and its picture the right way up; what is wrong with either is a sentence."""
