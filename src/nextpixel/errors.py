@@ -104,5 +104,6 @@ def told(what: object, cannot: str = "is damaged or cannot be read") -> Generato
     except MemoryError as error:
         raise BadInput(f"{what} does not fit into memory.") from error
     except Exception as error:
-        reason = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split()) or repr(error)
+        text = re.sub(r" <\S+ object at 0x\w+>", "", " ".join(str(error).split()))
+        reason = (isinstance(error, OSError) and error.strerror) or text or repr(error)
         raise Damaged(f"{what} {cannot} ({reason.rstrip('.')}).") from error

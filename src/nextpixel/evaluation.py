@@ -211,4 +211,4 @@ def lossless(images: np.ndarray, spec: ImageSpec, form: str) -> int:
 def _some(split: Split, count: int, most: int) -> np.ndarray:
     """Images of the first `count`, evenly spaced, (N, C, H, W)."""
     most = most if isinstance(split.images, np.ndarray) else min(most, _COMPRESSED)  # on disk
-    return split.batch(evenly(count, most), np.random.default_rng(0))[0].numpy()
+    return split.look(evenly(count, most)).numpy()

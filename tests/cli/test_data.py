@@ -1,3 +1,4 @@
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,26 @@ def test_names_have_colours(call: Callable[..., Any], codes: Path) -> None:
     assert said.status == 0, said.err
     with Image.open("a.png") as picture:
         assert (162, 69, 171) in picture.convert("RGB").get_flattened_data()
+
+
+def test_columns_of_a_set_of_theirs_can_be_named(
+    call: Callable[..., Any], refused: Callable[..., str], tmp_path: Path
+) -> None:
+    import datasets
+
+    stream, pictures = io.BytesIO(), list[dict[str, Any]]()
+    for number in range(30):
+        Image.new("RGB", (4, 4), (0, number, 255)).save(stream, "PNG")
+        pictures.append({"bytes": stream.getvalue(), "path": None})
+        stream = io.BytesIO()
+    both = {"one": pictures, "two": pictures}
+    kinds = datasets.Features(dict.fromkeys(both, datasets.Image()))
+    for split in ("a", "b"):
+        datasets.Dataset.from_dict(both, kinds).to_parquet(tmp_path / "set" / f"{split}.parquet")
+    name = f"hf:{tmp_path / 'set'}"
+    sentence = refused("data", "show", name, "--splits", "{train: train}")
+    assert "several columns of images" in sentence
+    assert "--columns={image: NAME} says which" in sentence
+    assert "are no names such as" in refused("data", "show", name, "--columns", "image")
+    assert call("data", "show", name, "--columns", "{image: two}", "--out", "a.png").status == 0
+    assert call("data", "pack", name, "--columns", "{image: two}", "-o", "packed").status == 0

@@ -338,3 +338,16 @@ def test_a_dry_run_says_what_a_run_would_cost_and_leaves_nothing(
     assert {"memory", "disk"} <= lines.keys()
     assert not Path("dry").exists()
     assert not Path("runs").exists()
+
+
+def test_data_on_the_hub_and_runs_that_are_none_are_told_the_way(call: Callable[..., Any], tmp_path: Path) -> None:
+    said = call("train", "hf:big/set", "--data.streaming", "true").err
+    assert "There is no recipe hf:big/set; to train on these data say how long: nextpixel train hf:big/set" in said
+    Path("e1/samples").mkdir(parents=True)
+    assert "e1 holds no run to resume; start it again." in call("train", "e1", "--resume").err
+
+
+def test_a_trial_says_what_ends_the_run(call: Callable[..., Any]) -> None:
+    said = call("train", "digits", "--dry-run", "--training.max_minutes", 2, "--model.filters", 8).out
+    assert "minutes, and validations; training.max_minutes ends it after 2\n" in said
+    assert "ends it" not in call("train", "shapes-coloured", "--dry-run", "--model.filters", 6, "--model.blocks", 1).out

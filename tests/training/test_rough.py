@@ -20,9 +20,11 @@ from safetensors.torch import load_file
 from torch.utils.tensorboard import SummaryWriter
 
 import nextpixel as npx
-from nextpixel import pictures, sealed
+from nextpixel import pictures, plots, sealed
 from nextpixel.data import DataSet, Split
-from nextpixel.training import Training, train
+from nextpixel.data.lazy import Lazy
+from nextpixel.errors import Damaged
+from nextpixel.training import Training, loop, train
 from nextpixel.training.batches import Batches
 from nextpixel.training.display import interruption
 from nextpixel.training.loop import _Loop
@@ -232,7 +234,7 @@ def test_a_terminal_that_is_gone_does_not_end_a_run(
     assert same(tmp_path / "a", whole)
 
 
-def fail_once(usual: Callable[..., Any], error: Exception, call: int) -> Callable[..., Any]:
+def fail_once(usual: Callable[..., Any], error: BaseException, call: int) -> Callable[..., Any]:
     calls = iter(range(10**6))
 
     def failing(*arguments: Any, **options: Any) -> Any:
@@ -273,6 +275,92 @@ def test_what_fails_beside_the_weights_does_not_lose_them(
             train(fresh(data), data, out=tmp_path / "a", settings=SETTINGS)
     train(fresh(data), data, out=tmp_path / "a", settings=SETTINGS, resume=True)
     assert same(tmp_path / "a", whole)
+
+
+@pytest.mark.parametrize("call", [0, 2, 4])  # of a validation, the first one writes the best weights
+def test_best_weights_that_could_not_be_written_are_written_when_the_run_goes_on(
+    call: int, data: DataSet, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save", fail_once(npx.save, npx.BadInput("model.safetensors cannot be written."), call))
+        with pytest.raises(npx.BadInput, match=rf"cannot be written; the run is saved at step {5 * (1 + call // 2)}, "):
+            train(fresh(data), data, out=tmp_path / "a", settings=SETTINGS)
+    train(fresh(data), data, out=tmp_path / "a", settings=SETTINGS, resume=True)
+    assert same(tmp_path / "a", whole)
+
+
+class Killed(BaseException):
+    """Nothing catches it."""
+
+
+@pytest.mark.parametrize("call", [0, 2])  # the first sheet, and the last
+def test_samples_that_a_kill_left_undrawn_are_drawn_when_the_run_goes_on(
+    call: int, data: DataSet, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(plots, "samples", fail_once(plots.samples, Killed(), call))
+        with pytest.raises(Killed):
+            train(fresh(data), data, out=tmp_path / "a", settings=SETTINGS)
+    sheets = {path.name: path.read_bytes() for path in (whole / "samples").iterdir()}
+    assert sheets.keys() - {path.name for path in (tmp_path / "a" / "samples").iterdir()}
+    with contextlib.suppress(npx.BadInput):  # that it is finished
+        train(fresh(data), data, out=tmp_path / "a", settings=SETTINGS, resume=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "a" / "samples").iterdir()} == sheets
+    assert same(tmp_path / "a", whole)
+
+
+@pytest.mark.parametrize("call", [1, 3, 6])  # batches of validation: the second of the first, one of each other
+def test_an_interruption_does_not_wait_for_a_validation(
+    call: int, data: DataSet, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may take longer than torchrun waits; it comes again, whole, when the run goes on."""
+    usual, seen = _Loop.log_prob, list[bool]()
+
+    def asked(run: _Loop, *given: Any) -> torch.Tensor:
+        if not torch.is_grad_enabled():
+            seen.append(run.interrupted.is_set())
+            if len(seen) == call:
+                run.interrupted.set()
+        return usual(run, *given)
+
+    settings = replace(SETTINGS, batch=8)
+    with monkeypatch.context() as patch:
+        patch.setattr(_Loop, "log_prob", asked)
+        with pytest.raises(KeyboardInterrupt):
+            train(fresh(data), data, out=tmp_path / "a", settings=settings)
+    assert len(seen) == call, "it went on with the validation"
+    train(fresh(data), data, out=tmp_path / "a", settings=settings, resume=True)
+    assert same(tmp_path / "a", whole)
+
+
+class Fragile(Lazy):
+    """Images of which some turn out to be damaged when they are asked for."""
+
+    def __init__(self, images: np.ndarray, damaged: set[int]) -> None:
+        self.images, self.damaged = images, damaged
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        if bad := self.damaged.intersection(indices.tolist()):
+            raise Damaged(f"image {min(bad)} is damaged.")
+        return self.images[indices]
+
+    def contents(self, indices: np.ndarray) -> np.ndarray:
+        return indices.astype(np.uint64)
+
+
+def test_damaged_images_that_nobody_looked_at_neither_bar_a_start_nor_end_a_validation(
+    data: DataSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torn = data.with_splits(lambda split: replace(split, images=Fragile(split.images, {1, 7})))
+    train(fresh(data), torn, out=tmp_path / "a", settings=replace(SETTINGS, unreadable=2, epochs=1))
+    said = capsys.readouterr()
+    told = " ".join((said.out + said.err).split())
+    assert f"2 of {len(data.validation)} validation images cannot be read: left out." in told
+    assert told.count("image 1 is damaged: another stands in for it.") == 1
+    assert told.count("image 7 is damaged: another stands in for it.") == 1
 
 
 def test_a_run_that_failed_at_its_first_step_is_started_again(

@@ -1,6 +1,8 @@
 """Training on a stream, from parquet files and tars on this disk; `datasets` does not know the difference."""
 
+import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ def numbers(images: torch.Tensor) -> list[int]:
 
 
 def started(data: DataSet, **options: Any) -> batches.Streamed:
-    made = batches.Streamed(data.train, size=8, seed=0, context=npx.ClassLabel(2))
+    made = batches.Streamed(data.train, size=8, seed=0, context=npx.ClassLabel(2), unreadable=0)
     made.start(options or None)
     return made
 
@@ -144,3 +146,37 @@ def test_too_few_images(tmp_path: Path) -> None:
     as_parquet(tmp_path)
     with pytest.raises(BadInput, match=r"too few images to be read as they come; leave data\.streaming out"):
         open_data(f"hf:{tmp_path}/test-00000-of-00001.parquet", streaming=True)
+
+
+@pytest.fixture
+def torn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Tars of which two records, far behind the first ones, are no pictures."""
+    monkeypatch.setattr(hub, "HELD_OUT", 10)
+    monkeypatch.setattr(batches, "_WINDOW", 24)
+    (tmp_path / "torn").mkdir()
+    with tarfile.open(tmp_path / "torn" / "train-000.tar", "w") as tar:
+        for number in range(COUNT):
+            content = png(np.full((1, 4, 4), number, np.uint8).repeat(3, 0))
+            member = tarfile.TarInfo(f"{number:04}.png")
+            member.size = len(content := content[:40] if number in (50, 61) else content)
+            tar.addfile(member, io.BytesIO(content))
+    return f"hf:{tmp_path}/torn"
+
+
+@pytest.mark.parametrize(("unreadable", "damaged"), [(2, "refuse"), (1, "refuse"), (0, "skip")])
+def test_damaged_records_are_named(
+    unreadable: int, damaged: str, torn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = open_data(torn, streaming=True, limit=70, damaged=damaged, levels=256)
+    assert data.rule == "the first 10 each for validation and test"
+    model = npx.build("gated_pixelcnn", data.spec, filters=4, blocks=1)
+    settings = Training(epochs=1, batch=8, samples=0, precision="fp32", unreadable=unreadable)
+    if unreadable == 1:
+        with pytest.raises(BadInput, match=r"image \S*0061\.png of .*training\.unreadable allows for 1 such.*saved"):
+            train(model, data, out=tmp_path / "run", settings=settings)
+        return
+    train(model, data, out=tmp_path / "run", settings=settings)
+    said = " ".join(capsys.readouterr().err.split())
+    for name in ("0050.png", "0061.png"):
+        assert said.count(name) == 1, said
+    assert said.count("cannot be read: it is left out.") == 2

@@ -21,6 +21,7 @@ from nextpixel.cli.parsers import PICTURES
 from nextpixel.data import CATALOGUE, Split, describe, open_data
 from nextpixel.data.download import ROOT_VARIABLE, cache_folder
 from nextpixel.data.packing import pack
+from nextpixel.data.readers.hub import is_hub
 from nextpixel.files import home
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
 from nextpixel.models import named, settings_of
@@ -80,7 +81,8 @@ def data(options: Namespace) -> None:
             print(f"  {found[name]}")
         return
     out = place(options.out, *PICTURES) if options.kind == "show" else home(options.out)
-    reading = {name: getattr(options, name) for name in ("levels", "size", "fit", "channels", "damaged")}
+    asked = ("levels", "size", "fit", "channels", "damaged", "columns", "splits")
+    reading = {name: getattr(options, name) for name in asked}
     try:
         own = open_data(options.name, options.data_root, **reading)
     except npx.BadInput as error:
@@ -146,9 +148,9 @@ def find(text: str) -> Path:
     """What `nextpixel train` is given: a file or folder that is there, else a recipe by name, or as a clone has it."""
     path = Path(text)
     known = path.exists() or text in RECIPES
-    if (text in CATALOGUE and not known) or (path.is_dir() and not (path / "config.yaml").exists()):
+    if ((text in CATALOGUE or is_hub(text)) and not known) or (path.is_dir() and not (path / "config.yaml").exists()):
         raise npx.BadInput(
-            f"There is no recipe {path}; to train on these data say how long: nextpixel train {text} --minutes 20."
+            f"There is no recipe {text}; to train on these data say how long: nextpixel train {text} --minutes 20."
         )
     return path if path.exists() else named(re.sub(r"^recipes/(.+)\.yaml$", r"\1", text), RECIPES, "recipe")
 

@@ -5,6 +5,7 @@ the parser of those (see `cli.train`).
 """
 
 import argparse
+import contextlib
 import difflib
 import importlib
 import math
@@ -82,10 +83,20 @@ def pixel(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def _names(text: str) -> dict[str, str]:
+    """Read a dictionary of names, as YAML has it."""
+    with contextlib.suppress(yaml.YAMLError):
+        found = yaml.safe_load(text)
+        if isinstance(found, dict) and all(isinstance(word, str) for pair in found.items() for word in pair):
+            return found
+    raise argparse.ArgumentTypeError(f"{text!r} are no names such as '{{image: img}}'")
+
+
 TYPES: dict[str, Callable[[str], object]] = {
     "float": float,
     "int": int,
     "module": _module,
+    "names": _names,
     "path": Path,
     "pixel": pixel,
     "seed": whole(0, 2**63 - 1),

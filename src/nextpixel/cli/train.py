@@ -11,7 +11,7 @@ from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -48,6 +48,11 @@ def train(arguments: list[str]) -> None:
         raise BadInput(
             "--minutes is for a new run; to go on until so many in all, say --resume --training.max_minutes M."
         )
+    if "--resume" in arguments and Path(arguments[0]).is_dir() and not Path(arguments[0], "config.yaml").exists():
+        raise BadInput(f"{arguments[0]} holds no run to resume; start it again.")
+    several = {name: override(arguments, f"--training.{name}") or "1" for name in ("devices", "nodes")}
+    if dialled and processes.size() == 1 and all(map(str.isdecimal, several.values())):
+        _as_several(Training(devices=int(several["devices"]), nodes=int(several["nodes"])), arguments)
     source = Path(arguments[0]) if dialled else find(arguments[0])
     settings = _settings(source, arguments, _dial(arguments) if dialled else None)
     if settings.resume and (settings.out is not None or not source.is_dir()):
@@ -61,8 +66,7 @@ def train(arguments: list[str]) -> None:
     out = source if settings.resume else home(settings.out or Path("runs") / source.stem.removeprefix("hf:"))
 
     training = Training(**settings.training.as_dict())
-    if training.devices * training.nodes > 1 and processes.size() == 1:
-        _as_several(training, arguments)
+    _as_several(training, arguments)
     where = device(settings.device)
     data = open_data(**settings.data.as_dict())
     make = partial(build_section, settings.model.as_dict(), data, seed=training.seed)
@@ -80,8 +84,10 @@ def train(arguments: list[str]) -> None:
     print(f"The run is in {out}; its best model is {out / 'model.safetensors'}.")
 
 
-def _as_several(training: Training, arguments: list[str]) -> NoReturn:
-    """Be torchrun from here on, which starts the processes of this machine with the same command line."""
+def _as_several(training: Training, arguments: list[str]) -> None:
+    """Be torchrun from here on, which starts the processes of this machine with the same command line, if several."""
+    if training.devices * training.nodes == 1 or processes.size() > 1:
+        return
     meet, there = ["--standalone"], os.environ
     if training.nodes > 1:
         if not {"MASTER_ADDR", "NODE_RANK"} <= there.keys():
@@ -109,19 +115,24 @@ def _dial(arguments: list[str]) -> dict[str, Any]:
 
 def _costs(model: npx.Model, data: DataSet, training: Training) -> list[str]:
     """What a run would cost, by some steps that are thrown away."""
-    batch = min(training.batch, len(data.train))
+    images_there = len(data.train) if data.train.stream is None else data.train.stream.images or len(data.train)
+    parts = processes.size() * training.accumulate
+    batch = -(-min(training.batch, len(data.train)) // parts)
     images, _ = data.train.batch(first := np.arange(batch), np.random.default_rng(training.seed))
     seconds = seconds_of_a_step(model, images, given(model.context, data.train, first))
     import resource  # here, because not every system has it
 
     cuda = model.device.type == "cuda"
     memory = torch.cuda.max_memory_allocated() if cuda else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    weights, steps = sum(weight.numel() for weight in model.parameters()), max(1, len(data.train) // training.batch)
+    weights, steps = sum(weight.numel() for weight in model.parameters()), max(1, images_there // training.batch)
+    seconds *= training.accumulate
+    minutes = training.epochs * steps * seconds / 60
+    end = f"; training.max_minutes ends it after {training.max_minutes:g}" if training.max_minutes else ""
     return [
         f"weights: {weights:,}",
-        f"a step of {batch} images: {seconds:.3g} s, {batch / seconds:.3g} images a second",
+        f"a step of {batch * parts} images: {seconds:.3g} s, {batch * parts / seconds:.3g} images a second",
         f"an epoch of {steps:,} steps: {steps * seconds / 60:.3g} minutes; {training.epochs} of them: "
-        f"{training.epochs * steps * seconds / 60:.3g} minutes, and validations",
+        f"{minutes:.3g} minutes, and validations{end}",
         f"memory: {memory / 2**20:,.0f} MiB, and {12 * weights / 2**20:,.1f} MiB of averages and moments",
         f"disk: {40 * weights / 2**20:,.1f} MiB of weights and states, and samples",
     ]

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nextpixel.data.lazy import Images, View, change, choose, contents
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, Damaged
 from nextpixel.spec import ImageSpec
 
 _MOST_DIGESTED = 2**16  # images
@@ -54,6 +55,22 @@ class Split:
         labels = None if self.labels is None else torch.from_numpy(self.labels[chosen])
         return torch.from_numpy(np.ascontiguousarray(images)), labels
 
+    def readable(self, indices: np.ndarray) -> np.ndarray:
+        """Those of the indices whose images are not damaged, as may turn out where images stay on disk."""
+        kept = list[int]()
+        for index in indices.tolist():
+            with suppress(Damaged):
+                self.images[[index]]
+                kept.append(index)
+        return np.array(kept, dtype=np.int64)
+
+    def look(self, indices: np.ndarray) -> Tensor:
+        """Images of these indices, without damaged ones; what is drawn is drawn from the same noise each time."""
+        try:
+            return self.batch(indices, np.random.default_rng(0))[0]
+        except Damaged:
+            return self.batch(self.readable(indices), np.random.default_rng(0))[0]
+
     def take(self, indices: np.ndarray | slice) -> "Split":
         """Keep only these images, in this order; those that are not in memory stay where they are."""
         parts = {name: getattr(self, name) for name in ("images", "labels", "maps", "marks", "files")}
@@ -93,6 +110,7 @@ class Parts:
     maps: MapKind | None = None
     class_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    rule: str = "as the source has them"  # where the splits that are there come from
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -169,7 +187,7 @@ class DataSet:
 def describe(data: DataSet) -> list[str]:
     """Lines about what was found: what `print(data)` says, and the levels that are seen in the images."""
     name, images, each, *others = repr(data).splitlines()
-    some = [split.batch(evenly(len(split), _LOOKED_AT), np.random.default_rng(0))[0] for split in data.splits.values()]
+    some = [split.look(evenly(len(split), _LOOKED_AT)) for split in data.splits.values()]
     seen = np.unique(np.concatenate([np.unique(images.numpy()) for images in some]))
     return [name, images, f"{each}; seen: {len(seen):,} of them, from {seen[0]:,} to {seen[-1]:,}", *others]
 

@@ -192,7 +192,7 @@ def cut_by_content(parts: Parts, name: str, *, validation: int | None = None) ->
     parts = replace(parts, notes=(*parts.notes, *copies))
     missing = [split for split in ("test", "validation") if split not in parts.splits]
     if not missing:
-        return _complete(parts, name, rule="as the source has them")
+        return _complete(parts, name, rule=parts.rule)
     places, different = numbers["train"], len(np.unique(numbers["train"]))
     train, held_out = np.argsort(places, kind="stable"), {}
     for left, split in zip((len(missing), 1), missing, strict=False):
@@ -223,4 +223,4 @@ def _first(numbers: np.ndarray, start: int, count: int | None, left: int) -> np.
 
 def _complete(parts: Parts, name: str, *, rule: str, **cut: np.ndarray) -> DataSet:
     splits = parts.splits | {split: parts.train.take(indices) for split, indices in cut.items()}
-    return DataSet(name, **{**vars(parts), **splits}, rule=rule)
+    return DataSet(name, **{**vars(parts), **splits, "rule": rule})

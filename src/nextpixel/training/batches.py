@@ -40,7 +40,7 @@ class Batches:
         self.split, self.seed, self.context = split, seed, context
         self.size, self.per_epoch = min(size, len(split)), max(1, len(split) // size)
         self.waited = 0.0  # seconds, by whoever asked for a batch
-        self._unreadable, self._told, self._damaged = unreadable, 0, dict[int, str]()
+        self._unreadable, self._told, self._damaged = unreadable, 0, dict[str, str]()
         self._order = lru_cache(2)(lambda epoch: np.random.default_rng([seed, epoch]).permutation(len(split)))
         self._ahead = 0 if in_memory(split.images) else min(_MOST_AHEAD, os.cpu_count() or 1)
         self._threads = ThreadPoolExecutor(self._ahead) if self._ahead else None
@@ -107,17 +107,21 @@ class Batches:
                 return other
             except Damaged as error:
                 sentence = str(error).rstrip(".")
-                self._damaged.setdefault(other, f"{sentence}: another stands in for it.")
+                self._damaged.setdefault(sentence, f"{sentence}: another stands in for it.")
                 if len(self._damaged) > self._unreadable:
-                    raise BadInput(f"{sentence}; training.unreadable allows for {self._unreadable} such.") from error
+                    raise self.too_many(sentence) from error
         raise BadInput("No training image can be read any more.")
+
+    def too_many(self, sentence: str) -> BadInput:
+        """What to say of the image that is one too many."""
+        return BadInput(f"{sentence}; training.unreadable allows for {self._unreadable} such.")
 
 
 class Streamed(Batches):
     """The same of a stream, in an order of its own; each process takes its part of a step from its own images."""
 
-    def __init__(self, split: Split, *, size: int, seed: int, context: Context | None = None) -> None:
-        super().__init__(split, size=size, seed=seed, context=context)
+    def __init__(self, split: Split, *, size: int, seed: int, context: Context | None, unreadable: int) -> None:
+        super().__init__(split, size=size, seed=seed, context=context, unreadable=unreadable)
         self.stream, self.size = split.stream, size
         if self.stream.images is None:
             raise BadInput(f"{self.stream.what} does not say how many images it has; data.limit says it, for an epoch.")
@@ -146,6 +150,11 @@ class Streamed(Batches):
         began = time.monotonic()
         window, number = divmod(step, self._steps)
         split, _ = self.stream.window(window)
+        while self.stream.lost:  # in the windows so far
+            name = self.stream.lost.pop(0)
+            self._damaged[name] = f"{name} cannot be read: it is left out."
+            if len(self._damaged) > self._unreadable and not self.stream.skips:
+                raise self.too_many(f"{name} cannot be read")
         order = np.random.default_rng([self.seed, window]).permutation(len(split))
         indices = order[(number * self._each + np.arange(self.size)[own] - self._base) % len(split)]
         images, _ = split.batch(indices, np.random.default_rng([self.seed, step]))

@@ -18,7 +18,7 @@ from torch.optim import Adam, AdamW, Optimizer, RMSprop
 from nextpixel import pictures, plots, processes
 from nextpixel.checkpoint import save
 from nextpixel.data import DataSet, describe, learnt_from
-from nextpixel.errors import BadInput, shown
+from nextpixel.errors import BadInput, Damaged, shown
 from nextpixel.evaluation import baselines, compared
 from nextpixel.model import Model, a_model, evaluating
 from nextpixel.pairing import check_all, difference, given
@@ -116,10 +116,9 @@ class _Loop:
         if count * settings.accumulate > 1 and (what := model.undivided()):
             raise BadInput(f"{what} needs a batch whole: take one process and training.accumulate 1, or leave it out.")
         named: dict[str, Any] = {"size": settings.batch, "seed": settings.seed, "context": model.context}
+        named |= {"unreadable": settings.unreadable}
         streams = data.train.stream is not None
-        self.batches = (
-            Streamed(data.train, **named) if streams else Batches(data.train, **named, unreadable=settings.unreadable)
-        )
+        self.batches = Streamed(data.train, **named) if streams else Batches(data.train, **named)
         self.parts = _parts(self.batches.size, count, settings.accumulate)
         model.to(self.fabric.device).initialise(*self.batches[0])  # a run that is resumed gets its own weights back
         self.batches.waited = 0.0
@@ -134,7 +133,7 @@ class _Loop:
         self.steps = settings.epochs * self.batches.per_epoch
         self.interval = max(1, round(settings.validate_every * self.batches.per_epoch))
         self.rate, self.seconds, self.cost, self.reserved = 0.0, 0.0, 0.0, 0.0
-        self.first, self.stopping, self.left_out = processes.rank() == 0, False, 0
+        self.first, self.stopping, self.left_out, self.unreadable = processes.rank() == 0, False, 0, 0
         self.watched = min(len(data.validation), settings.validation_images or len(data.validation))
         self.baselines = baselines(model.spec, data.train, data.validation, images=self.watched)
 
@@ -156,6 +155,7 @@ class _Loop:
         if self.first:
             self.folder.rewind(self.position.step, self.position.row)
         if self.progress() >= 1 and not self.due():
+            self.redraw()
             raise BadInput(
                 f"The run in {self.folder.path} is finished, after {self.position.step} steps and "
                 f"{self.position.minutes:.1f} minutes; to go on, raise training.epochs, max_minutes or patience."
@@ -175,6 +175,8 @@ class _Loop:
             try:
                 if self.due():  # the run was saved because this failed
                     self.validate()
+                else:
+                    self.redraw()
                 while self.progress() < 1 and not self.stopping:
                     self.step()
                     if self.due():
@@ -190,7 +192,7 @@ class _Loop:
                     raise self.rescued(BadInput("Another process of the run has ended.")) from error
                 raise
             self.whole()
-            if self.stopping and self.progress() < 1:
+            if self.stopping and (self.progress() < 1 or self.due()):
                 self.save()
                 self.display.say(
                     f"Stopped at step {self.position.step}; {self.folder.path} can be resumed: "
@@ -229,11 +231,18 @@ class _Loop:
         return self.settings.progress(self.position.step, self.steps, self.position.minutes, reserve=self.reserved)
 
     def agree(self, nats: float = 0.0) -> float:
-        """The sum of nats over all processes; and one clock, that of the first, and one answer whether to stop."""
+        """The sum of nats over all processes; one clock, that of the first, one answer whether to stop, all news."""
         own = ((time.monotonic() - self.clock) / 60, self.reserve()) if self.first else (0.0, 0.0)
-        found = processes.total(nats, *own, float(self.interrupted.is_set()))
-        nats, self.position.minutes, self.reserved, asked = found
+        news = self.batches.news()
+        found = processes.total(nats, *own, float(self.interrupted.is_set()), float(len(news)))
+        nats, self.position.minutes, self.reserved, asked, told = found
         self.stopping = asked > 0
+        for line in (line for lines in processes.told(news) for line in lines) if told else ():
+            self.unreadable += 1
+            self.display.say(line)
+            skips = self.data.train.stream is not None and self.data.train.stream.skips
+            if processes.size() > 1 and self.unreadable > self.settings.unreadable and not skips:  # each knows its own
+                raise self.batches.too_many(line.rstrip("."))
         return nats
 
     def reserve(self) -> float:
@@ -259,8 +268,6 @@ class _Loop:
             images, context = self.batches.part(position.step, part)
             if (where := self.batches.where(position.step)) is not None:
                 position.stream = where
-            for line in self.batches.news():
-                self.display.say(line)
             own_drawn = None if drawn is None else drawn[part]
             while self.threads.trying:
                 self.rehearse(images, context, own_drawn)
@@ -319,13 +326,17 @@ class _Loop:
         with self.state.average.in_place():
             model = self.whole()
             nats = self.validation_nats()
+            self.agree()
+            if self.stopping:  # in the middle of it, maybe: it comes again when the run goes on
+                return
             if not math.isfinite(nats):
                 raise _Diverged(f"The validation loss is {nats} at step {position.step}; lower training.learning_rate.")
-            position.worse += 1
             if nats < position.best:
-                position.best, position.worse = nats, 0
                 if self.first:
                     save(model, self.folder.best)
+                position.best, position.worse = nats, 0  # when it is written, and not before
+            else:
+                position.worse += 1
         self.agree()
         metrics = Metrics(
             step=position.step,
@@ -357,15 +368,33 @@ class _Loop:
         """Nats per image, in the precision of the training."""
         split = self.data.validation
 
-        def measure(start: int) -> Tensor:
+        def measure(start: int) -> tuple[float, int]:
             indices = np.arange(start, min(self.watched, start + self.settings.batch))
-            images, _ = split.batch(indices, np.random.default_rng(self.settings.seed))
-            return -self.log_prob(images, given(self.model.context, split, indices)).sum().cpu().double()
+            if self.interrupted.is_set():  # torchrun waits for 30 seconds
+                return 0.0, 0
+            try:
+                images, _ = split.batch(indices, np.random.default_rng(self.settings.seed))
+            except Damaged:
+                indices = split.readable(indices)
+                images, _ = split.batch(indices, np.random.default_rng(self.settings.seed))
+            nats = -self.log_prob(images, given(self.model.context, split, indices)).sum().cpu().double()
+            return nats.item(), len(indices)
 
         with torch.no_grad(), self.fabric.autocast():
             self.network().eval()
-            sums = processes.everywhere(range(0, self.watched, self.settings.batch), measure)
-        return sum(each.item() for each in sums) / self.watched
+            found = processes.everywhere(range(0, self.watched, self.settings.batch), measure)
+        nats, count = (sum(column) for column in zip(*found, strict=True))
+        if 0 < count < self.watched and not self.interrupted.is_set():
+            self.display.say(f"{self.watched - count} of {self.watched} validation images cannot be read: left out.")
+        return nats / count if count else math.nan
+
+    def redraw(self) -> None:
+        """Draw the samples of the last validation, where a run ended while they were drawn."""
+        here = self.position.row is not None and self.position.row["step"] == self.position.step
+        with self.state.average.in_place():
+            model = self.whole()
+            if self.first and here and self.settings.samples and not self.folder.picture(self.position.step).exists():
+                self.draw(model)
 
     def draw(self, model: Model) -> None:
         """Draw samples of the average weights, always from the same noise."""

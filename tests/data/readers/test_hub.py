@@ -1,4 +1,5 @@
 import io
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,28 @@ def test_a_damaged_picture(tmp_path: Path) -> None:
     data = open_data(f"hf:{tmp_path}", damaged="skip")
     assert sum(map(len, data.splits.values())) == COUNTS["train"] - 2
     assert "damaged files left out: 2 (image 7 of" in data.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "note"),
+    [
+        ("float64", [0.5] * COUNTS["train"], None),
+        ("int64", [0, None] * (COUNTS["train"] // 2), r"label left alone: image 1 of hf:.* \(train\) has none"),
+        ("string", [None, "a"] * (COUNTS["train"] // 2), r"label left alone: image 0 of hf:.* \(train\) has none"),
+    ],
+)
+def test_columns_that_are_no_classes_bar_no_set(kind: str, labels: list[Any], note: str | None, tmp_path: Path) -> None:
+    pictures = [{"bytes": png(image), "path": None} for image in LEVELS["train"]]
+    columns = {"image": (datasets.Image(), pictures), "label": (datasets.Value(kind), labels)}
+    made(**columns).to_parquet(tmp_path / "train.parquet")
+    data = open_data(f"hf:{tmp_path}")
+    assert data.train.labels is None
+    assert data.classes is None
+    assert bool(note) == any(re.search(note or "$^", line) for line in data.notes)
+    assert open_data(f"hf:{tmp_path}", columns={"label": ""}).notes == data.notes[:0]
+    if note:
+        with pytest.raises(BadInput, match=r"Image \d of .* has no label; data\.columns=\{label: ''\} leaves labels"):
+            open_data(f"hf:{tmp_path}", columns={"label": "label"})
 
 
 @pytest.mark.parametrize(

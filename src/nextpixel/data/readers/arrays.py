@@ -13,6 +13,7 @@ import re
 from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNS
         maps[split] = _codes_or_numbers(found, what=f"maps of {what[split]}", images=counts[split], layout=seen)
     maps, map_kind = _understood_maps(maps, _scalar(arrays, "map_levels", path), path)
     kept = partial(_stored, dtype=np.min_scalar_type(levels.count - 1), options=options, path=path)
-    splits = {
+    splits: dict[str, Any] = {
         split: Split(change(found, kept), labels.get(split), maps=maps.get(split)) for split, found in images.items()
     }
     ordinal = options.ordinal and _scalar(arrays, "ordinal", path, "b", "true or false") is not False

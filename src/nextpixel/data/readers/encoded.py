@@ -57,8 +57,12 @@ def decode(
     options: Options,
     labels: Labels = ({}, None, None),
     notes: Iterable[str] = (),
+    lost: list[str] | None = None,
 ) -> Parts:
-    """Make images of the pictures of each split, in memory if they are not too many; `notes` are told first."""
+    """Make images of the pictures of each split, in memory if they are not too many; `notes` are told first.
+
+    The names of damaged ones that are skipped are added to `lost`, if that is given.
+    """
     numbers, classes, names = labels
     alike = _Alike()
     pictures = {split: _Pictures(sources[split], options, alike) for split in dict.fromkeys(["train", *sources])}
@@ -91,8 +95,11 @@ def decode(
         np.minimum.at(lowest, same, np.concatenate([contents(some) for some in pictures.values()]))
         marks = np.split(lowest[same], np.cumsum([*map(len, splits.values())]))
         splits = {name: replace(split, marks=own) for (name, split), own in zip(splits.items(), marks, strict=False)}
-    if lost := [*alike.damaged]:
-        notes = *notes, f"damaged files left out: {len(lost)} ({', '.join(lost[:3])}{', …' if len(lost) > 3 else ''})"
+    if damaged := [*alike.damaged]:
+        some = f"{', '.join(damaged[:3])}{', …' if len(damaged) > 3 else ''}"
+        notes = *notes, f"damaged files left out: {len(damaged)} ({some})"
+    if lost is not None:
+        lost += damaged
     spec = ImageSpec(*alike.shape, levels=alike.meant.count, ordinal=options.ordinal)
     return Parts(spec, classes, **splits, class_names=names, notes=(*notes, *alike.meant.notes))
 

@@ -60,10 +60,11 @@ def read_hub(name: str, options: Options) -> Parts:
     labels, notes = dict[str, np.ndarray](), list[str]()
     for split, some in found.items() if beside else ():
         with told(name):
-            labels[split] = np.asarray(some.select_columns(beside).with_format("numpy")[:][beside])
-        if names and labels[split].min() < 0:  # -1, by convention
-            del labels[split]
-            notes.append(f"{split} images have no labels")
+            own, why = _labels(some, beside, names, options, f"{name} ({split})")
+        if own is None:
+            notes.append(why or f"{split} images have no labels")
+        else:
+            labels[split] = own
     labels = labels if "train" in labels else {}
     counts = {split: len(some) for split, some in found.items()}
     numbered = number_labels(labels, counts, tuple(names) or None, options.first_label, name)
@@ -71,11 +72,23 @@ def read_hub(name: str, options: Options) -> Parts:
     return decode(sources, options, numbered, notes)
 
 
-def _source(rows: Any, what: str) -> Source:
-    """Encoded pictures as `datasets` has them, by their bytes or their path."""
+def _labels(rows: Any, column: str, names: Sequence[str], options: Options, what: str) -> tuple[Any, str]:
+    """The labels of a column, or None and why there are none; those that are asked for must be there."""
+    found = np.asarray(rows.select_columns([column]).with_format("numpy")[:][column])
+    lacks = [index for index, label in enumerate(found.tolist()) if label is None or label != label]
+    if not lacks and not (names and found.min() < 0):  # -1, by convention, where labels are held back
+        return found, ""
+    if lacks and (options.columns or {}).get("label"):
+        raise BadInput(f"Image {lacks[0]} of {what} has no {column}; data.columns={{label: ''}} leaves labels out.")
+    return None, f"{column} left alone: image {lacks[0]} of {what} has none" if lacks else ""
+
+
+def _source(rows: Any, what: str, *, streamed: bool = False) -> Source:
+    """Encoded pictures as `datasets` has them, by their bytes or their path; streamed ones have no numbers to go by."""
 
     def name(index: int) -> str:
-        return f"image {index} of {what}"
+        path = rows[index]["path"] if streamed and rows[index] else None
+        return f"image {path or index} of {'some of ' * (streamed and not path)}{what}"
 
     def opened(index: int) -> Bytes:
         record = rows[index]
@@ -93,8 +106,9 @@ def _streamed(
     notes = [f"labels left alone: a stream needs the classes of {beside} named"] if beside and not names else []
     known = (splits["train"].info.splits or {}).get(str(splits["train"].split))
     images = known.num_examples if known else None
+    cut = [own for own in ("validation", "test") if own not in splits]
     for own in ("validation", "test"):
-        if own not in splits:
+        if own in cut:
             splits[own], splits["train"] = splits["train"].take(HELD_OUT), splits["train"].skip(HELD_OUT)
             images = images and images - HELD_OUT
     firsts = dict[str, list[Record]]()
@@ -104,21 +118,24 @@ def _streamed(
     if not all(firsts.values()):
         raise BadInput(f"{name} has too few images to be read as they come; leave data.streaming out.")
 
-    def made(firsts: Mapping[str, Sequence[Record]], options: Options) -> Parts:
-        sources = {own: _source([row[column] for row in rows], f"{name} ({own})") for own, rows in firsts.items()}
+    def made(firsts: Mapping[str, Sequence[Record]], options: Options, lost: list[str] | None = None) -> Parts:
+        named = {own: (f"{name} ({own})", [row[column] for row in rows]) for own, rows in firsts.items()}
+        sources = {own: _source(rows, what, streamed=True) for own, (what, rows) in named.items()}
         numbers = {own: np.array([row[beside] for row in rows]) for own, rows in firsts.items()} if names else {}
-        return decode(sources, options, (numbers, len(names) or None, tuple(names) or None), notes)
+        return decode(sources, options, (numbers, len(names) or None, tuple(names) or None), notes, lost)
 
     parts = made(firsts, options)
-    alike = replace(options, levels=parts.spec.levels, ordinal=parts.spec.ordinal)
+    alike = replace(options, levels=parts.spec.levels, ordinal=parts.spec.ordinal, damaged="skip")
 
     def window(rows: Sequence[Record]) -> Split:
-        some = made({"train": rows}, alike)
+        some = made({"train": rows}, alike, stream.lost)
         if some.spec != parts.spec:
             raise BadInput(f"{name} has images {some.spec} after images {parts.spec}.")
         return some.train
 
-    return replace(parts, train=replace(parts.train, stream=Stream(name, splits["train"], window, images)))
+    stream = Stream(name, splits["train"], window, images, skips=options.damaged == "skip")
+    rule = f"the first {HELD_OUT:,} each for {' and '.join(cut)}" if cut else parts.rule
+    return replace(parts, train=replace(parts.train, stream=stream), rule=rule)
 
 
 @dataclass
@@ -133,6 +150,8 @@ class Stream:
     records: Any  # an `IterableDataset` of Hugging Face
     decode: Callable[[Sequence[Record]], Split]  # makes images, and what stands beside them, of records
     images: int | None  # in an epoch, or what is to count as one; None where nobody knows
+    skips: bool  # whether there may be any number of damaged ones
+    lost: list[str] = field(default_factory=list[str], init=False)  # the names of damaged ones, which are left out
     _threads: ThreadPoolExecutor | None = field(default=None, init=False)
 
     def start(self, count: int, *, rank: int, size: int, window: int = 0, where: str | None = None) -> None:
@@ -211,7 +230,8 @@ def _opened(name: str, *, streaming: bool) -> Any:
     import datasets
     from datasets.exceptions import DatasetsError
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of each try
+    for library, level in (("huggingface_hub", logging.ERROR), ("datasets", logging.CRITICAL)):  # they tell of each try
+        logging.getLogger(library).setLevel(level)
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     place, _, configuration = name.removeprefix(_PREFIX).partition(":")
@@ -239,7 +259,7 @@ def _columns(features: Mapping[str, Any], options: Options, name: str) -> tuple[
 
     def chosen(role: str, fits: Sequence[str], usual: Sequence[str]) -> str:
         asked = (options.columns or {}).get(role)
-        if asked is not None and asked in fits:
+        if asked is not None and (asked in fits or (asked == "" and role == "label")):
             return asked
         if asked is None and len(usual) < 2 and (usual or role == "label"):
             return next(iter(usual), "")
@@ -254,5 +274,10 @@ def _columns(features: Mapping[str, Any], options: Options, name: str) -> tuple[
     images = [column for column, its in features.items() if is_encoded(its)]
     labels = [column for column, its in features.items() if isinstance(its, ClassLabel | Value)]
     named = [column for column in labels if isinstance(features[column], ClassLabel)]
-    usual = [column for column in _LABELS if column in labels][:1]
+    usual = [column for column in _LABELS if column in labels and not _is_measure(features[column])][:1]
     return chosen("image", images, images), chosen("label", labels, usual or named)
+
+
+def _is_measure(feature: Any) -> bool:
+    """Whether a column has fractions, or moments, which are no classes."""
+    return str(getattr(feature, "dtype", "")).startswith(("float", "double", "decimal", "time", "date", "duration"))
