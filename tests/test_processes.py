@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -192,6 +193,37 @@ sys.exit(main())
     assert "cat.png is damaged" in done.stderr
     call(TWO, "train", "kept", "--resume", cwd=folder)
     assert [row["step"] for row in rows(folder / "kept")] == [4, 8]
+
+
+@pytest.mark.parametrize("allowed", [4, 2])
+def test_damaged_images_of_every_process_are_named_and_counted_together(allowed: int, folder: Path) -> None:
+    pictures, noise = folder / f"torn{allowed}", np.random.default_rng(0)
+    for split, count in (("train", 48), ("validation", 4), ("test", 4)):
+        (pictures / split).mkdir(parents=True)
+        for number in range(count):
+            whole = split != "train" or number % 12 != 5
+            (pictures / split / f"{number:02}.pgm").write_bytes(b"P5 4 4 255\n" + noise.bytes(16 if whole else 9))
+    script = """
+import sys
+from nextpixel.cli import main
+from nextpixel.data.readers import encoded
+encoded.MOST_IN_MEMORY, encoded._SAMPLE = 0, 4
+sys.exit(main())
+"""
+    (folder / "ondisk.py").write_text(script)
+    words = ["train", "recipe.yaml", "--out", f"t{allowed}", "--data.name", pictures, "--model.context", "none"]
+    words += ["--training.batch", 8, "--training.validate_every", 1, "--training.unreadable", allowed]
+    done = call([*TWO[:-2], "ondisk.py"], *words, cwd=folder, check=False)
+    named = re.findall(
+        r"(\d\d)\.pgm cannot be read as an image [^:;]*: another stands in", " ".join(done.stderr.split())
+    )
+    if allowed == 4:
+        assert done.returncode == 0, done.stderr
+        assert sorted(named) == ["05", "17", "29", "41"]
+    else:
+        assert done.returncode != 0
+        assert "training.unreadable allows for 2 such" in done.stderr
+        assert len(sentences(done.stderr)) == 1
 
 
 @pytest.fixture
