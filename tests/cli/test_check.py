@@ -104,7 +104,8 @@ def test_models_of_every_context_pass(call: Callable[..., Any], request: pytest.
     assert ", test" in told["about"]
     alone = shutil.copy(folder / "model.safetensors", "alone.safetensors")
     told = json.loads(call("check", alone, "--json").out)
-    assert (told["fails"], told["about"]) == (False, "3 random images")
+    assert not told["fails"]
+    assert ", test" in told["about"]  # the file itself says what it learnt from
 
 
 def test_seeds_draw_other_places(call: Callable[..., Any], plain: Path) -> None:
@@ -158,5 +159,5 @@ def test_a_run_that_python_trained_knows_its_data(call: Callable[..., Any], tmp_
     model = npx.build("pixelcnn", data.spec, filters=4, layers=1)
     settings = npx.Training(epochs=1, samples=0, precision="fp32")
     npx.train(model, data, out="run", settings=settings, device="cpu")
-    assert "digits, test: " in call("evaluate", "run", "--images", 4).out
+    assert "digits, test, 4 images" in call("evaluate", "run", "--images", 4).out
     assert "the images are random" not in call("check", "run").err

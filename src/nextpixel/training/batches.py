@@ -1,5 +1,6 @@
 """The training batches in their order."""
 
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -40,7 +41,8 @@ class Batches:
         self.split, self.seed, self.context = split, seed, context
         self.size, self.per_epoch = min(size, len(split)), max(1, len(split) // size)
         self.waited = 0.0  # seconds, by whoever asked for a batch
-        self._unreadable, self._told, self._damaged = unreadable, 0, dict[str, str]()
+        self.allowed: float = unreadable
+        self._told, self._damaged = 0, dict[str, str]()
         self._order = lru_cache(2)(lambda epoch: np.random.default_rng([seed, epoch]).permutation(len(split)))
         self._ahead = 0 if in_memory(split.images) else min(_MOST_AHEAD, os.cpu_count() or 1)
         self._threads = ThreadPoolExecutor(self._ahead) if self._ahead else None
@@ -108,13 +110,13 @@ class Batches:
             except Damaged as error:
                 sentence = str(error).rstrip(".")
                 self._damaged.setdefault(sentence, f"{sentence}: another stands in for it.")
-                if len(self._damaged) > self._unreadable:
+                if len(self._damaged) > self.allowed:
                     raise self.too_many(sentence) from error
         raise BadInput("No training image can be read any more.")
 
     def too_many(self, sentence: str) -> BadInput:
         """What to say of the image that is one too many."""
-        return BadInput(f"{sentence}; training.unreadable allows for {self._unreadable} such.")
+        return BadInput(f"{sentence}; training.unreadable allows for {self.allowed} such.")
 
 
 class Streamed(Batches):
@@ -123,6 +125,7 @@ class Streamed(Batches):
     def __init__(self, split: Split, *, size: int, seed: int, context: Context | None, unreadable: int) -> None:
         super().__init__(split, size=size, seed=seed, context=context, unreadable=unreadable)
         self.stream, self.size = split.stream, size
+        self.allowed = math.inf if self.stream.skips else unreadable
         if self.stream.images is None:
             raise BadInput(f"{self.stream.what} does not say how many images it has; data.limit says it, for an epoch.")
         self.per_epoch = max(1, self.stream.images // size)
@@ -153,7 +156,7 @@ class Streamed(Batches):
         while self.stream.lost:  # in the windows so far
             name = self.stream.lost.pop(0)
             self._damaged[name] = f"{name} cannot be read: it is left out."
-            if len(self._damaged) > self._unreadable and not self.stream.skips:
+            if len(self._damaged) > self.allowed:
                 raise self.too_many(f"{name} cannot be read")
         order = np.random.default_rng([self.seed, window]).permutation(len(split))
         indices = order[(number * self._each + np.arange(self.size)[own] - self._base) % len(split)]

@@ -133,7 +133,7 @@ class _Loop:
         self.steps = settings.epochs * self.batches.per_epoch
         self.interval = max(1, round(settings.validate_every * self.batches.per_epoch))
         self.rate, self.seconds, self.cost, self.reserved = 0.0, 0.0, 0.0, 0.0
-        self.first, self.stopping, self.left_out, self.unreadable = processes.rank() == 0, False, 0, 0
+        self.first, self.stopping, self.left_out, self.unreadable = processes.rank() == 0, False, 0, set[str]()
         self.watched = min(len(data.validation), settings.validation_images or len(data.validation))
         self.baselines = baselines(model.spec, data.train, data.validation, images=self.watched)
 
@@ -237,12 +237,13 @@ class _Loop:
         found = processes.total(nats, *own, float(self.interrupted.is_set()), float(len(news)))
         nats, self.position.minutes, self.reserved, asked, told = found
         self.stopping = asked > 0
-        for line in (line for lines in processes.told(news) for line in lines) if told else ():
-            self.unreadable += 1
-            self.display.say(line)
-            skips = self.data.train.stream is not None and self.data.train.stream.skips
-            if processes.size() > 1 and self.unreadable > self.settings.unreadable and not skips:  # each knows its own
-                raise self.batches.too_many(line.rstrip("."))
+        lines = [line for lines in processes.told(news) for line in lines] if told else []
+        for line in lines:
+            if line not in self.unreadable:  # which another process may have met before
+                self.unreadable.add(line)
+                self.display.say(line)
+            if len(self.unreadable) > self.batches.allowed:  # each process knows of its own alone
+                raise self.batches.too_many(line.rpartition(":")[0])
         return nats
 
     def reserve(self) -> float:
