@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -10,7 +9,7 @@ from torch import nn
 from nextpixel import processes, sealed, shipped
 from nextpixel.errors import BadInput
 from nextpixel.integers import install, prove
-from nextpixel.model import Model
+from nextpixel.model import Model, a_model
 from nextpixel.models import build, loaded, outline
 from nextpixel.nn.context import restore
 from nextpixel.spec import ImageSpec
@@ -31,11 +30,7 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
         BadInput: the file cannot be written there or is named like a pickle, some weights are not finite, or that is
             no model of images.
     """
-    inner: Any = model
-    while not isinstance(inner, Model):
-        inner = getattr(inner, "_orig_mod", getattr(inner, "module", None))
-        if inner is None:
-            raise BadInput(f"Only a model of nextpixel can be saved, not a {type(model).__name__}.")
+    inner = a_model(model)
     about = {"format": FORMAT, **inner.recipe, **({} if inner.learnt is None else {"learnt": inner.learnt})}
     if "<locals>" in inner.recipe["name"]:
         raise BadInput(f"{inner.recipe['name']} is in a function, where no file can find it; move it out, to a module.")

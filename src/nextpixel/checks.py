@@ -126,7 +126,7 @@ def check(
         >>> {finding.verdict for finding in npx.check(model)}
         {'holds'}
     """
-    a_model(model)
+    model = a_model(model)
     if not isinstance(model, Autoregressive):
         name = type(model).__name__
         raise BadInput(f"The laws are for exact likelihoods, which a {name} has not; try check(model.decoder, z).")

@@ -74,7 +74,7 @@ def evaluate(
     Raises:
         BadInput: no images, or not what the model is about.
     """
-    a_model(model)
+    model = a_model(model)
     labels = range(model.context.classes if isinstance(model.context, ClassLabel) else 0)
     if not (classes or labels):
         raise BadInput("Only a model of classes can be measured without them; this one is given none.")

@@ -53,7 +53,8 @@ def exact(model: Model, images: Tensor, context: object = None) -> Autoregressiv
     Raises:
         BadInput: the model has a part that cannot be exact, or the images are not what it is about.
     """
-    why = refusal(a_model(model)) or (None if are_finite(model) else "some of its weights are not finite numbers")
+    model = a_model(model)
+    why = refusal(model) or (None if are_finite(model) else "some of its weights are not finite numbers")
     if why or not isinstance(model, Autoregressive):
         raise BadInput(f"There is no exact twin of this model: {why}.")
     images = model.spec.check(images).cpu()

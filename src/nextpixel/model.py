@@ -129,10 +129,13 @@ def _with(part: Any, twins: Mapping[nn.Module, nn.Module]) -> Any:
 
 
 def a_model(value: object) -> Model:
-    """What should be a model, if it is."""
-    if not isinstance(value, Model):
+    """What should be a model, if it is, wrapped (by torch.compile, …) or not."""
+    inner: Any = value
+    while inner is not None and not isinstance(inner, Model):
+        inner = getattr(inner, "_orig_mod", getattr(inner, "module", None))
+    if inner is None:
         raise BadInput(f"A model is what npx.build or npx.load gives, such as npx.load('mnist'), not {shown(value)}.")
-    return value
+    return inner
 
 
 def are_finite(model: nn.Module) -> bool:

@@ -53,7 +53,8 @@ def score(
         >>> npx.score(model, model.sample(3), typical=1.0).typicality.shape
         torch.Size([3])
     """
-    spec, ratio = a_model(model).spec, None
+    model, ratio = a_model(model), None
+    spec = model.spec
     if against is not None and (a_model(against).spec != spec or against.context not in (None, model.context)):
         first, second = (f"is about images {its.spec}, given {its.context}" for its in (model, against))
         raise BadInput(f"The second model {second}, but the first {first}.")

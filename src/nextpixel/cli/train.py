@@ -80,7 +80,7 @@ def train(arguments: list[str]) -> None:
     config["training"]["betas"] = list(training.betas)  # YAML has no tuples
     places = {key: config["data"][key] for key in ("name", "root") if config["data"][key] is not None}
     config["data"] |= {key: from_anywhere(path) for key, path in places.items()}  # a run works from any folder
-    npx.train(model, data, out=out, settings=training, resume=settings.resume, config=config, device=where.type)
+    npx.train(model, data, out=out, settings=training, resume=settings.resume, config=config, device=settings.device)
     print(f"The run is in {out}; its best model is {out / 'model.safetensors'}.")
 
 

@@ -66,7 +66,7 @@ def train(
         KeyboardInterrupt: after an interruption, when the state is saved.
     """
     settings = settings or Training()
-    a_model(model)
+    model = a_model(model)
     if isinstance(data, str | Path):
         raise BadInput(f"The data must be what npx.open_data({str(data)!r}) gives, not its name.")
     for value, its, what in ((data, DataSet, "data"), (settings, Training, "settings"), (out, str | Path, "out")):
@@ -385,6 +385,8 @@ class _Loop:
             self.network().eval()
             found = processes.everywhere(range(0, self.watched, self.settings.batch), measure)
         nats, count = (sum(column) for column in zip(*found, strict=True))
+        if not count and not self.interrupted.is_set():
+            raise BadInput("No validation image can be read any more.")
         if 0 < count < self.watched and not self.interrupted.is_set():
             self.display.say(f"{self.watched - count} of {self.watched} validation images cannot be read: left out.")
         return nats / count if count else math.nan
