@@ -32,7 +32,7 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """
     inner = a_model(model)
     about = {"format": FORMAT, **inner.recipe, **({} if inner.learnt is None else {"learnt": inner.learnt})}
-    if "<locals>" in inner.recipe["name"]:
+    if "<locals>" in inner.recipe.get("name", ""):
         raise BadInput(f"{inner.recipe['name']} is in a function, where no file can find it; move it out, to a module.")
     if "hf:" in str(path)[:3]:
         raise BadInput(f"{path} is a name on the Hub; save in a file, or share the model with nextpixel push.")
@@ -95,7 +95,7 @@ def _rebuild(file: sealed.Sealed) -> Model:
     def make() -> Model:
         model = build(recipe["name"], spec, recipe["likelihood"], context, **recipe["arguments"])
         if whole is not None:
-            install(model, whole)
+            install(model.to(torch.float32), whole)  # whatever the default is
         return model
 
     held = sum(torch.Size(shape).numel() for _, shape in file.outline.values())

@@ -92,7 +92,7 @@ def compress(
     return made
 
 
-def decompress(model: Model, data: bytes, *, recover: bool = False) -> Tensor:
+def decompress(model: Model, data: bytes | bytearray | memoryview, *, recover: bool = False) -> Tensor:
     """The images of a container, int64, shape (B, C, H, W), by the exact twin that made it.
 
     Raises:
