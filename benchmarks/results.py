@@ -47,6 +47,7 @@ IMAGES = {  # the data of a run -> what a reader is told that it is; the order o
     "mnist": "MNIST, 256 levels",
     "codes.npz": "codes of 32x32 photographs",
 }
+GIVEN = {"": "", "class": ", given the class", "mixture": ", as the mixture of its classes"}
 PAPER = {  # data set -> what was published for a larger network of this kind, and where
     ("gated_pixelcnn", "mnist-binary"): "81.50 nats (a PyTorch library's README, dynamic binarisation)",
 }
@@ -77,10 +78,11 @@ def record(run: Path, options: argparse.Namespace) -> None:
     config = yaml.safe_load((run / "config.yaml").read_text())
     with (run / "metrics.csv").open() as file:
         last = list(csv.DictReader(file))[-1]
-    model = npx.load(run)
+    model, given = npx.load(run), "class"
     start = time.monotonic()
     if options.figures is not None:
         said = json.loads(options.figures.read_text())
+        given = "class" if said.get("classes", True) else "mixture"  # of all classes, as a model of images
         measured = {key: (said.get("importance") or said.get("elbo") or said)[key] for key in FIGURES}
         if "elbo" in said:
             measured["bounds"] = {key: said[key] for key in ("elbo", "reconstruction", "kl", "importance", "samples")}
@@ -91,11 +93,12 @@ def record(run: Path, options: argparse.Namespace) -> None:
             measured = {"bounds": as_json(bounds), **as_json(bounds.importance or bounds.elbo)}
         else:
             measured = as_json(evaluate(model, data.test, images=options.images))
+    name = run.name + "-mixture" * (given == "mixture")
     figures = {
-        "name": run.name,
+        "name": name,
         "model": config["model"]["name"],
         "data": Path(config["data"]["name"]).name,
-        "given": "class" if model.context else "",
+        "given": given if model.context else "",
         "colours": config["model"].get("colours", "") if model.spec.channels > 1 else "",
         "orders": config["model"].get("orders", 1),
         "weights": sum(weight.numel() for weight in model.parameters()),
@@ -107,7 +110,7 @@ def record(run: Path, options: argparse.Namespace) -> None:
         **measured,
     }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{run.name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def tabulated(text: str, chosen: Sequence[str] | None = None) -> str:
@@ -138,7 +141,7 @@ def _likelihoods(runs: Sequence[dict[str, Any]], *, short: bool) -> str:
     headings += [] if short else ["command"]
     lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
     for run in runs:
-        given = f", given the {run['given']}" if run["given"] else ""
+        given = GIVEN[run["given"]]
         given += f", colours {run['colours']}" if run.get("colours") else ""
         given += f", {run['orders']} reading orders" if run.get("orders", 1) > 1 else ""
         most = "≤ " if "bounds" in run else ""

@@ -156,7 +156,7 @@ def _records() -> list[list[str]]:
             f"{'≤ ' * ('bounds' in run)}{run['nats']:.2f} ± {run['nats_error']:.2f}",
             f"{run['images']:,}",
             f"{run['minutes']:.1f}",
-            run["given"],
+            {"": "", "class": "class", "mixture": "nothing: the mixture of all classes"}[run["given"]],
             f"`{run['command']}`",
         ]
         for run in kept
