@@ -49,7 +49,7 @@ def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") ->
     Args:
         path: a `.safetensors` file, or a run folder, whose `model.safetensors` is taken; or the name of a model that
             comes with the package (`nextpixel models`), or `hf:USER/NAME` for one on the Hugging Face Hub.
-        device: where to put the weights.
+        device: where to put the weights: torch's name for it, such as "cuda:1", or "auto".
 
     Raises:
         BadInput: there is no such file, or it is not a whole nextpixel model.

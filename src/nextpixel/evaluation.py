@@ -72,7 +72,7 @@ def evaluate(
         watch: goes through the batches, for a progress bar.
 
     Raises:
-        BadInput: no images, or not what the model is about.
+        BadInput: no images, not what the model is about, or a `pixelvae`, which has bounds only (`evaluate_bounds`).
     """
     model = a_model(model)
     labels = range(model.context.classes if isinstance(model.context, ClassLabel) else 0)

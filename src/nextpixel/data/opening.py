@@ -57,7 +57,7 @@ def open_data(
     Splits of a named set are made by a fixed seed and have the sizes that the catalogue gives. Own data without
     validation or test images gives up about a tenth of its training images for each, at least one, chosen by a hash of
     each image's content: copies stay together, and what is added, removed or renamed moves no other image. ImageNet and
-    folders of more than 1 GiB stay on disk: their images are read when a batch is asked for.
+    folders or arrays of more than 1 GiB stay on disk: their images are read when a batch is asked for.
 
     Args:
         name: a name of the catalogue, the path of a folder of images, an npz or an npy file, or `hf:NAME_OR_PATH`: a
@@ -72,7 +72,7 @@ def open_data(
             `data.readers.levels`); where that is not clear, it must be given.
         ordinal: False when the levels of an npz or npy file are names, such as codes of a VQ-VAE. The file may say so
             itself, by a scalar `ordinal`.
-        layout: of an npz or npy file's images with four axes, `NHWC` or `NCHW`; seen from the sizes when None.
+        layout: of an npz or npy file's images with four axes, `NHWC`, `NCHW` or `HWCN`; seen from the sizes when None.
         splits: which sub-folder, or which array of images, is `train`, `validation` and `test`, where the names do not
             say it; an empty one when no sub-folder is a split. Usual names are known.
         first_label: the number of the first class, where labels of a file do not begin with 0.

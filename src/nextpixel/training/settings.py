@@ -49,7 +49,7 @@ class Training:
             for an average over about the last tenth of the steps so far, however many there are.
         precision: "fp32", "bf16" (activations only), or "auto": bf16 where the device computes it clearly faster.
         non_finite: what a loss or a gradient that is not finite does: "stop" the run, or "skip" the step.
-        unreadable: training images that turn out to be damaged and are left out, the next one standing in for each,
+        unreadable: training images that turn out to be damaged and are left out (the next stands in, but in a stream),
             before the run saves and ends.
         validate_every: epochs between validations, which also save; 0.25 is four an epoch.
         save_every: minutes after which the state is saved between validations too.
