@@ -82,7 +82,7 @@ def test_data_that_do_not_fit(
         "evaluate", plain, "--data", "digits"
     )
     alone = tmp_path / "alone.safetensors"
-    shutil.copy(plain / "model.safetensors", alone)
+    npx.save(npx.build("pixelcnn", npx.ImageSpec(1, 4, 5, levels=3), filters=4, layers=1), alone)
     assert "name one with --data" in refused("evaluate", alone)
     assert "no data set 'nothing'" in refused("evaluate", plain, "--data", "nothing")
     unlabelled = tmp_path / "unlabelled.npz"
