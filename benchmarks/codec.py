@@ -135,7 +135,8 @@ def table() -> str:
         [["model", "float model", "exact twin", "container, bytes", "−log₂ p of the float model, bytes"]],
         [],
     )
-    sizes[0] += ["of the container for classes and orders, bytes", "twin, bytes", *(f"{form}, single / 500 in one" for form in FORMS)]
+    sizes[0] += ["of the container for classes and orders, bytes", "twin, bytes"]
+    sizes[0] += [f"{form}, single / 500 in one" for form in FORMS]
     times = [["model", "one pass: exact / float", "decoding / drawing by the float model"]]
     times[0] += ["decoding / drawing by the twin", "drawing: twin / float"]
     for row in kept["rows"]:

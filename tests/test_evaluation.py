@@ -75,6 +75,8 @@ def test_no_images_are_refused() -> None:
     data = open_data("digits", limit=10)
     model = npx.build("gated_pixelcnn", data.spec, filters=4, blocks=1, head=4)
     with pytest.raises(npx.BadInput, match="no images"):
+        evaluate(model, data.test.take(slice(0)))
+    with pytest.raises(npx.BadInput, match="images must be a whole number of at least 1, not 0"):
         evaluate(model, data.test, images=0)
 
 
