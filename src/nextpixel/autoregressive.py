@@ -134,6 +134,7 @@ class Autoregressive(Model):
             BadInput: a count below 1, a temperature not above 0, a context or an order that does not fit.
         """
         count = whole(count, "The number of samples", least=1)
+        self._can_draw()
         numbers = noise(self.spec, count, seed=seed, first=first).to(self.device)
         if order is None:
             chosen = self.reading.drawn(torch.zeros(count, self.orders), seed=seed, first=first)
@@ -191,6 +192,7 @@ class Autoregressive(Model):
     ) -> Completion:
         """`complete`, with an estimate of how likely the known sub-pixels are, unless they do not `weigh`."""
         count = whole(particles, "particles", least=1)
+        self._can_draw()
         known = self._mask(x, known)
         given = torch.where(known, x.to(self.device), torch.zeros_like(x, device=self.device))
         given, context = self._check(given, context)
@@ -242,8 +244,6 @@ class Autoregressive(Model):
             choose, ancestors, progress: see the types.
         """
         context = self._check_context(context, count)
-        if not are_finite(self):
-            raise BadInput("Some weights of this model are not finite numbers, so nothing can be drawn from it.")
         network = evaluating(self)
         with torch.inference_mode(), self._computing(), torch.autocast(self.device.type, enabled=False):
             encoded, shape = network.given(context, order), (count, *self.spec.shape)
@@ -290,6 +290,10 @@ class Autoregressive(Model):
     def _numbers(self, x: Tensor, context: Any, order: Tensor | None) -> Tensor:
         with self._computing():
             return self.backbone.numbers(x, self.given(context, order))
+
+    def _can_draw(self) -> None:
+        if not are_finite(self):
+            raise BadInput("Some weights of this model are not finite numbers, so nothing can be drawn from it.")
 
     def _computing(self) -> AbstractContextManager[None]:
         """What the network computes in: an exact twin without products that approximate."""

@@ -55,15 +55,21 @@ class Desk:
         self.model, self.twin = lru_cache(KEPT)(self._model), lru_cache(KEPT)(self._twin)
 
     def draw(self, name: str, label: str, temperature: float, seed: int, count: Any) -> Generator[Image.Image]:
-        """A picture of new images after each row of them; closing the generator ends the work at the next row."""
-        model, count = self.model(name), bounded(count)
+        """A picture of new images after each row of them; closing the generator ends the work at the next row.
+
+        A row that changes nothing, such as a black one, has no picture: a file that is the same would be written again
+        while the browser reads it.
+        """
+        model, count, before = self.model(name), bounded(count), torch.empty(0)
 
         def work(progress: Progress) -> Tensor:
             which = labels(model, label, count)
             return model.sample(count, which, seed=seed, temperature=temperature, progress=progress)
 
         for images in growing(work):
-            yield larger(pictures.grid(images, model.spec.levels, ordinal=model.spec.ordinal))
+            if not torch.equal(images, before):
+                yield larger(pictures.grid(images, model.spec.levels, ordinal=model.spec.ordinal))
+            before = images
 
     def complete(
         self, name: str, label: str, temperature: float, seed: int, drawn: dict[str, Any] | None, particles: int
