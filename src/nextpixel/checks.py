@@ -14,7 +14,7 @@ from nextpixel import twins
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.distributions import Finite
 from nextpixel.errors import BadInput, whole
-from nextpixel.model import Model, a_model
+from nextpixel.model import Model, a_model, are_finite
 from nextpixel.nn.context import Both, ClassLabel, Context, Map, Vector
 from nextpixel.plots import earlier, ranks, receptive_field
 from nextpixel.spec import ImageSpec
@@ -262,7 +262,8 @@ class _Trial(NamedTuple):
                 given = self.model.given(self.context, self.model.reading.check(self.order, len(self.x)))
                 given = None if given is None else given[:1, :, 0, 0]
                 every = twins.probabilities(twin, given)
-                chance = twins.chance(twin, given, every, seed=self.seed)
+                finite = are_finite(twin)  # or nothing can be drawn from it
+                chance = twins.chance(twin, given, every, seed=self.seed) if finite else math.nan
             total, where = None if every is None else abs(float(every.sum()) - 1), f", of {twin.spec}"
         except Exception as error:  # noqa: BLE001 (a user's network may refuse other sizes in any way)
             untested = f"there is no such network for fewer pixels: {_sentence(error)}"
