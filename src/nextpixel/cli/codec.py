@@ -78,9 +78,10 @@ def decompress(options: Namespace) -> int:
     if out.suffix.lower() in IMAGE_SUFFIXES:
         raise BadInput(f"The output is an .npz file, or a new folder for pictures, not {out}.")
     arrays = out.suffix.lower() == ".npz"
-    _ = place(options.out) if arrays else empty(out)
+    out = place(options.out) if arrays else empty(out)
     model = twin(load(options))
     spec = model.spec
+    step = 1 if arrays else _step(spec, out)  # refused before the work
     count = parsed(data)[1]
     require(16 * count * spec.subpixels, f"{count:,} images {spec}", "the number in several containers")
     found = opened(model, data, recover=options.recover, what=str(file))
@@ -99,7 +100,7 @@ def decompress(options: Namespace) -> int:
         if found.pictures:
             tell([f"these are the tiles of {several(len(found.pictures), 'picture')}, which a folder gives back whole"])
     else:
-        step, done, start = _step(spec, out), 0, 0
+        done, start = 0, 0
         tiles = dict(zip(there.tolist(), images, strict=True))
         for picture in found.pictures or [Picture(0, *spec.shape[1:], spec.channels, "")] * count:
             own = range(start, start := start + int(np.prod(picture.grid(spec))))
@@ -143,13 +144,8 @@ def _bytes(file: Path) -> bytes:
 
 def _tiles(source: Path, spec: npx.ImageSpec, most: int | None) -> tuple[Tensor, list[Picture], list[str]]:
     """The tiles of all pictures, the pictures, and what to `tell`."""
-    step, skipped, tiles, found, notes = (
-        _step(spec, source),
-        Counter[str](),
-        list[Tensor](),
-        list[Picture](),
-        list[str](),
-    )
+    step, skipped, notes = _step(spec, source), Counter[str](), list[str]()
+    tiles, found = list[Tensor](), list[Picture]()
     files = [source / name for name in image_names(source, skipped)[:most]] if source.is_dir() else [source]
     for file in files:
         pixels = read_pixels(file, file)
