@@ -155,7 +155,7 @@ def test_a_copy_is_the_same_model(case: Case, tmp_path: Path) -> None:
 
 def test_nothing_but_a_model_is_saved(tmp_path: Path) -> None:
     for other in (nn.Linear(2, 2), nn.DataParallel(nn.Linear(2, 2))):
-        with pytest.raises(npx.BadInput, match=f"not a {type(other).__name__}"):
+        with pytest.raises(npx.BadInput, match=rf"not {type(other).__name__}\("):
             npx.save(other, tmp_path / "m.safetensors")
     assert not list(tmp_path.iterdir())
 
