@@ -47,6 +47,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "warm-up": ("pixelvae", {**VAE, "warmup": 6, "free_bits": 0.1}, {}),
     "whitening": ("pixelvae", {**VAE, "warmup": 20, "spread": 1.0, "equalised": True, "dropout": 0.2}, {}),
     "adamw": ("pixelcnn", {"filters": 4, "layers": 1}, {"optimizer": "adamw", "weight_decay": 0.1, "ema": 0.5}),
+    "muon": ("gated_pixelcnn", {"filters": 16, "blocks": 1}, {"optimizer": "muon", "weight_decay": 0.1}),
     "getting worse": (
         "pixelcnn",
         {"filters": 4, "layers": 1},

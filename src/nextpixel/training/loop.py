@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ from nextpixel.threads import Threads
 from nextpixel.training.batches import Batches, Streamed
 from nextpixel.training.display import Display, interruption
 from nextpixel.training.engine import engine, gathered
+from nextpixel.training.muon import Muon
 from nextpixel.training.run import Metrics, RunFolder
 from nextpixel.training.settings import Training
 from nextpixel.training.state import MovingAverage, Position, State
@@ -476,5 +478,5 @@ def _optimizer(model: torch.nn.Module, settings: Training) -> Optimizer:
     kept = [{"params": group, "weight_decay": decay} for decay, group in groups if group]
     if settings.optimizer == "rmsprop":
         return RMSprop(kept, lr=settings.learning_rate)  # has no fused form
-    kind = {"adam": Adam, "adamw": AdamW}[settings.optimizer]
-    return kind(kept, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon, fused=True)
+    kind = {"adam": partial(Adam, fused=True), "adamw": partial(AdamW, fused=True), "muon": Muon}[settings.optimizer]
+    return kind(kept, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon)

@@ -37,9 +37,10 @@ class Training:
             moments are divided among the processes, and whole only while a step computes.
         accumulate: parts of a batch that are computed one after the other, for less memory; the step is the same.
         learning_rate: of the optimizer, at its highest.
-        optimizer: "adam", "adamw" (weight decay apart from the gradient) or "rmsprop".
-        betas: decay of the two moments that adam and adamw keep, a step.
-        epsilon: what adam and adamw add to the root of the second moment.
+        optimizer: "adam", "adamw" (weight decay apart from the gradient), "rmsprop" or "muon" (adamw, but matrices and
+            kernels take steps of orthogonal directions, see `nextpixel.training.muon`; at adam's rates).
+        betas: decay of the two moments that adam, adamw and muon keep, a step.
+        epsilon: what these three add to the root of the second moment.
         weight_decay: of matrices and kernels; biases and gains are left alone.
         warmup: steps in which the learning rate rises linearly from zero; None for the first 5 % of the run.
         schedule: "cosine" falls to zero over the run, "exponential" by the factor `decay` a step, "constant" stays.
@@ -71,7 +72,7 @@ class Training:
     strategy: Literal["ddp", "fsdp"] = "ddp"
     accumulate: int = 1
     learning_rate: float = 1e-3
-    optimizer: Literal["adam", "adamw", "rmsprop"] = "adam"
+    optimizer: Literal["adam", "adamw", "rmsprop", "muon"] = "adam"
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
     weight_decay: float = 0.0
@@ -103,6 +104,8 @@ class Training:
             raise BadInput(f"training.compile must be true or false, not {self.compile!r}.")
         if self.compile and self.strategy == "fsdp":
             raise BadInput("training.compile is not for training.strategy fsdp; leave out one of them.")
+        if self.optimizer == "muon" and self.strategy == "fsdp":
+            raise BadInput("training.optimizer muon needs whole matrices, not training.strategy fsdp; take adamw or ddp.")
         if self.decay != 1 and self.schedule != "exponential":
             raise BadInput(
                 f"training.decay is for the exponential schedule, but {self.decay} is given for {self.schedule}."

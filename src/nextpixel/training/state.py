@@ -14,6 +14,7 @@ from torch.optim import Optimizer, RMSprop
 from nextpixel import sealed
 from nextpixel.errors import BadInput, Damaged
 from nextpixel.training.engine import divided, gathered
+from nextpixel.training.muon import Muon, is_matrix
 
 
 class MovingAverage:
@@ -148,10 +149,15 @@ class State:
                 raise ValueError(f"{name} is of another parameter")
             like = parameter if tensor.shape == parameter.shape else tensor
             state.setdefault(int(number), {})[key] = torch.empty_like(like).copy_(divided(tensor, like))
-        kept = {"step", "square_avg"} if isinstance(self.optimizer, RMSprop) else {"step", "exp_avg", "exp_avg_sq"}
-        if any(moments.keys() != kept for moments in state.values()):
+        if any(moments.keys() != _moments_of(parameters[number], self.optimizer) for number, moments in state.items()):
             raise ValueError("the moments are of another optimizer")
         return {**self.optimizer.state_dict(), "state": state}
+
+
+def _moments_of(parameter: nn.Parameter, optimizer: Optimizer) -> set[str]:
+    if isinstance(optimizer, Muon) and is_matrix(parameter):
+        return {"step", "momentum"}
+    return {"step", "square_avg"} if isinstance(optimizer, RMSprop) else {"step", "exp_avg", "exp_avg_sq"}
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
