@@ -7,6 +7,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
 from nextpixel.distributions import Finite
@@ -206,10 +207,10 @@ class Autoregressive(Model):
         made = self.unroll(
             chosen,
             len(images),
-            _repeated(context, count),
+            apply_to_collection(context, Tensor, Tensor.repeat_interleave, count, 0),
             given=images,
             rows=range(above, self.spec.height) if weigh else rows,
-            order=_repeated(order, count),
+            order=None if order is None else order.repeat_interleave(count, 0),
             ancestors=chosen.ancestors if weigh and count > 1 else None,
         )
         kept = self.reading.turn_back(made[chosen.last()], order)
@@ -327,10 +328,3 @@ class Autoregressive(Model):
         """What the network is given: the encoded context and the order, (B, d, 1 or H, 1 or W)."""
         encoded = None if self.encoder is None or context is None else self.encoder(context)
         return self.reading.told(encoded, order)
-
-
-def _repeated(context: Any, count: int) -> Any:
-    """What images are given, so often side by side."""
-    if isinstance(context, tuple):
-        return tuple(_repeated(part, count) for part in context)
-    return None if context is None else context.repeat_interleave(count, 0)

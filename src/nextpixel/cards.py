@@ -12,6 +12,7 @@ from typing import Any
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.checkpoint import save
 from nextpixel.errors import BadInput
+from nextpixel.evaluation import plus_minus
 from nextpixel.files import whole_file
 from nextpixel.model import Model
 from nextpixel.models import MODELS, kind_of
@@ -75,17 +76,13 @@ def text_of(model: Model, card: Card) -> str:
         label=", context=0" if classes else ", context=…" if context else "",
         shape=", ".join(map(str, model.spec.shape)),
         bound="At most " if kind == "pixelvae" else "",
-        bits=f"{found['bits_per_dim']:.4f}{_error(found['bits_per_dim_error'])}",
-        nats=f"{found['nats']:.3f}{_error(found['nats_error'])}",
+        bits=f"{found['bits_per_dim']:.4f}{plus_minus(found['bits_per_dim_error'])}",
+        nats=f"{found['nats']:.3f}{plus_minus(found['nats_error'])}",
         beside=", ".join(f"{codec} {value:.3f}" for codec, value in found.get("baselines", {}).items()),
         training="\n\n    ".join([textwrap.fill(card.training, 120), *([card.command] if card.command else [])]),
         licence=card.licence or "Nobody said under which licence the images are.",
         papers="\n".join(f"- {' '.join(paper[1].split())}" for paper in papers if paper),
     )
-
-
-def _error(error: float | None) -> str:
-    return "" if error is None else f" ± {error:.4f}"
 
 
 def safe(name: str) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
 from nextpixel import twins
@@ -224,7 +225,9 @@ class _Trial(NamedTuple):
         sites = SITES // self.model.orders
         count, generator = max(1, sites // (width * self.model.backbone.substeps)), torch.Generator()
         rows = torch.randperm(height, generator=generator.manual_seed(self.seed))[:count].sort().values.tolist()
-        singles = [(self.x[i : i + 1], _part(self.context, i)) for i in range(len(self.x))]
+        singles = [
+            apply_to_collection((self.x, self.context), Tensor, Tensor.narrow, 0, i, 1) for i in range(len(self.x))
+        ]
         nats = self.predict(self.x, self.context).log_prob(self.x)
         alone = torch.cat([self.predict(x, context).log_prob(x) for x, context in singles])
         settings = {"rows": rows, "order": self.order}
@@ -290,13 +293,6 @@ def _some(context: Context, spec: ImageSpec, count: int, generator: torch.Genera
             return torch.randn(count, size, generator=generator)
         case _:
             return context.check(None, count, spec)  # which says what it needs
-
-
-def _part(context: Any, image: int) -> Any:
-    """The context of one image."""
-    if isinstance(context, tuple):
-        return tuple(_part(part, image) for part in context)
-    return None if context is None else context[image : image + 1]
 
 
 def _sentence(error: Exception) -> str:

@@ -132,6 +132,11 @@ def summarise(nats: Tensor, spec: ImageSpec) -> Evaluation:
     return Evaluation(len(nats), mean, error, mean * bits, error * bits, nats)
 
 
+def plus_minus(error: float | None) -> str:
+    """A standard error behind its mean; a single image has none."""
+    return "" if error is None or math.isnan(error) else f" ± {error:.4f}"
+
+
 def _measured(costs: Costs, split: Split, images: int | None, batch: int, seed: int, watch: Watch) -> list[Tensor]:
     """Each of the costs, of all images, (N,)."""
     if not isinstance(split, Split):
@@ -211,4 +216,4 @@ def lossless(images: np.ndarray, spec: ImageSpec, form: str) -> int:
 def _some(split: Split, count: int, most: int) -> np.ndarray:
     """Images of the first `count`, evenly spaced, (N, C, H, W)."""
     most = most if isinstance(split.images, np.ndarray) else min(most, _COMPRESSED)  # on disk
-    return split.look(evenly(count, most)).numpy()
+    return split.look(evenly(count, most))[0].numpy()

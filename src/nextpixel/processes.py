@@ -106,11 +106,6 @@ def total(*numbers: float) -> list[float]:
     return sums.tolist()
 
 
-def said(text: Callable[[], str]) -> str:
-    """A text that the first process makes, on all."""
-    return text() if size() == 1 else told(text() if rank() == 0 else "")[0]
-
-
 def told(own: Any) -> list[Any]:
     """What each process has, on all."""
     if size() == 1:

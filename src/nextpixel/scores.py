@@ -92,9 +92,7 @@ def auroc(inside: Tensor, outside: Tensor) -> tuple[float, float]:
     """
     scores = [its.detach().cpu().double().numpy() for its in (inside, outside)]
     if not all(map(len, scores)) or np.isnan(np.concatenate(scores)).any():
-        raise BadInput(
-            f"An AUROC needs scores in both sets, not {len(inside)} and {len(outside)}, and none that is NaN."
-        )
+        raise BadInput(f"An AUROC needs scores in both sets, not {len(inside)} and {len(outside)}, none that is NaN.")
     above, below = _share_below(*scores), 1 - _share_below(*scores[::-1])
     errors = [its.var(ddof=1) / len(its) if len(its) > 1 else math.nan for its in (above, below)]
     return float(above.mean()), math.sqrt(sum(errors))

@@ -26,7 +26,8 @@ def test_directions_are_those_of_the_matrix_with_singular_values_of_about_1(shap
 
 def test_kernels_move_by_the_rate_whatever_the_gradient_and_vectors_as_adamw_moves_them() -> None:
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(8, 32, 3), nn.Conv2d(32, 2, 1)).double().to(memory_format=torch.channels_last)
+    network = nn.Sequential(nn.Conv2d(8, 32, 3), nn.Conv2d(32, 2, 1)).double()
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     other, first = copy.deepcopy(network), network[0].weight.detach().clone()
     groups = [{"params": list(network.parameters()), "weight_decay": 0.0}]
     muon, adam = Muon(groups, lr=0.01), torch.optim.AdamW(other.parameters(), lr=0.01, weight_decay=0.0)
@@ -51,5 +52,5 @@ def test_weights_decay_apart_from_the_gradient() -> None:
 
 
 def test_divided_weights_are_no_matrices() -> None:
-    with pytest.raises(npx.BadInput, match="muon needs whole matrices.*adamw or ddp"):
+    with pytest.raises(npx.BadInput, match=r"muon needs whole matrices.*adamw or ddp"):
         Training(optimizer="muon", strategy="fsdp")

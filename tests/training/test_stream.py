@@ -148,9 +148,9 @@ def test_too_few_images(tmp_path: Path) -> None:
         open_data(f"hf:{tmp_path}/test-00000-of-00001.parquet", streaming=True)
 
 
-@pytest.fixture
-def torn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Tars of which two records, far behind the first ones, are no pictures."""
+@pytest.fixture(params=[(50, 61)])
+def torn(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Tars of which some records, at first two far behind the first ones, are no pictures."""
     monkeypatch.setattr(hub, "HELD_OUT", 10)
     monkeypatch.setattr(batches, "_WINDOW", 24)
     (tmp_path / "torn").mkdir()
@@ -158,7 +158,7 @@ def torn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         for number in range(COUNT):
             content = png(np.full((1, 4, 4), number, np.uint8).repeat(3, 0))
             member = tarfile.TarInfo(f"{number:04}.png")
-            member.size = len(content := content[:40] if number in (50, 61) else content)
+            member.size = len(content := content[:40] if number in request.param else content)
             tar.addfile(member, io.BytesIO(content))
     return f"hf:{tmp_path}/torn"
 
@@ -180,3 +180,22 @@ def test_damaged_records_are_named(
     for name in ("0050.png", "0061.png"):
         assert said.count(name) == 1, said
     assert said.count("cannot be read: it is left out.") == 2
+
+
+@pytest.mark.parametrize("torn", [(3, 23)], indirect=True)
+@pytest.mark.parametrize("unreadable", [1, 0])
+def test_damaged_records_among_the_first_ones_are_as_later_ones(
+    unreadable: int, torn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = open_data(torn, streaming=True, limit=70, levels=256)
+    assert (len(data.validation), len(data.test), len(data.train)) == (9, 10, 9)
+    assert any(note.startswith("damaged files left out: 2") and "0003.png" in note for note in data.notes)
+    model = npx.build("gated_pixelcnn", data.spec, filters=4, blocks=1)
+    settings = Training(epochs=1, batch=8, samples=0, precision="fp32", unreadable=unreadable)
+    if not unreadable:
+        with pytest.raises(BadInput, match=r"0023\.png of .*training\.unreadable allows for 0 such"):
+            train(model, data, out=tmp_path / "run", settings=settings)
+        return
+    train(model, data, out=tmp_path / "run", settings=settings)
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("cannot be read: it is left out.") == 1

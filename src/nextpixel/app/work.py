@@ -139,10 +139,7 @@ class Desk:
     def pack(self, name: str, images: Tensor) -> tuple[TemporaryDirectory[str], list[list[Any]], list[str], str]:
         """A folder with the container and the model that reads it, what all files take, their paths, what is proven."""
         model, folder = self.twin(name), TemporaryDirectory(dir=self.folder)  # gone with the last who knows it
-        made, paths = (
-            compress(model, images),
-            [Path(folder.name, "images.npxc"), Path(folder.name, "exact.safetensors")],
-        )
+        made, paths = compress(model, images), [Path(folder.name, its) for its in ("images.npxc", "exact.safetensors")]
         Image.init()
         kinds = [*formats(model.spec), *(["JXL"] if "JXL" in Image.SAVE else [])]
         sizes = {"nextpixel": len(made), **{kind: lossless(images.numpy(), model.spec, kind) for kind in kinds}}

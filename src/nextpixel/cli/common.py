@@ -3,7 +3,6 @@
 import argparse
 import csv
 import json
-import math
 import os
 import re
 import sys
@@ -153,11 +152,6 @@ def tell(notes: Iterable[str], *, wrong: bool = False) -> None:
 def print_json(figures: dict[str, Any]) -> None:
     """Print figures as JSON, which has no NaN and no infinity: null."""
     print(json.dumps(json.loads(json.dumps(figures), parse_constant=lambda name: None), indent=2))
-
-
-def plus_minus(error: float) -> str:
-    """A standard error behind its mean; a single image has none."""
-    return "" if math.isnan(error) else f" ± {error:.4f}"
 
 
 def exact(model: npx.Model, what: str) -> npx.Autoregressive:

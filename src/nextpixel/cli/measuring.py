@@ -16,12 +16,12 @@ from torch import Tensor
 import nextpixel as npx
 from nextpixel import checks, pictures, plots, processes, scores
 from nextpixel.cli import common
-from nextpixel.cli.common import plus_minus, several
+from nextpixel.cli.common import several
 from nextpixel.cli.parsers import PICTURES
 from nextpixel.data import CATALOGUE, Split
 from nextpixel.data.dataset import evenly
 from nextpixel.data.readers.hub import is_hub
-from nextpixel.evaluation import Bounds, Evaluation, baselines, compared, evaluate_bounds, formats
+from nextpixel.evaluation import Bounds, Evaluation, baselines, compared, evaluate_bounds, formats, plus_minus
 from nextpixel.pairing import given
 
 LATENT_SAMPLES = 16  # of z, where nobody says how many

@@ -4,7 +4,6 @@ Constructors are the schema: a recipe's `model` has the arguments of the model's
 `open_data`, and `training` the fields of `Training`. What a signature says is what is accepted.
 """
 
-import json
 import os
 import sys
 from argparse import RawDescriptionHelpFormatter
@@ -107,8 +106,8 @@ def _dial(arguments: list[str]) -> dict[str, Any]:
     said = _settings(Path(arguments[0]), arguments, base)
     options, seed, where = said.data.as_dict(), said.training.seed, device(said.device).type
     # Of several processes the first one chooses: each would measure another speed.
-    choice = processes.said(lambda: json.dumps(choose(open_data(**options), said.minutes, seed=seed, device=where)))
-    recipe, lines = json.loads(choice)
+    own = choose(open_data(**options), said.minutes, seed=seed, device=where) if processes.rank() == 0 else None
+    recipe, lines = processes.told(own)[0]
     print("\n  ".join([f"{said.minutes:g} minutes for {arguments[0]}", *lines]), file=sys.stderr)
     return {**recipe, "data": data}
 

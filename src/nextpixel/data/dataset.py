@@ -64,12 +64,13 @@ class Split:
                 kept.append(index)
         return np.array(kept, dtype=np.int64)
 
-    def look(self, indices: np.ndarray) -> Tensor:
-        """Images of these indices, without damaged ones; what is drawn is drawn from the same noise each time."""
+    def look(self, indices: np.ndarray, *, seed: int = 0) -> tuple[Tensor, np.ndarray]:
+        """Images of these indices, without damaged ones, and which these are; noise is the same each time."""
         try:
-            return self.batch(indices, np.random.default_rng(0))[0]
+            return self.batch(indices, np.random.default_rng(seed))[0], indices
         except Damaged:
-            return self.batch(self.readable(indices), np.random.default_rng(0))[0]
+            indices = self.readable(indices)
+            return self.batch(indices, np.random.default_rng(seed))[0], indices
 
     def take(self, indices: np.ndarray | slice) -> "Split":
         """Keep only these images, in this order; those that are not in memory stay where they are."""
@@ -187,7 +188,7 @@ class DataSet:
 def describe(data: DataSet) -> list[str]:
     """Lines about what was found: what `print(data)` says, and the levels that are seen in the images."""
     name, images, each, *others = repr(data).splitlines()
-    some = [split.look(evenly(len(split), _LOOKED_AT)) for split in data.splits.values()]
+    some = [split.look(evenly(len(split), _LOOKED_AT))[0] for split in data.splits.values()]
     seen = np.unique(np.concatenate([np.unique(images.numpy()) for images in some]))
     return [name, images, f"{each}; seen: {len(seen):,} of them, from {seen[0]:,} to {seen[-1]:,}", *others]
 

@@ -86,14 +86,12 @@ class ClassLabel(Context):
     def check(self, value: object, batch: int, spec: ImageSpec) -> Tensor:
         """Labels as int64, shape (B,), of numbers or names; a single one stands for the whole batch."""
         wanted = f"a class label in [0, {self.classes}) for each image"
+        names = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else []
+        if names and all(isinstance(name, str) for name in names):
+            numbers = [self.number(name) for name in names]
+            value = numbers[0] if isinstance(value, str) else numbers
         try:
-            names = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else []
-            if names and all(isinstance(name, str) for name in names):
-                numbers = [self.number(name) for name in names]
-                value = numbers[0] if isinstance(value, str) else numbers
             given = value if value is None else torch.as_tensor(plain(value))
-        except BadInput:
-            raise
         except (TypeError, ValueError, RuntimeError) as error:
             raise BadInput(f"This model needs {wanted}, not {value!r}.") from error
         labels = _tensor(given, wanted, integers=True)

@@ -92,9 +92,7 @@ def exactly(device: torch.device) -> Generator[None]:
         off = torch.backends.nnpack.flags(enabled=False)  # which rounds, where there is no oneDNN: it is Winograd's
         with off, torch.no_grad(), torch.autocast(device.type, enabled=False):
             x = (torch.arange(2 * 8 * 144, device=device) * 37 % 1023 - 511).float().view(2, 8, 12, 12)
-            weight = (
-                (torch.arange(8 * 72, device=device) * 29 % 255 - 127).float().view(8, 8, 3, 3)
-            )  # sums: 2^23 at most
+            weight = (torch.arange(8 * 72, device=device) * 29 % 255 - 127).float().view(8, 8, 3, 3)  # sums to 2^23
             rows, columns = x.flatten(1)[:, :72], weight.flatten(1).t()
             known = ops.convolve(x.double(), weight.double()), rows.double() @ columns.double()
             right = (ops.convolve(x, weight) == known[0]).all() & (rows @ columns == known[1]).all()

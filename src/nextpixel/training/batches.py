@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -41,8 +41,9 @@ class Batches:
         self.split, self.seed, self.context = split, seed, context
         self.size, self.per_epoch = min(size, len(split)), max(1, len(split) // size)
         self.waited = 0.0  # seconds, by whoever asked for a batch
-        self.allowed: float = unreadable
-        self._told, self._damaged = 0, dict[str, str]()
+        self.allowed: float = unreadable  # without limit in some streams
+        self._damaged, self._heard = set[str](), set[str]()  # what is said of images: one's own, those of all processes
+        self._news = list[str]()
         self._order = lru_cache(2)(lambda epoch: np.random.default_rng([seed, epoch]).permutation(len(split)))
         self._ahead = 0 if in_memory(split.images) else min(_MOST_AHEAD, os.cpu_count() or 1)
         self._threads = ThreadPoolExecutor(self._ahead) if self._ahead else None
@@ -79,8 +80,16 @@ class Batches:
 
     def news(self) -> list[str]:
         """Sentences about images that turned out to be damaged since this was asked last."""
-        told, self._told = self._told, len(self._damaged)
-        return list(self._damaged.values())[told : self._told]
+        told, self._news = self._news, []
+        return told
+
+    def heard(self, news: Iterable[str]) -> Iterator[str]:
+        """The sentences of all processes that are new, as two may meet one image; a BadInput after one too many."""
+        for line in news:
+            if line not in self._heard:
+                self._heard.add(line)
+                yield line
+                self._limit(self._heard, line)
 
     def close(self) -> None:
         """Let go of the threads."""
@@ -108,15 +117,19 @@ class Batches:
                 self.split.images[[other]]
                 return other
             except Damaged as error:
-                sentence = str(error).rstrip(".")
-                self._damaged.setdefault(sentence, f"{sentence}: another stands in for it.")
-                if len(self._damaged) > self.allowed:
-                    raise self.too_many(sentence) from error
+                self._note(f"{str(error).rstrip('.')}: another stands in for it.")
         raise BadInput("No training image can be read any more.")
 
-    def too_many(self, sentence: str) -> BadInput:
-        """What to say of the image that is one too many."""
-        return BadInput(f"{sentence}; training.unreadable allows for {self.allowed} such.")
+    def _note(self, line: str) -> None:
+        """Remember what to say of a damaged image."""
+        if line not in self._damaged:
+            self._damaged.add(line)
+            self._news.append(line)
+        self._limit(self._damaged, line)
+
+    def _limit(self, found: Collection[str], last: str) -> None:
+        if len(found) > self.allowed:
+            raise BadInput(f"{last.rpartition(':')[0]}; training.unreadable allows for {self.allowed} such.")
 
 
 class Streamed(Batches):
@@ -154,10 +167,7 @@ class Streamed(Batches):
         window, number = divmod(step, self._steps)
         split, _ = self.stream.window(window)
         while self.stream.lost:  # in the windows so far
-            name = self.stream.lost.pop(0)
-            self._damaged[name] = f"{name} cannot be read: it is left out."
-            if len(self._damaged) > self.allowed:
-                raise self.too_many(f"{name} cannot be read")
+            self._note(f"{self.stream.lost.pop(0)} cannot be read: it is left out.")
         order = np.random.default_rng([self.seed, window]).permutation(len(split))
         indices = order[(number * self._each + np.arange(self.size)[own] - self._base) % len(split)]
         images, _ = split.batch(indices, np.random.default_rng([self.seed, step]))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from torch.optim import Adam, AdamW, Optimizer, RMSprop
 from nextpixel import pictures, plots, processes
 from nextpixel.checkpoint import save
 from nextpixel.data import DataSet, describe, learnt_from
-from nextpixel.errors import BadInput, Damaged, shown
+from nextpixel.errors import BadInput, shown
 from nextpixel.evaluation import baselines, compared
 from nextpixel.model import Model, a_model, evaluating
 from nextpixel.pairing import check_all, difference, given
@@ -96,7 +97,8 @@ def train(
         if resume:
             loop.resume()
         if first:
-            folder.configure(config or _plain(model, settings))
+            own = {"model": model.recipe, "training": {**asdict(settings), "betas": list(settings.betas)}}
+            folder.configure(config or own)  # in YAML's own types
         display.say("\n".join(describe(data)))
         loop.run()
     return folder.path
@@ -135,7 +137,7 @@ class _Loop:
         self.steps = settings.epochs * self.batches.per_epoch
         self.interval = max(1, round(settings.validate_every * self.batches.per_epoch))
         self.rate, self.seconds, self.cost, self.reserved = 0.0, 0.0, 0.0, 0.0
-        self.first, self.stopping, self.left_out, self.unreadable = processes.rank() == 0, False, 0, set[str]()
+        self.first, self.stopping, self.left_out = processes.rank() == 0, False, 0
         self.watched = min(len(data.validation), settings.validation_images or len(data.validation))
         self.baselines = baselines(model.spec, data.train, data.validation, images=self.watched)
 
@@ -151,9 +153,6 @@ class _Loop:
             self.display.say(f"{error} The run goes on from the state that was saved before, {self.folder.previous}.")
         if told := difference(self.position.learnt, self.data, splits=("train", "validation"), classes=True):
             raise BadInput(f"{told}; a run is resumed with the data that it began with.")
-        if self.position.processes not in (0, processes.size()):
-            told = f"The run goes on with {processes.size()} in the place of {self.position.processes} processes: "
-            self.display.say(f"{told}sums may differ in their last digits, and dropout draws other features.")
         if self.first:
             self.folder.rewind(self.position.step, self.position.row)
         if self.progress() >= 1 and not self.due():
@@ -169,6 +168,9 @@ class _Loop:
         """Train until the last epoch or minute."""
         self.display.start_at(self.progress())
         self.batches.start(self.position.stream)
+        if self.position.processes not in (0, processes.size()):
+            told = f"The run goes on with {processes.size()} in the place of {self.position.processes} processes: "
+            self.display.say(f"{told}sums may differ in their last digits, and dropout draws other features.")
         self.position.processes = processes.size()
         self.clock, self.saved = time.monotonic() - 60 * self.position.minutes, self.position.minutes
         device, chosen = self.fabric.device, self.position.threads
@@ -239,13 +241,8 @@ class _Loop:
         found = processes.total(nats, *own, float(self.interrupted.is_set()), float(len(news)))
         nats, self.position.minutes, self.reserved, asked, told = found
         self.stopping = asked > 0
-        lines = [line for lines in processes.told(news) for line in lines] if told else []
-        for line in lines:
-            if line not in self.unreadable:  # which another process may have met before
-                self.unreadable.add(line)
-                self.display.say(line)
-            if len(self.unreadable) > self.batches.allowed:  # each process knows of its own alone
-                raise self.batches.too_many(line.rpartition(":")[0])
+        for line in self.batches.heard(chain.from_iterable(processes.told(news)) if told else []):
+            self.display.say(line)
         return nats
 
     def reserve(self) -> float:
@@ -375,11 +372,7 @@ class _Loop:
             indices = np.arange(start, min(self.watched, start + self.settings.batch))
             if self.interrupted.is_set():  # torchrun waits for 30 seconds
                 return 0.0, 0
-            try:
-                images, _ = split.batch(indices, np.random.default_rng(self.settings.seed))
-            except Damaged:
-                indices = split.readable(indices)
-                images, _ = split.batch(indices, np.random.default_rng(self.settings.seed))
+            images, indices = split.look(indices, seed=self.settings.seed)
             nats = -self.log_prob(images, given(self.model.context, split, indices)).sum().cpu().double()
             return nats.item(), len(indices)
 
@@ -449,11 +442,6 @@ class _Loop:
 
     def images_per_second(self) -> float:
         return self.position.steps * self.batches.size / self.seconds if self.seconds else 0.0
-
-
-def _plain(model: Model, settings: Training) -> dict[str, Any]:
-    """What config.yaml says of a run that was not made from a recipe, in YAML's own types."""
-    return {"model": model.recipe, "training": {**asdict(settings), "betas": list(settings.betas)}}
 
 
 def _parts(batch: int, size: int, accumulate: int) -> list[tuple[slice, float]]:

@@ -32,11 +32,12 @@ class Muon(AdamW):
     def __init__(
         self, groups: Iterable[dict[str, Any]], lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
     ) -> None:
-        parts: list[dict[str, Any]] = []
-        for group in groups:
-            for matrices in (True, False):
-                if own := [weight for weight in group["params"] if is_matrix(weight) == matrices]:
-                    parts.append({**group, "params": own, "matrices": matrices})
+        parts = [
+            {**group, "params": own, "matrices": matrices}
+            for group in groups
+            for matrices in (True, False)
+            if (own := [weight for weight in group["params"] if is_matrix(weight) == matrices])
+        ]
         super().__init__(parts, lr=lr, betas=betas, eps=eps, fused=True)
 
     @torch.no_grad()

@@ -105,7 +105,7 @@ class Training:
         if self.compile and self.strategy == "fsdp":
             raise BadInput("training.compile is not for training.strategy fsdp; leave out one of them.")
         if self.optimizer == "muon" and self.strategy == "fsdp":
-            raise BadInput("training.optimizer muon needs whole matrices, not training.strategy fsdp; take adamw or ddp.")
+            raise BadInput("training.optimizer muon needs whole matrices, not strategy fsdp; take adamw or ddp.")
         if self.decay != 1 and self.schedule != "exponential":
             raise BadInput(
                 f"training.decay is for the exponential schedule, but {self.decay} is given for {self.schedule}."

@@ -27,7 +27,8 @@ def read_path(path: Path, options: Options = UNSAID) -> Parts:
     options.refuse(f"{path}, which `datasets` does not open", "columns", "streaming")
     with told(path):
         files = sorted(path.iterdir()) if path.is_dir() else [path]
-    loaders = {file: load for file in files if file.is_file() and (load := _loader(file))}
+    kinds = {file: load_idx if IDX.search(file.name) else _LOADERS.get(file.suffix.lower()) for file in files}
+    loaders = {file: load for file, load in kinds.items() if load and file.is_file()}
     if are_batches(path):
         return arrange(load_batches(path), path, options)
     if path.is_file() and loaders:
@@ -43,10 +44,6 @@ def read_path(path: Path, options: Options = UNSAID) -> Parts:
         "it where you trust it, by its own library, and store numpy.savez(FILE, images=…, labels=…); unpack archives; "
         "what Hugging Face `datasets` opens, such as parquet, arrow and webdataset, opens as hf:FILE."
     )
-
-
-def _loader(path: Path) -> Callable[[Path], dict[str, np.ndarray]] | None:
-    return load_idx if IDX.search(path.name) else _LOADERS.get(path.suffix.lower())
 
 
 def _joined(files: dict[Path, Callable[[Path], dict[str, np.ndarray]]]) -> dict[str, np.ndarray]:

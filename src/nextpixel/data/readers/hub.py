@@ -124,8 +124,9 @@ def _streamed(
         numbers = {own: np.array([row[beside] for row in rows]) for own, rows in firsts.items()} if names else {}
         return decode(sources, options, (numbers, len(names) or None, tuple(names) or None), notes, lost)
 
-    parts = made(firsts, options)
-    alike = replace(options, levels=parts.spec.levels, ordinal=parts.spec.ordinal, damaged="skip")
+    skipping = replace(options, damaged="skip")  # where they are refused, training counts them
+    parts = made(firsts, skipping)
+    alike = replace(skipping, levels=parts.spec.levels, ordinal=parts.spec.ordinal)
 
     def window(rows: Sequence[Record]) -> Split:
         some = made({"train": rows}, alike, stream.lost)
