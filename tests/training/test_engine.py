@@ -45,7 +45,7 @@ def test_all_processes_take_the_same(
     precision: Any, every: list[bool], taken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "told", lambda own: every)
-    assert engine.engine(Training(precision=precision), "cpu").strategy.precision.precision == taken
+    assert engine.engine(Training(precision=precision), "cpu")[0].strategy.precision.precision == taken
 
 
 def test_a_product_is_timed_in_each_type() -> None:

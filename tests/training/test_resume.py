@@ -210,3 +210,22 @@ def test_a_run_that_had_more_processes_says_what_may_differ(
     write(file.path, file.tensors(), key="training", about=about)
     go("adamw", out, resume=True)
     assert capsys.readouterr().err.count("goes on with 1 in the place of 2 processes: sums may differ") == told
+
+
+@pytest.mark.parametrize(("precision", "told"), [("bf16", 1), ("fp32", 0), ("", 0), (None, 0)])
+def test_a_run_that_goes_on_in_another_precision_says_so(
+    precision: str | None, told: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a machine of another kind, where `auto` chooses another; once, as it is then that of the run."""
+    out = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        Stop(patch, _Loop, "step", call=0)
+        with pytest.raises(KeyboardInterrupt):
+            go("adamw", out)
+    file = Sealed(out / "state.safetensors", key="training")
+    assert file.about.pop("precision") == "fp32"
+    about = file.about if precision is None else {**file.about, "precision": precision}
+    write(file.path, file.tensors(), key="training", about=about)
+    go("adamw", out, resume=True)
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("goes on in fp32 in the place of bf16; training.precision bf16 goes on as before.") == told

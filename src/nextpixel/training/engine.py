@@ -22,8 +22,8 @@ PAYS = 0.75  # bfloat16's part of float32's time from which on it pays, as tenso
 logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
 
 
-def engine(settings: Training, device: str) -> "Fabric":
-    """Fabric, launched: on "auto", "cpu", "cuda" or "mps", with the strategy and the precision of the settings."""
+def engine(settings: Training, device: str) -> tuple["Fabric", str]:
+    """Fabric, launched on "auto", "cpu", "cuda" or "mps" with the settings' strategy; and whether in fp32 or bf16."""
     from lightning_fabric import Fabric  # here, because it takes a second or two
     from lightning_fabric.strategies.ddp import DDPStrategy
     from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
@@ -40,13 +40,13 @@ def engine(settings: Training, device: str) -> "Fabric":
             strategy = DDPStrategy(**unlike) if settings.strategy == "ddp" else ModelParallelStrategy(_divide, **sizes)
         return Fabric(accelerator=device, strategy=strategy, devices=here, num_nodes=count // here, precision=precision)
 
-    fabric = made("32-true")
-    if settings.precision == "bf16" or (
-        settings.precision == "auto" and all(processes.told(has_fast_bf16(fabric.device)))  # all take the same
-    ):
+    fabric, precision = made("32-true"), settings.precision
+    if precision == "auto":  # all take the same
+        precision = "bf16" if all(processes.told(has_fast_bf16(fabric.device))) else "fp32"
+    if precision == "bf16":
         fabric = made("bf16-mixed")
     fabric.launch()
-    return fabric
+    return fabric, precision
 
 
 def has_fast_bf16(device: torch.device) -> bool:

@@ -115,7 +115,7 @@ class _Loop:
         self, model: Model, data: DataSet, settings: Training, folder: RunFolder, display: Display, device: str
     ) -> None:
         self.plain, self.data, self.settings, self.folder, self.display = model, data, settings, folder, display
-        self.fabric, count = engine(settings, device), processes.size()
+        (self.fabric, self.precision), count = engine(settings, device), processes.size()
         self.divided = settings.strategy == "fsdp" and count > 1
         if count * settings.accumulate > 1 and (what := model.undivided()):
             raise BadInput(f"{what} needs a batch whole: take one process and training.accumulate 1, or leave it out.")
@@ -171,7 +171,11 @@ class _Loop:
         if self.position.processes not in (0, processes.size()):
             told = f"The run goes on with {processes.size()} in the place of {self.position.processes} processes: "
             self.display.say(f"{told}sums may differ in their last digits, and dropout draws other features.")
-        self.position.processes = processes.size()
+        if self.position.precision not in ("", self.precision):
+            before = self.position.precision
+            told = f"The run goes on in {self.precision} in the place of {before}; "
+            self.display.say(f"{told}training.precision {before} goes on as before.")
+        self.position.processes, self.position.precision = processes.size(), self.precision
         self.clock, self.saved = time.monotonic() - 60 * self.position.minutes, self.position.minutes
         device, chosen = self.fabric.device, self.position.threads
         self.threads = Threads("a training step", device, laps=1, margin=MARGIN, chosen=chosen)

@@ -76,6 +76,7 @@ class Position:
     worse: int = 0  # validations since the best one
     threads: int | None = None  # that were chosen last, see `nextpixel.threads`
     processes: int = 0  # that trained last; 0 where that was not kept
+    precision: str = ""  # of the last steps; "" where that was not kept
     stream: dict[str, Any] | None = None  # where a stream of images stands, see `Streamed`
 
     def __post_init__(self) -> None:
@@ -84,6 +85,7 @@ class Position:
             not all(type(count) is int and count >= 0 for count in counts)
             or not all(isinstance(a, int | float) and math.isfinite(a) for a in (self.minutes, self.nats, self.step))
             or not isinstance(self.best, int | float)
+            or not isinstance(self.precision, str)
             or not (self.row is None or "step" in self.row)
         ):
             raise TypeError(f"no position of a run: {self}")
