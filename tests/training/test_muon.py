@@ -26,9 +26,10 @@ def test_directions_are_those_of_the_matrix_with_singular_values_of_about_1(shap
 
 def test_kernels_move_by_the_rate_whatever_the_gradient_and_vectors_as_adamw_moves_them() -> None:
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(8, 32, 3), nn.Conv2d(32, 2, 1)).double()
+    kernel = nn.Conv2d(8, 32, 3)
+    network = nn.Sequential(kernel, nn.Conv2d(32, 2, 1)).double()
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    other, first = copy.deepcopy(network), network[0].weight.detach().clone()
+    other, first = copy.deepcopy(network), kernel.weight.detach().clone()
     groups = [{"params": list(network.parameters()), "weight_decay": 0.0}]
     muon, adam = Muon(groups, lr=0.01), torch.optim.AdamW(other.parameters(), lr=0.01, weight_decay=0.0)
     for weight, its in zip(network.parameters(), other.parameters(), strict=True):
@@ -37,7 +38,7 @@ def test_kernels_move_by_the_rate_whatever_the_gradient_and_vectors_as_adamw_mov
     muon.step()
     adam.step()
     assert [name for name, weight in network.named_parameters() if is_matrix(weight)] == ["0.weight"]
-    moved = (first - network[0].weight.detach()).square().mean().sqrt() / 0.01
+    moved = (first - kernel.weight.detach()).square().mean().sqrt() / 0.01
     assert moved.item() == pytest.approx(SIZE, rel=0.2)  # of 32 singular values of about 1, over 32 x 72 weights
     for name, weight in network.named_parameters():
         if name != "0.weight":
