@@ -40,9 +40,24 @@ def test_kernels_move_by_the_rate_whatever_the_gradient_and_vectors_as_adamw_mov
     assert [name for name, weight in network.named_parameters() if is_matrix(weight)] == ["0.weight"]
     moved = (first - kernel.weight.detach()).square().mean().sqrt() / 0.01
     assert moved.item() == pytest.approx(SIZE, rel=0.2)  # of 32 singular values of about 1, over 32 x 72 weights
+    assert kernel.weight.grad is not None
+    step = 0.01 * SIZE * 72**0.5 * orthogonal(kernel.weight.grad.flatten(1)).view(32, 8, 3, 3)
+    torch.testing.assert_close(first - kernel.weight.detach(), step, rtol=1e-9, atol=1e-12)
     for name, weight in network.named_parameters():
         if name != "0.weight":
             torch.testing.assert_close(weight, other.get_parameter(name), rtol=1e-9, atol=1e-12)
+
+
+def test_the_momentum_goes_on_where_the_gradient_has_gone() -> None:
+    torch.manual_seed(0)
+    weight = nn.Parameter(torch.zeros(16, 20, dtype=torch.float64))
+    muon = Muon([{"params": [weight], "weight_decay": 0.0}], lr=0.1)
+    weight.grad = torch.randn_like(weight)
+    muon.step()
+    once = weight.detach().clone()
+    weight.grad = torch.zeros_like(weight)
+    muon.step()
+    torch.testing.assert_close(weight.detach(), 2 * once, rtol=1e-9, atol=1e-12)
 
 
 def test_weights_decay_apart_from_the_gradient() -> None:
