@@ -132,6 +132,10 @@ CASES = [
         "npx.train(model, npx.open_data('digits'), out='run', settings={'epochs': 1})",
         "settings must be a Training, not {'epochs': 1}",
     ),
+    (
+        "__import__('nextpixel.training').training.Training(start=3)",
+        "training.start must be a model's file, run folder or name, not 3",
+    ),
     ("npx.train(model, npx.open_data('digits'), out=None)", "out must be a path, not None"),
 ]
 

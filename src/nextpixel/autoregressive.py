@@ -71,8 +71,9 @@ class Autoregressive(Model):
         return each[0] if len(each) == 1 else torch.stack(each).logsumexp(0) - math.log(len(each))
 
     def initialise(self, x: Tensor, context: Any = None) -> None:
-        """Let the layers that start from data (see `initialising`) take it from these images; once, when fresh."""
-        if any(isinstance(layer, WeightNorm) for layer in self.modules()):
+        """Let the layers that start from data (see `initialising`) take it from these images, if they are fresh."""
+        layers = [layer for layer in self.modules() if isinstance(layer, WeightNorm)]
+        if layers and all(layer.fresh() for layer in layers):
             network, x = evaluating(self), x.to(self.device)
             some = torch.arange(len(x), device=x.device) % self.orders
             with initialising(network), torch.no_grad():

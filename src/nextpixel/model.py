@@ -38,7 +38,7 @@ class Model(nn.Module, ABC):
         """
 
     def initialise(self, x: Tensor, context: Any = None) -> None:
-        """Let the layers that have a start from data take it from these images; once, when fresh."""
+        """Let the layers that have a start from data take it from these images, if they are fresh."""
 
     def drawn(self, count: int, noise: np.random.Generator) -> Tensor | None:
         """What a training step draws at random for its images, a row each."""

@@ -351,3 +351,21 @@ def test_a_trial_says_what_ends_the_run(call: Callable[..., Any]) -> None:
     said = call("train", "digits", "--dry-run", "--training.max_minutes", 2, "--model.filters", 8).out
     assert "minutes, and validations; training.max_minutes ends it after 2\n" in said
     assert "ends it" not in call("train", "shapes-coloured", "--dry-run", "--model.filters", 6, "--model.blocks", 1).out
+
+
+def test_training_can_begin_with_a_trained_model(
+    call: Callable[..., Any], recipe: Callable[..., Any], data: Path, labelled: Path
+) -> None:
+    shutil.copytree(labelled, "begun")
+    config = Path("begun/config.yaml")
+    said = call(
+        "train", config, "--training.start", "begun", "--training.learning_rate", 1e-12, "--out", "more",
+        "--data.root", "begun",  # null in that config, as start is
+    )  # fmt: skip
+    assert said.status == 0, said.err
+    kept = yaml.safe_load(Path("more/config.yaml").read_text())
+    assert kept["training"]["start"] == str(Path("begun").absolute())  # which is found from any folder
+    pairs = zip(*(npx.load(run).state_dict().values() for run in ("begun", "more")), strict=True)
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in pairs)
+    said = call("train", recipe(GOOD), "--training.start", "mnist-8", "--data.name", data)
+    assert (said.status, "mnist-8 is a model whose" in said.err) == (2, True), said.err

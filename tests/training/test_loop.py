@@ -178,7 +178,7 @@ def test_a_run_starts_from_the_data_where_the_model_has_such_a_start(data: DataS
     assert (lengths - 1).abs().min() > 1e-3
     labels = torch.arange(8) % 2
     fresh.initialise(torch.from_numpy(data.train.images[:8]), labels)
-    assert not fresh.backbone.get_parameter("parameters_of.length").equal(lengths)  # of other images
+    assert fresh.backbone.get_parameter("parameters_of.length").equal(lengths)  # only the first start is from data
 
 
 def test_rmsprop_keeps_one_moment_and_learns(model: npx.Autoregressive, data: DataSet, tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ def parse(parser: ArgumentParser, recipe: Mapping[str, Any], arguments: Sequence
         text = override(arguments, f"--{name}") if "." in name or name == "seed" else None  # the others are no values
         given = recipe.get(name.partition(".")[0])
         given = given.get(name.partition(".")[2], value) if isinstance(given, dict) else value
-        if text is not None and not isinstance(value, str):
-            given = _load(text)
+        if text is not None:
+            given = value if isinstance(value, str) else _load(text)
         if not _same(given, value):
             raise BadInput(f"{name} must be {_called(str(type(value)))}, not {given if text is None else text!r}.")
         parts = [*value.values()] if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]

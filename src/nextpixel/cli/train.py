@@ -31,6 +31,7 @@ from nextpixel.likelihoods import LIKELIHOODS, Categorical
 from nextpixel.models import TooLarge, kind_of, outline, settings_of
 from nextpixel.pairing import given
 from nextpixel.processes import device
+from nextpixel.shipped import located
 from nextpixel.training.dial import build_section, choose, seconds_of_a_step
 from nextpixel.training.settings import Training
 
@@ -79,6 +80,8 @@ def train(arguments: list[str]) -> None:
     config["training"]["betas"] = list(training.betas)  # YAML has no tuples
     places = {key: config["data"][key] for key in ("name", "root") if config["data"][key] is not None}
     config["data"] |= {key: from_anywhere(path) for key, path in places.items()}  # a run works from any folder
+    if (start := training.start) and not is_hub(start) and located(home(start)) == home(start):
+        config["training"]["start"] = str(home(start).absolute())
     npx.train(model, data, out=out, settings=training, resume=settings.resume, config=config, device=settings.device)
     print(f"The run is in {out}; its best model is {out / 'model.safetensors'}.")
 

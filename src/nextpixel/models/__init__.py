@@ -91,7 +91,7 @@ def build(
     for key, value in arguments.items():
         if key not in own | its:
             raise BadInput(f"{called} has no setting {key!r}; it has {', '.join(own | its) or 'none'}.")
-        _check_kind(key, value, (own | its)[key])
+        _check_kind(key, value, (own | its)[key].annotation)
     outputs = meaning(spec, **{key: value for key, value in arguments.items() if key in its})
     orders = whole(orders, "orders", least=1)
     features = (0 if context is None else context.features) + (orders if orders > 1 else 0)
@@ -184,10 +184,10 @@ class _Limited(TorchDispatchMode):
         return out
 
 
-def settings_of(part: type[Backbone | PixelVAE | Likelihood]) -> dict[str, Any]:
-    """The settings of a model or a likelihood, the keyword-only arguments of its constructor, and the type of each."""
+def settings_of(part: type[Backbone | PixelVAE | Likelihood]) -> dict[str, inspect.Parameter]:
+    """The settings of a model or a likelihood, the keyword-only arguments of its constructor."""
     parameters = inspect.signature(part.__init__).parameters.items()
-    return {key: its.annotation for key, its in parameters if its.kind is inspect.Parameter.KEYWORD_ONLY}
+    return {key: its for key, its in parameters if its.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
 def _check_kind(key: str, value: object, kind: Any) -> None:

@@ -94,6 +94,10 @@ class WeightNorm(nn.Module, ABC):
         norm = torch.linalg.vector_norm(self.direction, dim=(1, 2, 3), keepdim=True)
         return self.direction * (self.length[:, None, None, None] / norm)
 
+    def fresh(self) -> bool:
+        """Whether lengths and biases are as they were made: neither trained nor from data."""
+        return bool((self.length == 1).all()) and not self.bias.any()
+
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, H, W) to (B, O, H', W')."""

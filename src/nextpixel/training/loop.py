@@ -31,6 +31,7 @@ from nextpixel.training.engine import engine, gathered
 from nextpixel.training.muon import Muon
 from nextpixel.training.run import Metrics, RunFolder
 from nextpixel.training.settings import Training
+from nextpixel.training.start import start_from
 from nextpixel.training.state import MovingAverage, Position, State
 
 MARGIN = 1.5  # how many times as quick as all threads one must be: less does not change the sums of a run
@@ -89,6 +90,8 @@ def train(
         how = f"torchrun with --nproc-per-node {settings.devices}, or the command nextpixel train"
         raise BadInput(f"training asks for {asked} processes, but this is one; start it by {how}.")
     check_all(model, data)
+    if settings.start is not None and not resume:
+        start_from(settings.start, model)
     model.learnt = learnt_from(data)
     first = processes.rank() == 0
     folder = RunFolder(Path(out), resume=resume, ours=first)

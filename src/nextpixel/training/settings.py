@@ -48,6 +48,8 @@ class Training:
         gradient_clip: largest norm of the gradient of nats per image; None for no limit.
         ema: decay of the average of the weights that is validated and saved, a step; 0 for the weights themselves, None
             for an average over about the last tenth of the steps so far, however many there are.
+        start: a trained model of the same settings (but dropout and the classes' names) whose weights are the first
+            ones: its file, run folder or name, as `npx.load` takes it; None for fresh weights.
         precision: "fp32", "bf16" (activations only), or "auto": bf16 where the device computes it clearly faster.
         non_finite: what a loss or a gradient that is not finite does: "stop" the run, or "skip" the step.
         unreadable: training images that turn out to be damaged and are left out (the next stands in, but in a stream),
@@ -81,6 +83,7 @@ class Training:
     decay: float = 1.0
     gradient_clip: float | None = None
     ema: float | None = None
+    start: str | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     non_finite: Literal["stop", "skip"] = "stop"
     unreadable: int = 10
@@ -100,6 +103,8 @@ class Training:
         for rule, holds, names in RULES:
             for name in names.split():
                 self._set(name, self._checked(name, getattr(self, name), rule, holds))
+        if not isinstance(self.start, str | None):
+            raise BadInput(f"training.start must be a model's file, run folder or name, not {self.start!r}.")
         if not isinstance(self.compile, bool):
             raise BadInput(f"training.compile must be true or false, not {self.compile!r}.")
         if self.compile and self.strategy == "fsdp":

@@ -1,0 +1,88 @@
+"""What a trained model has learnt is where more training begins, of every kind of model, and nothing resets it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import nextpixel as npx
+from nextpixel.data import DataSet
+from nextpixel.training import Training, train
+
+STILL = Training(epochs=1, batch=8, learning_rate=1e-12, samples=0, precision="fp32", ema=0.0)
+SETTINGS: dict[str, Any] = {"filters": 4, "blocks": 1}
+LABEL = npx.ClassLabel(2)
+
+
+def randomised(name: str, data: DataSet, **settings: Any) -> npx.Model:
+    model = npx.build(name, data.spec, context=LABEL, **{**SETTINGS, **settings})
+    generator = torch.Generator().manual_seed(1)
+    for weight in model.parameters():
+        weight.data = 0.5 * torch.randn(weight.shape, generator=generator) + 0.1
+    return model
+
+
+def agree(one: npx.Model, other: npx.Model) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.allclose(left, right, atol=1e-6) for left, right in pairs)
+
+
+@pytest.mark.parametrize("name", ["gated_pixelcnn", "pixelcnnpp"])
+def test_training_begins_with_the_weights_of_a_model(name: str, data: DataSet, tmp_path: Path) -> None:
+    trained = randomised(name, data)
+    npx.save(trained, tmp_path / "a.safetensors")
+    again = train(npx.load(tmp_path / "a.safetensors"), data, out=tmp_path / "b", settings=STILL)
+    assert agree(trained, npx.load(again / "last.safetensors"))
+    named = npx.ClassLabel(2, ("zeros", "twos"))
+    fresh = npx.build(name, data.spec, context=named, dropout=0.3, **SETTINGS)
+    settings = replace(STILL, start=str(tmp_path / "a.safetensors"))
+    folder = train(fresh, replace(data, class_names=named.names), out=tmp_path / "c", settings=settings)
+    found = npx.load(folder / "last.safetensors")
+    assert agree(trained, found)
+    assert (found.context, found.recipe["arguments"]["dropout"]) == (named, 0.3)
+
+
+def test_a_run_is_resumed_without_the_model_that_it_began_with(data: DataSet, tmp_path: Path) -> None:
+    file = tmp_path / "a.safetensors"
+    npx.save(randomised("gated_pixelcnn", data), file)
+    settings = replace(STILL, start=str(file), learning_rate=0.01)
+    begun = train(
+        npx.build("gated_pixelcnn", data.spec, context=LABEL, **SETTINGS), data, out=tmp_path / "b", settings=settings
+    )
+    file.unlink()
+    before = npx.load(begun / "last.safetensors")
+    model = npx.build("gated_pixelcnn", data.spec, context=LABEL, **SETTINGS)
+    train(model, data, out=begun, settings=replace(settings, epochs=2, learning_rate=1e-12), resume=True)
+    assert agree(before, npx.load(begun / "last.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"filters": 6}, "a model whose filters is 4, but that to train has 6"),
+        ({"orders": 4}, "a model whose orders is 1, but that to train has 4"),
+        ({"residual": False}, "a model whose residual is True, but that to train has False"),  # the same weights
+        ({"context": None}, "whose context is ClassLabel(classes=2, names=…), but that to train has None"),
+        ({"spec": npx.ImageSpec(1, 4, 5, 3, ordinal=False)}, "whose ordinal is True, but that to train has False"),
+        ({"likelihood": "logistic_mixture", "mixtures": 1}, "whose likelihood is categorical"),
+        ({"name": "pixelcnnpp"}, "whose name is gated_pixelcnn, but that to train has pixelcnnpp"),
+    ],
+)
+def test_another_network_is_refused(changed: dict[str, Any], said: str, data: DataSet, tmp_path: Path) -> None:
+    file, out = tmp_path / "a.safetensors", tmp_path / "b"
+    npx.save(randomised("gated_pixelcnn", data), file)
+    asked: dict[str, Any] = {"name": "gated_pixelcnn", "spec": data.spec, "context": LABEL, **SETTINGS, **changed}
+    model = npx.build(**asked)
+    data = replace(data, spec=model.spec)
+    with pytest.raises(npx.BadInput) as refusal:
+        train(model, data, out=out, settings=replace(STILL, start=str(file)))
+    assert said in str(refusal.value)
+    assert not out.exists()
+
+
+def test_what_is_no_model_is_refused(model: npx.Autoregressive, data: DataSet, tmp_path: Path) -> None:
+    with pytest.raises(npx.BadInput, match="There is no model at nowhere"):
+        train(model, data, out=tmp_path / "b", settings=replace(STILL, start="nowhere"))
+    assert not (tmp_path / "b").exists()
