@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-app lint format docs bench constraints clean
+.PHONY: help setup demo test test-app lint format docs bench bench-quick constraints clean
 
 PYTHON ?= python3.11 python3 python
 BIN := .venv/bin
@@ -59,8 +59,11 @@ format: $(DEVELOPMENT)  ## mend what the linter can mend
 docs: $(DEVELOPMENT)  ## the documentation, in build/docs; warnings are errors, and the tour is run
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --builder html docs build/docs
 
-bench: $(RUNTIME)  ## how near every model is to what this machine can do; ARGS=--quick: only whether it works
+bench: $(RUNTIME)  ## how near every model is to what this machine can do
 	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+bench-quick: $(RUNTIME)  ## only whether the benchmark works
+	$(BIN)/python benchmarks/bench.py --quick
 
 constraints:  ## pin the newest releases that pyproject.toml admits, torch at 2.13.0
 	rm -rf build

@@ -1,7 +1,7 @@
 """How near to what the machine can do: every model at its recipe's size, one table, figures as JSON, and a plot.
 
     make bench                                         # all of it; an hour or more on two cores (see --parts)
-    make bench ARGS=--quick                            # tiny networks, in a minute: only whether it works
+    make bench-quick                                   # tiny networks, in a minute: only whether it works
     python benchmarks/bench.py --models pixelsnail --parts training streaming
     python benchmarks/bench.py --render                # the table of all machines anew, from their files
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import forked
 import nextpixel as npx
 from nextpixel.cli import main
 from nextpixel.data import MapKind, open_data
@@ -21,8 +22,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def script(name: str, *words: object, status: int = 0) -> str:
-    command = [sys.executable, ROOT / "examples" / name, *words]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    done = forked.run([ROOT / "examples" / name, *words])
     assert done.returncode == status, done.stderr
     return done.stderr if status else done.stdout
 

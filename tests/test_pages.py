@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+import forked
 import nextpixel as npx
 from nextpixel.cli import main
 from nextpixel.cli.parsers import PARSERS, parse
@@ -85,7 +86,7 @@ def test_the_commands_of_the_page_about_codes_run(tmp_path: Path, monkeypatch: p
             assert main(words + shorter * (words[0] == "train")) == 0, line
         else:
             assert program == "python"
-            subprocess.run([sys.executable, ROOT / words[0], *words[1:]], check=True)
+            assert forked.run([ROOT / words[0], *words[1:]]).returncode == 0, line
     with Image.open("samples.png") as picture:
         assert picture.size == (8 * 64 + 7 * 2,) * 2
 

@@ -20,6 +20,7 @@ import pytest
 import torch
 import yaml
 
+import forked
 import nextpixel as npx
 from nextpixel import shipped
 from nextpixel.cards import Card, safe, text_of
@@ -89,10 +90,8 @@ def test_a_single_image_has_no_error(call: Callable[..., Any], labelled: Path) -
 
 
 def test_of_several_processes_one_exports(labelled: Path, tmp_path: Path) -> None:
-    several = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "nextpixel.cli"]
-    command = [sys.executable, *several, "export", str(labelled), "out", "--images", "3"]
-    settings = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, check=False)
+    words = ["-m", "nextpixel.cli", "export", labelled, "out", "--images", "3"]
+    done = forked.run(words, cwd=tmp_path, processes=2)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("bits per dimension") == 1
     assert (tmp_path / "out" / "README.md").is_file()
@@ -142,7 +141,7 @@ def test_all_shipped_models_together_are_small() -> None:
 def test_the_figure_of_a_card_is_what_evaluate_finds(name: str, call: Callable[..., Any]) -> None:
     """Of its first 200 test images the mean is within five standard errors of what the card says of all."""
     figures = shipped.about(name)["figures"]
-    found = json.loads(call("evaluate", name, "--images", "200", "--json").out)
+    found = json.loads(call("evaluate", name, "--images", "100", "--json").out)
     found = found.get("importance", found)
     assert abs(found["nats"] - figures["nats"]) < 5 * found["nats_error"]
 
@@ -240,8 +239,7 @@ def hub(tmp_path: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[st
     settings = {**os.environ, **where, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
 
     def run(*words: str | Path, **changed: str) -> subprocess.CompletedProcess[str]:
-        command, env = [sys.executable, "-m", "nextpixel.cli", *map(str, words)], settings | changed
-        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        return forked.run(["-m", "nextpixel.cli", *words], cwd=tmp_path, env=settings | changed)
 
     yield run
     server.shutdown()

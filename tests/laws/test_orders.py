@@ -78,7 +78,7 @@ def test_an_order_sees_nothing_later_of_its_own(case: Case, size: tuple[int, int
 def test_samples_are_those_of_one_pass_a_sub_pixel_in_each_order(case: Case) -> None:
     model = build(case, 3, 3, 8)
     context = alike(model, case, 2)
-    for order in (0, 1, 2, 3, 4, 6, 7):
+    for order in (1, 2, 4, 7):  # each of the three turns, and all of them
         fast = model.sample(2, context, seed=3, order=order)
         assert fast.equal(naive_sample(model, 2, context, seed=3, order=order))
 
