@@ -1,44 +1,47 @@
-"""The slow sampler, which the fast one must agree with."""
+"""The naive path, one whole pass a sub-pixel, which what is drawn fast must agree with."""
 
-from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from nextpixel import Autoregressive
 from nextpixel.unroll import noise
+from zoo import part
 
 
-def naive_sample(
+def drawn_naively(
     model: Autoregressive,
-    count: int,
-    context: object = None,
+    made: Tensor,
+    context: Any = None,
     *,
     seed: int = 0,
     temperature: float = 1.0,
-    given: Tensor | None = None,
     known: Tensor | None = None,
     order: int | None = None,
 ) -> Tensor:
-    """`model.sample`, or `model.complete` of `given` where `known`, with one whole `predict` a sub-pixel.
+    """What one whole pass a sub-pixel draws at each, where those read before it are as in `made`, those after it zeros.
 
-    In a reading order, the noise belongs to the place at which a sub-pixel is read.
+    If it is `made` again, then `made` is what the naive path gives, sub-pixel by sub-pixel: as none of these passes
+    waits for another one, they are one batch. Where `known`, `made` is given, to all passes. In a reading order, the
+    noise belongs to the place at which a sub-pixel is read.
     """
     channels, height, width = model.spec.shape
-    images = torch.zeros(count, channels, height, width, dtype=torch.long, device=model.device)
-    if given is None or known is None:
-        given, known = images, torch.zeros_like(images, dtype=torch.bool)
-    images, known = torch.where(known, given, images), known.expand(images.shape)
-    numbers = noise(model.spec, count, seed=seed).to(model.device)
-    places = torch.tensor([*product(range(height), range(width))]).view(height, width, 2)
-    if order is not None:
-        places, numbers = read(places.permute(2, 0, 1), order).permute(1, 2, 0), read_back(numbers, order)
+    count, total = len(made), model.spec.subpixels
+    known = torch.zeros_like(made, dtype=torch.bool) if known is None else known.expand(made.shape)
+    numbers, when = noise(model.spec, count, seed=seed).to(model.device), torch.arange(height * width)
+    if order is None:
+        when = when.view(height, width)
+    else:
+        when = read_back(when.view((width, height) if order >= 4 else (height, width)), order)
+        numbers = read_back(numbers, order)
+    turn = (when * channels + torch.arange(channels).view(-1, 1, 1)).to(model.device)
+    now = torch.arange(total, device=model.device).view(-1, 1, 1, 1, 1)
+    partial = torch.where((turn < now) | known, made, 0).flatten(0, 1)  # (T·B, C, H, W)
     with torch.no_grad():
-        for (row, column), channel in product(places.flatten(0, 1).tolist(), range(channels)):
-            here = (slice(None), channel, row, column)
-            drawn = model.predict(images, context, order=order).temper(temperature).icdf(numbers)[here]
-            images[here] = torch.where(known[here], images[here], drawn)
-    return images
+        each = model.predict(partial, part(context, [*range(count)] * total), order=order).temper(temperature)
+        drawn = each.icdf(numbers.repeat(total, 1, 1, 1)).view(total, *made.shape)
+    return torch.where(known, made, (drawn * (turn == now)).sum(0))
 
 
 def read(x: Tensor, order: int) -> Tensor:
