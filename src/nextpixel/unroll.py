@@ -1,8 +1,8 @@
 """What a network is, and the one sequential loop: who chooses the levels makes it a sampler, a completer or a coder."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -259,18 +259,26 @@ def _buffer(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def _tensors(part: Any) -> Iterator[Tensor]:
-    if isinstance(part, Tensor):
-        yield part
-    elif isinstance(part, partial):
-        yield from _tensors((part.args, part.keywords))
-    elif isinstance(part, list | tuple):
-        for each in part:
-            yield from _tensors(each)
-    elif isinstance(part, dict):
-        yield from _tensors([*part.values()])
-    elif not isinstance(part, type | nn.Module):
-        slots = [vars(kind).get("__slots__", ()) for kind in type(part).__mro__]
-        names = [name for some in slots for name in ((some,) if isinstance(some, str) else some)]
-        yield from _tensors([getattr(part, name) for name in names if hasattr(part, name)])
-        yield from _tensors([*getattr(part, "__dict__", {}).values()])
+def _tensors(state: Any) -> list[Tensor]:
+    """All tensors in a state, those of a buffer as often as it has views."""
+    found, parts = [], [state]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, Tensor):
+            found.append(part)
+        elif isinstance(part, list | tuple):
+            parts.extend(part)
+        elif isinstance(part, dict):
+            parts.extend(part.values())
+        elif isinstance(part, partial):
+            parts += [part.args, part.keywords]
+        elif not isinstance(part, type | nn.Module):
+            parts += [getattr(part, name) for name in _slots(type(part)) if hasattr(part, name)]
+            parts.extend(getattr(part, "__dict__", {}).values())
+    return found
+
+
+@cache
+def _slots(kind: type) -> list[str]:
+    slots = [vars(base).get("__slots__", ()) for base in kind.__mro__]
+    return [name for some in slots for name in ((some,) if isinstance(some, str) else some)]
