@@ -86,3 +86,14 @@ def test_what_is_no_model_is_refused(model: npx.Autoregressive, data: DataSet, t
     with pytest.raises(npx.BadInput, match="There is no model at nowhere"):
         train(model, data, out=tmp_path / "b", settings=replace(STILL, start="nowhere"))
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_of_16_bits_are_trained_in_32(dtype: torch.dtype, data: DataSet, tmp_path: Path) -> None:
+    npx.save(randomised("gated_pixelcnn", data).to(dtype), tmp_path / "a.safetensors")
+    begun = npx.load(tmp_path / "a.safetensors")
+    settings = replace(STILL, learning_rate=1e-5, epochs=2)  # such steps are lost in so few bits
+    trained = npx.load(train(begun, data, out=tmp_path / "b", settings=settings) / "last.safetensors")
+    weights, before = trained.state_dict().values(), npx.load(tmp_path / "a.safetensors").state_dict().values()
+    assert {weight.dtype for weight in weights} == {torch.float32}
+    assert all((new - old).any() for new, old in zip(weights, before, strict=True))

@@ -51,7 +51,8 @@ def train(
 ) -> Path:
     """Train a model on a data set by its likelihood, or a bound of it, and leave a run folder (see `RunFolder`).
 
-    The model is changed in place and ends with the last weights, not the average ones. The first interruption (Ctrl-C,
+    The model is changed in place and ends with the last weights, not the average ones; weights of 16 bits, as files may
+    hold them, become float32, since fewer bits lose small steps. The first interruption (Ctrl-C,
     SIGTERM or SIGHUP) lets the step finish and saves the state, and a validation comes again when the run goes on; a
     second one ends at once. What goes wrong with an image or a picture loses nothing: the state is saved first.
 
@@ -90,6 +91,8 @@ def train(
         how = f"torchrun with --nproc-per-node {settings.devices}, or the command nextpixel train"
         raise BadInput(f"training asks for {asked} processes, but this is one; start it by {how}.")
     check_all(model, data)
+    if any(weight.dtype.itemsize < 4 for weight in model.parameters()):
+        model.float()
     if settings.start is not None and not resume:
         start_from(settings.start, model)
     model.learnt = learnt_from(data)

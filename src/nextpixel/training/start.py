@@ -20,10 +20,13 @@ def start_from(path: str, model: Model) -> None:
         BadInput: there is no such file, or it holds another network.
     """
     its = load(home(path))
+    if not model.recipe:
+        raise BadInput("training.start needs a model that npx.build made, whose settings can be compared.")
     there = _settings(its)
     for key, wanted in _settings(model).items():
         if (found := there.get(key)) != wanted:
-            raise BadInput(f"training.start {path} is a model whose {key} is {found}, but that to train has {wanted}.")
+            told = f"training.start {path} is a model whose {key} is {found}, but that to train has {wanted}"
+            raise BadInput(f"{told}; take the recipe that it was trained with, or another model.")
     model.load_state_dict(its.state_dict())
 
 
