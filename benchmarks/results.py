@@ -62,6 +62,7 @@ def main() -> None:
     recording.add_argument("--images", type=int, help="only the first so many of the test split")
     recording.add_argument("--samples", type=int, default=16, help="of z, for importance-weighted bounds")
     recording.add_argument("--figures", type=Path, help="what nextpixel evaluate --json printed of the one run")
+    recording.add_argument("--after", type=Path, help="the file here of the run that it started from: also its time")
     recording.add_argument("--command", help="how the run was made; by default its recipe's command")
     verbs.add_parser("table", help="write the tables")
     options = parser.parse_args()
@@ -78,6 +79,7 @@ def record(run: Path, options: argparse.Namespace) -> None:
     config = yaml.safe_load((run / "config.yaml").read_text())
     with (run / "metrics.csv").open() as file:
         last = list(csv.DictReader(file))[-1]
+    before = json.loads(options.after.read_text()) if options.after else {"epochs": 0.0, "minutes": 0.0}
     model, given = npx.load(run), "class"
     start = time.monotonic()
     if options.figures is not None:
@@ -104,8 +106,8 @@ def record(run: Path, options: argparse.Namespace) -> None:
         "weights": sum(weight.numel() for weight in model.parameters()),
         "command": options.command or f"nextpixel train recipes/{run.name}.yaml",
         "seed": config["training"]["seed"],
-        "epochs": float(last["epoch"]),
-        "minutes": float(last["minutes"]),
+        "epochs": before["epochs"] + float(last["epoch"]),
+        "minutes": before["minutes"] + float(last["minutes"]),
         **({} if options.figures else {"evaluation_seconds": round(time.monotonic() - start, 1)}),
         **measured,
     }
