@@ -117,4 +117,4 @@ def test_the_help_of_train_names_recipes_and_what_it_shows_works(capsys: pytest.
     text = capsys.readouterr().out
     shown = [line.split()[2] for line in text.partition("examples:")[2].splitlines() if "nextpixel train" in line]
     assert {name for name in shown if not name.endswith("/") and not name.startswith("runs/")} <= set(RECIPES)
-    assert len(shown) == 6
+    assert len(shown) == 7
