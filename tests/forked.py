@@ -56,8 +56,8 @@ def run(
 @cache
 def _server() -> subprocess.Popen[str]:
     settings = {**os.environ, "OMP_NUM_THREADS": "1"}  # a process with threads cannot be forked
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    process = subprocess.Popen([sys.executable, __file__], text=True, env=settings, **pipes)
+    command, pipe = [sys.executable, __file__], subprocess.PIPE
+    process = subprocess.Popen(command, text=True, env=settings, stdin=pipe, stdout=pipe)
     atexit.register(process.communicate)  # without more requests it ends
     return process
 
