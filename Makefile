@@ -59,10 +59,10 @@ format: $(DEVELOPMENT)  ## mend what the linter can mend
 docs: $(DEVELOPMENT)  ## the documentation, in build/docs; warnings are errors, and the tour is run
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --builder html docs build/docs
 
-bench: $(RUNTIME)  ## how near every model is to what this machine can do
+bench: $(DEVELOPMENT)  ## how near every model is to what this machine can do
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 
-bench-quick: $(RUNTIME)  ## only whether the benchmark works
+bench-quick: $(DEVELOPMENT)  ## only whether the benchmark works
 	$(BIN)/python benchmarks/bench.py --quick
 
 constraints:  ## pin the newest releases that pyproject.toml admits, torch at 2.13.0
