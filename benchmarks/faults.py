@@ -227,15 +227,17 @@ def several(folder: Path, trials: int | None, noise: random.Random) -> Iterator[
     long = ["train", recipe, "--out", out, "--training.epochs", "2000"]
     found: list[Outcome] = []
     with _running(*long, until=out / "state.safetensors") as process:
-        ways = ((["train", recipe, "--out", out], _two), (["train", out, "--resume"], None))
-        for words, run in (*ways, (["train", out, "--resume"], _two))[: (trials or 2) + 1]:
+        for words, run in (
+            (["train", recipe, "--out", out], _two),
+            (["train", out, "--resume"], _two),
+            (["train", out, "--resume"], None),
+        ):
             status, said = run(*words) if run else _start(*words).wait()
             found.append(_refused(status, said, "is training in|is not empty", statuses=(1,) if run else (2,)))
         process.send_signal(signal.SIGTERM)
         process.communicate()
     yield "a second run in the folder of one that runs: two processes new, two and one resumed", found
-    places = ("all at once, as Ctrl-C in a terminal", "the second process", "the first process", "torchrun")
-    for place in places[: 2 * (trials or 2)]:
+    for place in ("torchrun", "the first process", "the second process", "all at once, as Ctrl-C in a terminal"):
         found = []
         for number in SIGNALS[: trials or 3]:
             shutil.rmtree(out, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Commands in processes of their own, forked from one that has imported what they need: 0.1 s in the place of 3 to 6.
+"""Commands in processes of their own, forked from one that has imported what they need: 0.3 s in the place of 3 to 6.
 
 What is asked is what follows `python`: `-m MODULE` or a script, and its words. Several processes are told what torchrun
 would tell them. Where torchrun itself is what matters, start it.

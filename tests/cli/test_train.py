@@ -110,7 +110,10 @@ def test_a_run_is_resumed_by_its_folder(call: Callable[..., Any], recipe: Callab
         (GOOD.replace("epochs: 1", "max_minutes: soon"), r"max_minutes must be a number or null, not soon\."),
         (GOOD.replace("epochs: 1", "betas: [1]"), r"training\.betas must be a tuple with 2 elements, not \[1\]\."),
         (GOOD.replace("epochs: 1", "compile: maybe"), r"training\.compile must be true or false, not maybe\."),
-        (GOOD.replace("epochs: 1", "optimizer: sgd"), r"must be one of adam, adamw, rmsprop, muon, not sgd\."),
+        (
+            GOOD.replace("epochs: 1", "optimizer: sgd"),
+            r"optimizer must be one of adam, adamw, rmsprop, muon, not sgd\.",
+        ),
         (GOOD.replace("gated_pixelcnn", "gated_pixelcn"), "no model 'gated_pixelcn'; did you mean gated_pixelcnn"),
         (GOOD.replace("name: gated_pixelcnn, ", ""), r"does not say model\.name"),
         (GOOD.replace("name: digits", ""), r"does not say data\.name"),

@@ -52,9 +52,9 @@ def train(
     """Train a model on a data set by its likelihood, or a bound of it, and leave a run folder (see `RunFolder`).
 
     The model is changed in place and ends with the last weights, not the average ones; weights of 16 bits, as files may
-    hold them, become float32, since fewer bits lose small steps. The first interruption (Ctrl-C,
-    SIGTERM or SIGHUP) lets the step finish and saves the state, and a validation comes again when the run goes on; a
-    second one ends at once. What goes wrong with an image or a picture loses nothing: the state is saved first.
+    hold them, become float32, since fewer bits lose small steps. The first interruption (Ctrl-C, SIGTERM or SIGHUP)
+    lets the step finish and saves the state, and a validation comes again when the run goes on; a second one ends at
+    once. What goes wrong with an image or a picture loses nothing: the state is saved first.
 
     Args:
         model: with the data set's spec; with a `ClassLabel` context if it is to see the labels, a `Map` for the maps.
