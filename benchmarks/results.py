@@ -45,6 +45,7 @@ IMAGES = {  # the data of a run -> what a reader is told that it is; the order o
     "photos32.npz": "32x32 photographs",
     "emoji32.npz": "32x32 drawings in nine classes",
     "mnist": "MNIST, 256 levels",
+    "mnist-codes": "codes of MNIST, 7x7 names",
     "codes.npz": "codes of 32x32 photographs",
 }
 GIVEN = {"": "", "class": ", given the class", "mixture": ", as the mixture of its classes"}

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 import nextpixel as npx
 from nextpixel import pictures
 from nextpixel.data import open_data
+from nextpixel.data.codes import cut, encode
+from nextpixel.data.codes import decode as paint
 
 Arrays = dict[str, Any]
 SPLITS = ("train", "validation", "test")
@@ -66,34 +68,36 @@ def make(options: argparse.Namespace) -> None:
     maps: Arrays = {}
     if options.top is not None:
         size, codes = options.top
-        top_book = learn(cut(images["train"], size), codes, options.seed)
-        maps = {f"{name}_maps": assign(those, size, top_book) for name, those in images.items()}
-        images = {name: those - paint(maps[f"{name}_maps"], top_book, data.spec) for name, those in images.items()}
+        top_book = learn(images["train"], size, codes, options.seed)
+        maps = {f"{name}_maps": encode(those, top_book)[:, 0] for name, those in images.items()}
+        images = {name: those - paint(maps[f"{name}_maps"], top_book) for name, those in images.items()}
         maps |= {"map_levels": np.array(codes), "top_codebook": top_book}
-    book = learn(cut(images["train"], options.patch), options.codes, options.seed)
-    grids = {f"{name}_images": assign(those, options.patch, book) for name, those in images.items()}
+    book = learn(images["train"], options.patch, options.codes, options.seed)
+    grids = {f"{name}_images": encode(those, book)[:, 0] for name, those in images.items()}
     about |= {"levels": np.array(options.codes), "ordinal": np.array(False), "codebook": book}
     made: Arrays = {**grids, **maps, **labels, **about}
     np.savez_compressed(options.out, **made)
-    missing = images["test"] - paint(grids["test_images"], book, data.spec)
+    missing = images["test"] - paint(grids["test_images"], book)
     noise_to_signal = float((missing.astype(np.float64) ** 2).mean()) / (data.spec.levels - 1) ** 2
     print(f"{options.out}: {', '.join(f'{len(splits[name]):,} {name}' for name in SPLITS)} images")
-    print(f"test images decoded from their codes: PSNR {-10 * math.log10(noise_to_signal):.2f} dB")
+    quality = f"PSNR {-10 * math.log10(noise_to_signal):.2f} dB" if noise_to_signal else "without loss"
+    print(f"test images decoded from their codes: {quality}")
     describe(made)
 
 
 def decode(options: argparse.Namespace) -> None:
     made = load(options.codes, "codebook", "image_shape", "image_levels")
     samples = load(options.samples, "images")
-    spec = npx.ImageSpec(*made["image_shape"].tolist(), levels=int(made["image_levels"]))
-    images = paint(samples["images"], made["codebook"], spec)
+    images, levels = paint(samples["images"], made["codebook"]), int(made["image_levels"])
+    if list(images.shape[1:]) != made["image_shape"].tolist():
+        grids, shape = samples["images"].shape[-2:], "x".join(map(str, made["image_shape"]))
+        raise npx.BadInput(f"Grids of {grids[0]}x{grids[1]} codes do not make images of {shape}.")
     if "top_codebook" in made:
         if "maps" not in samples:
             raise npx.BadInput(f"{options.samples} has no maps, the top codes that its codes were sampled for.")
-        images += paint(samples["maps"], made["top_codebook"], spec)
-    levels = images.round().clip(0, spec.levels - 1).astype(np.int64)
-    pictures.write(pictures.grid(levels, spec.levels), options.out)
-    print(f"{len(levels)} images: {options.out}")
+        images = images + paint(samples["maps"], made["top_codebook"])
+    pictures.write(pictures.grid(images.round().clip(0, levels - 1).astype(np.int64), levels), options.out)
+    print(f"{len(images)} images: {options.out}")
 
 
 def top(options: argparse.Namespace) -> None:
@@ -137,49 +141,21 @@ def bits(counts: NDArray[np.integer], model: NDArray[np.integer]) -> float:
     return float(-(counts[there] * np.log2(model[there] / model.sum())).sum() / counts.sum())
 
 
-def learn(patches: NDArray[np.float32], codes: int, seed: int) -> NDArray[np.float32]:
-    """A codebook, shape (codes, numbers of a patch)."""
+def learn(images: NDArray[Any], size: int, codes: int, seed: int) -> NDArray[np.float32]:
+    """A codebook of patches of some size, shape (codes, C, size, size)."""
     try:
         from sklearn.cluster import MiniBatchKMeans
     except ModuleNotFoundError as error:
         raise npx.BadInput("A codebook is learnt by scikit-learn: pip install scikit-learn.") from error
+    patches = cut(images, size, size).astype(np.float32)
     if not 2 <= codes <= len(patches):
         raise npx.BadInput(f"There must be from 2 to {len(patches):,} codes, one a patch, not {codes}.")
-    some = np.random.default_rng(seed).permutation(len(patches))[:LEARNT]
-    means = MiniBatchKMeans(codes, random_state=seed, batch_size=4096, max_iter=20).fit(patches[some])
-    return np.asarray(means.cluster_centers_, np.float32)
-
-
-def cut(images: NDArray[Any], size: int) -> NDArray[np.float32]:
-    """Images (N, C, H, W) into patches, (N·h·w, C·size·size)."""
-    count, channels, height, width = images.shape
-    if size < 1 or height % size or width % size:
-        raise npx.BadInput(f"Patches of {size}x{size} do not fill images of {height}x{width}.")
-    grid = images.reshape(count, channels, height // size, size, width // size, size)
-    return grid.transpose(0, 2, 4, 1, 3, 5).reshape(-1, channels * size * size).astype(np.float32)
-
-
-def assign(images: NDArray[Any], size: int, book: NDArray[np.float32]) -> NDArray[np.integer]:
-    """The nearest vector of the codebook for each patch, (N, h, w)."""
-    patches = cut(images, size)
-    lengths = (book**2).sum(1)
-    pieces = [
-        (lengths - 2 * patches[start : start + 4096] @ book.T).argmin(1) for start in range(0, len(patches), 4096)
-    ]
-    grid = np.concatenate(pieces).reshape(len(images), images.shape[2] // size, images.shape[3] // size)
-    return grid.astype(np.min_scalar_type(len(book) - 1))
-
-
-def paint(codes: NDArray[np.integer], book: NDArray[np.float32], spec: npx.ImageSpec) -> NDArray[np.float32]:
-    """Codes (N, h, w) or (N, 1, h, w) into images, (N, C, H, W)."""
-    count, height, width = len(codes), *codes.shape[-2:]
-    if codes.max() >= len(book):
-        raise npx.BadInput(f"The codebook has {len(book)} vectors, but one of the codes is {codes.max()}.")
-    if height * width * book.shape[1] != spec.subpixels:
-        raise npx.BadInput(f"Grids of {height}x{width} codes of {book.shape[1]} numbers are not images {spec}.")
-    patches = book[codes.reshape(count, height, width)]
-    patches = patches.reshape(count, height, width, spec.channels, spec.height // height, spec.width // width)
-    return patches.transpose(0, 3, 1, 4, 2, 5).reshape(count, *spec.shape)
+    some = patches[np.random.default_rng(seed).permutation(len(patches))[:LEARNT]]
+    some = some[np.sort(np.unique(some, axis=0, return_index=True)[1])]  # else much of the book is names of black
+    if len(some) > codes:
+        some = MiniBatchKMeans(codes, random_state=seed, batch_size=4096, max_iter=20).fit(some).cluster_centers_
+    book = np.resize(some, (codes, patches.shape[1]))  # where there are so few, copies, which no patch is coded by
+    return book.astype(np.float32).reshape(codes, images.shape[1], size, size)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nextpixel.data.codes import book, encode
 from nextpixel.data.dataset import DataSet, Parts, Split
 from nextpixel.data.download import ROOT_VARIABLE, SOURCES, TABLE, Source, below_root, data_root
 from nextpixel.data.lazy import View
@@ -135,6 +136,13 @@ def _binarised(data: DataSet) -> DataSet:
     return replace(data, spec=replace(data.spec, levels=2), train=replace(data.train, draw=binarise), **once)
 
 
+def _coded(data: DataSet) -> DataSet:
+    """Names of patches in the place of images."""
+    patches = book()
+    grid = {"height": data.spec.height // patches.shape[2], "width": data.spec.width // patches.shape[3]}
+    return data.with_images(partial(encode, book=patches), levels=len(patches), ordinal=False, **grid)
+
+
 _FOUND = {name: source.whereabouts for name, source in SOURCES.items()}
 _MNIST, _CIFAR = partial(load_mnist, SOURCES["mnist"]), partial(load_cifar, SOURCES["cifar10"])
 _WAYS: dict[str, tuple[Callable[..., Any], ...]] = {  # how each is loaded and found, and what is done to its levels
@@ -143,6 +151,7 @@ _WAYS: dict[str, tuple[Callable[..., Any], ...]] = {  # how each is loaded and f
     "mnist-binary": (_MNIST, _FOUND["mnist"], _binarised),
     "mnist-threshold": (_MNIST, _FOUND["mnist"], lambda data: data.with_images(threshold, levels=2)),
     "mnist-coloured": (lambda root: painted(_MNIST(root), 1998, 2294, above=127), _FOUND["mnist"]),
+    "mnist-codes": (_MNIST, _FOUND["mnist"], _coded),
     "fashion-mnist": (partial(load_mnist, SOURCES["fashion-mnist"]), _FOUND["fashion-mnist"]),
     "shapes": (load_shapes, lambda root: "here, generated when opened"),
     "shapes-coloured": (lambda root: painted(load_shapes(root), 294), lambda root: "here, generated when opened"),
