@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ import nextpixel as npx
 from nextpixel.data import DataSet
 from nextpixel.models import settings_of
 from nextpixel.training import Training, train
+from nextpixel.training.start import start_from
 
 STILL = Training(epochs=1, batch=8, learning_rate=1e-12, samples=0, precision="fp32", ema=0.0)
 SETTINGS: dict[str, Any] = {"filters": 4, "blocks": 1}
@@ -70,7 +72,6 @@ def test_a_run_is_resumed_without_the_model_that_it_began_with(data: DataSet, tm
     ("changed", "said"),
     [
         ({"filters": 6}, "a model whose filters is 4, but that to train has 6"),
-        ({"orders": 4}, "a model whose orders is 1, but that to train has 4"),
         ({"residual": False}, "a model whose residual is True, but that to train has False"),  # the same weights
         ({"context": None}, "whose context is ClassLabel(classes=2, names=…), but that to train has None"),
         ({"spec": npx.ImageSpec(1, 4, 5, 3, ordinal=False)}, "whose ordinal is True, but that to train has False"),
@@ -88,6 +89,32 @@ def test_another_network_is_refused(changed: dict[str, Any], said: str, data: Da
         train(model, data, out=out, settings=replace(STILL, start=str(file)))
     assert said in str(refusal.value)
     assert not out.exists()
+
+
+def test_a_model_of_orders_may_not_start_from_one_of_others(data: DataSet, tmp_path: Path) -> None:
+    file = tmp_path / "a.safetensors"
+    npx.save(randomised("gated_pixelcnn", data, orders=4), file)
+    model = npx.build("gated_pixelcnn", data.spec, context=LABEL, **SETTINGS)
+    with pytest.raises(npx.BadInput, match="a model whose orders is 4, but that to train has 1"):
+        train(model, data, out=tmp_path / "b", settings=replace(STILL, start=str(file)))
+
+
+@pytest.mark.parametrize("context", [None, LABEL])
+@pytest.mark.parametrize("name", [name for name in npx.MODELS if name != "pixelvae"])
+def test_orders_are_opened_as_what_one_has_learnt(
+    name: str, context: npx.ClassLabel | None, data: DataSet, tmp_path: Path
+) -> None:
+    """In each order the image is as likely as it was, turned so, under the model of one order."""
+    small: dict[str, Any] = {"filters": 4, "blocks" if "blocks" in settings_of(npx.MODELS[name]) else "layers": 1}
+    trained = with_random_weights(npx.build(name, data.spec, context=context, **small)).double().eval()
+    npx.save(trained, tmp_path / "a.safetensors")
+    opened = with_random_weights(npx.build(name, data.spec, context=context, orders=4, **small)).double().eval()
+    start_from(str(tmp_path / "a.safetensors"), opened)
+    x, y = data.train.batch(range(5), np.random.default_rng(0))
+    given = () if context is None else (y % 2,)
+    for order, turned in enumerate((x, x.flip(3), x.flip(2), x.flip(2, 3))):
+        expected = trained.log_prob(turned, *given)
+        assert torch.allclose(opened.log_prob(x, *given, order=order), expected, rtol=0, atol=1e-10)
 
 
 def test_what_is_no_model_is_refused(model: npx.Autoregressive, data: DataSet, tmp_path: Path) -> None:

@@ -48,8 +48,8 @@ class Training:
         gradient_clip: largest norm of the gradient of nats per image; None for no limit.
         ema: decay of the average of the weights that is validated and saved, a step; 0 for the weights themselves, None
             for an average over about the last tenth of the steps so far, however many there are.
-        start: a trained model of the same settings (but dropout and the classes' names) whose weights are the first
-            ones: its file, run folder or name, as `npx.load` takes it; None for fresh weights.
+        start: a trained model whose weights are the first ones: its file, run folder or name, as `npx.load` takes it.
+            Its settings are the same, but dropout, names of classes, and one reading order; None for fresh weights.
         precision: "fp32", "bf16" (activations only), or "auto": bf16 where the device computes it clearly faster.
         non_finite: what a loss or a gradient that is not finite does: "stop" the run, or "skip" the step.
         unreadable: training images that turn out to be damaged and are left out (the next stands in, but in a stream),

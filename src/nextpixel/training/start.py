@@ -3,6 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
+import torch.nn.functional as F
+
 from nextpixel.checkpoint import load
 from nextpixel.errors import BadInput
 from nextpixel.files import home
@@ -16,6 +18,8 @@ from nextpixel.pairing import part_of
 def start_from(path: str, model: Model) -> None:
     """Give a model the weights of a trained one of the same settings; dropout and the names of classes may differ.
 
+    A model of several reading orders may start from one of one: it then reads in each as that does in its own.
+
     Raises:
         BadInput: there is no such file, or it holds another network.
     """
@@ -24,10 +28,15 @@ def start_from(path: str, model: Model) -> None:
         raise BadInput("training.start needs a model that npx.build made, whose settings can be compared.")
     there = _settings(its)
     for key, wanted in _settings(model).items():
-        if (found := there.get(key)) != wanted:
+        if (found := there.get(key)) != wanted and (key, found) != ("orders", 1):
             told = f"training.start {path} is a model whose {key} is {found}, but that to train has {wanted}"
             raise BadInput(f"{told}; take the recipe that it was trained with, or another model.")
-    model.load_state_dict(its.state_dict())
+    weights = its.state_dict()
+    for key, fresh in model.state_dict().items():  # orders are the context's last features, and say nothing yet
+        old = weights[key] if key in weights else fresh[:, :0]
+        if old.shape != fresh.shape:
+            weights[key] = F.pad(old, (0, 0, 0, 0, 0, fresh.shape[1] - old.shape[1]))
+    model.load_state_dict(weights)
 
 
 def _settings(model: Model) -> dict[str, Any]:
