@@ -93,7 +93,9 @@ def test_the_commands_of_the_page_about_codes_run(tmp_path: Path, monkeypatch: p
 
 def test_the_file_of_the_page_about_codes_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "codes.md").read_text(), re.DOTALL)
+    drawn, block = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "codes.md").read_text(), re.DOTALL)
+    exec(drawn, found := {})
+    assert (found["digits"].shape, found["digits"].dtype) == ((10, 1, 28, 28), np.uint8)
     splits = {"train": np.arange(30), "test": np.arange(5)}
     exec(block, {"splits": splits, "encode": lambda images: np.tile(images[:, None, None], (1, 8, 8))})
     assert open_data("codes.npz").spec == npx.ImageSpec(1, 8, 8, levels=512, ordinal=False)

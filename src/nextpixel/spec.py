@@ -51,7 +51,8 @@ class ImageSpec:
             raise BadInput(f"ImageSpec: an image has at most {LARGEST} sub-pixels, not {self.subpixels}.")
 
     def __str__(self) -> str:
-        return f"{self.channels}x{self.height}x{self.width} with {self.levels} levels"
+        of = "levels" if self.ordinal else "names"
+        return f"{self.channels}x{self.height}x{self.width} with {self.levels} {of}"
 
     @property
     def shape(self) -> tuple[int, int, int]:
