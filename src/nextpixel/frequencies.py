@@ -1,13 +1,16 @@
 """Probabilities as whole numbers: what a coder needs, of an exact network's numbers, the same on every machine."""
 
 import math
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
 
-from nextpixel.distributions import Bernoulli, Categorical, Finite
+from nextpixel.distributions import Bernoulli, Finite
 from nextpixel.errors import BadInput
 from nextpixel.likelihoods import Conditional, Likelihood, LogisticMixture
 from nextpixel.nn.ops import Grid
@@ -52,36 +55,17 @@ class Frequencies(Finite):
     def cumulative(self) -> Tensor:
         return (self.edges[..., 1:] - 1) / PARTS
 
-    def temper(self, temperature: float) -> Categorical:
-        return Categorical(self.log_pmf() / temperature, validate_args=False)
-
-
-class Logistics(NamedTuple):
-    """Logistic distributions over levels, by tables."""
-
-    tables: Tables
-    steps: Tensor  # of the table, a level: (*, K), float32 as the next
-    before: Tensor  # steps from level 0 to the mean
-    levels: int
-
-    @classmethod
-    def of(cls, tables: Tables, steps: Tensor, places: Tensor, levels: int) -> "Logistics":
-        """Of the means' places among the levels, float64: rounded to float32 by IEEE 754 once."""
-        return cls(tables, steps.float(), (places * steps).float(), levels)
-
-    def below(self, index: Tensor) -> Tensor:
-        """Parts of 2^24 below the edges of these numbers, 0 … L: (*, n) or (n,) to (*, K, n), float64."""
-        edge = (index.float() - 0.5).masked_fill_(index <= 0, -torch.inf).masked_fill_(index >= self.levels, torch.inf)
-        return self.tables.below((edge.unsqueeze(-2) * self.steps.unsqueeze(-1)).sub_(self.before.unsqueeze(-1)))
-
 
 class MixedFrequencies(Frequencies):
-    """Those of a mixture of logistics, (*batch_shape, K), with whole weights, 2^24 in all at most."""
+    """Those of a mixture of logistics, (*batch_shape, K), with whole weights, 2^24 in all at most.
+
+    `below` is `Whole.below` of the logistics: the parts of 2^24 below edges, by the numbers of these.
+    """
 
     arg_constraints: ClassVar = {"weights": constraints.real_vector}
 
-    def __init__(self, weights: Tensor, logistics: Logistics) -> None:
-        self.weights, self.logistics, self.levels = weights, logistics, logistics.levels
+    def __init__(self, weights: Tensor, below: Callable[[Tensor], Tensor], levels: int) -> None:
+        self.weights, self.below, self.levels = weights, below, levels
         Finite.__init__(self, weights.shape[:-1], validate_args=False)
 
     @property
@@ -89,7 +73,7 @@ class MixedFrequencies(Frequencies):
         return self.at(torch.arange(self.levels + 1, device=self.weights.device))
 
     def at(self, index: Tensor) -> Tensor:
-        sums = (self.weights.unsqueeze(-2) @ self.logistics.below(index)).squeeze(-2)
+        sums = (self.weights.unsqueeze(-2) @ self.below(index)).squeeze(-2)
         total = self.weights.sum(-1, keepdim=True).mul_(PARTS / 2**19).floor_()
         return _shared(sums.mul_(2**-19).floor_(), total, index, self.levels)
 
@@ -125,12 +109,8 @@ class Whole(Likelihood):
         given = self.inner.meaning(parameters)
 
         def conditional(levels: Tensor, channels: slice) -> Frequencies:
-            meant = given(levels, channels)
-            if isinstance(meant, Bernoulli):
-                logits = torch.stack((torch.zeros_like(meant.logits), meant.logits), -1)
-            else:
-                assert isinstance(meant, Categorical), "there are three likelihoods"
-                logits = meant.logits
+            meant: Any = given(levels, channels)  # there are three likelihoods: a bernoulli's other logit is 0
+            logits = F.pad(meant.logits[..., None], (1, 0)) if isinstance(meant, Bernoulli) else meant.logits
             weights = self.tables.exp(logits.amax(-1, keepdim=True) - logits)
             return Frequencies(self._edges(weights), validate_args=False)
 
@@ -139,8 +119,16 @@ class Whole(Likelihood):
     def _edges(self, weights: Tensor) -> Tensor:
         """Of whole weights, (…, L)."""
         scale = 2.0 ** max(0, (self.levels - 1).bit_length() - 4)  # for L weights below 2^29 in all
-        below = torch.nn.functional.pad((weights / scale).floor_().cumsum(-1), (1, 0))
+        below = F.pad((weights / scale).floor_().cumsum(-1), (1, 0))
         return _shared(below, below[..., -1:], torch.arange(self.levels + 1, device=below.device), self.levels)
+
+    def below(self, steps: Tensor, before: Tensor, index: Tensor) -> Tensor:
+        """Parts of 2^24 of logistics below the edges of these numbers, 0 … L: (*, n) or (n,) to (*, K, n), float64.
+
+        Steps are of the table, a level, and from level 0 to the mean: (*, K) each, float32.
+        """
+        edge = (index.float() - 0.5).masked_fill_(index <= 0, -torch.inf).masked_fill_(index >= self.levels, torch.inf)
+        return self.tables.below((edge.unsqueeze(-2) * steps.unsqueeze(-1)).sub_(before.unsqueeze(-1)))
 
     def _mixture(self, logits: Tensor, means: Tensor, log_scales: Tensor, coefficients: Tensor) -> Conditional:
         """Of numbers of C channels, (B, C or so, *, K); places and their moves are exact in float64."""
@@ -152,18 +140,19 @@ class Whole(Likelihood):
         weights = (tables.exp(logits.amax(-1, keepdim=True) - logits) * (room / PARTS)).floor_()
         places, own = (means + 1) * middle, tables.tanh(coefficients)
         steps = tables.exp(log_scales.clamp(min=least) - least).clamp_(min=1).mul_(finest * NEAR / PARTS)
+        wide = steps.float()
 
         def conditional(levels: Tensor, channels: slice) -> Frequencies:
-            parts, after = [(steps[:, 0], places[:, 0])], [weights[:, 0]]
+            before, after = [(places[:, 0] * steps[:, 0]).float()], [weights[:, 0]]  # rounded by IEEE 754 once
             for channel in range(1, channels.stop or places.shape[1]):
                 index = levels[:, channel - 1, ..., None] + torch.arange(2, device=levels.device)
-                seen = Logistics.of(tables, *parts[-1], count).below(index).diff(dim=-1).squeeze(-1)
+                seen = self.below(wide[:, channel - 1], before[-1], index).diff(dim=-1).squeeze(-1)
                 likelier = after[-1] * (seen + 1)
                 after.append((likelier * room).div_(likelier.amax(-1, keepdim=True)).floor_())
-                before = channel * (channel - 1) // 2
-                moves = own[:, before : before + channel] * (levels[:, :channel, ..., None] - middle)
-                parts.append((steps[:, channel], places[:, channel] + moves.sum(1)))
-            wide, found = (torch.stack(part[channels], 1) for part in zip(*parts, strict=True))
-            return MixedFrequencies(torch.stack(after[channels], 1), Logistics.of(tables, wide, found, count))
+                first = channel * (channel - 1) // 2
+                moves = own[:, first : first + channel] * (levels[:, :channel, ..., None] - middle)
+                before.append(((places[:, channel] + moves.sum(1)) * steps[:, channel]).float())
+            below = partial(self.below, wide[:, channels], torch.stack(before[channels], 1))
+            return MixedFrequencies(torch.stack(after[channels], 1), below, count)
 
         return conditional

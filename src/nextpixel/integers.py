@@ -6,6 +6,7 @@ of a power of two as well, and below 2^24 of them whatever the image: float32 ho
 
 import copy
 import math
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -122,16 +123,11 @@ def refusal(model: Model) -> str | None:
     return None
 
 
-def _first(network: nn.Module) -> list[RowsAbove | PixelsLeft]:
+def _first(network: Any) -> tuple[RowsAbove, PixelsLeft]:
     """The layers that see the image."""
-    if isinstance(network, GatedPixelCNN):
-        block = network.blocks[0]
-        layers = [block.above, block.left] if isinstance(block, TwoStackBlock) else cast(OneStackBlock, block).masked
-    else:
-        layers = cast(PixelCNN | ResidualPixelCNN, network).layers.layers[0]
-    if isinstance(layers, Masked):
-        layers = [layer for layer in (layers.left, layers.above) if layer is not None]
-    return cast(list[RowsAbove | PixelsLeft], layers)
+    first = network.blocks[0] if isinstance(network, GatedPixelCNN) else network.layers.layers[0]
+    part = first.masked if isinstance(first, OneStackBlock) else first
+    return part.above, part.left
 
 
 def _bits(name: str) -> int:
@@ -150,23 +146,20 @@ def _grid(largest: float, bits: int) -> ops.Grid:
 def _measured(model: Autoregressive, images: Tensor, context: object) -> dict[str, float]:
     """How large the numbers get that are to be on grids: by the name of the layer that they come from."""
     most: dict[str, float] = {}
-    hooks = []
 
     def keep(name: str, layer: nn.Module, given: tuple[Any, ...], made: Tensor) -> None:
         most[name] = max(most.get(name, 0.0), float(made.abs().max()))
 
-    for name, layer in model.backbone.named_modules():
-        if isinstance(layer, RowsAbove | PixelsLeft | Residual | ColourNorm):
-            hooks += [layer.register_forward_hook(partial(keep, name))]
-    if isinstance(network := model.backbone, GatedPixelCNN):
-        hooks += [network.head.register_forward_pre_hook(lambda layer, given: keep("", layer, given, given[0]))]
-    try:
+    with ExitStack() as hooks:
+        for name, layer in model.backbone.named_modules():
+            if isinstance(layer, RowsAbove | PixelsLeft | Residual | ColourNorm):
+                hooks.enter_context(layer.register_forward_hook(partial(keep, name)))
+        if isinstance(network := model.backbone, GatedPixelCNN):
+            hook = network.head.register_forward_pre_hook(lambda layer, given: keep("", layer, given, given[0]))
+            hooks.enter_context(hook)
         for some in torch.arange(len(images)).split(64):
             beside = context[some] if isinstance(context, Tensor) and context.ndim else context
             model.log_prob(images[some], beside)
-    finally:
-        for hook in hooks:
-            hook.remove()
     return most
 
 

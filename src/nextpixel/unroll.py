@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -272,13 +272,6 @@ def _tensors(state: Any) -> list[Tensor]:
             parts.extend(part.values())
         elif isinstance(part, partial):
             parts += [part.args, part.keywords]
-        elif not isinstance(part, type | nn.Module):
-            parts += [getattr(part, name) for name in _slots(type(part)) if hasattr(part, name)]
-            parts.extend(getattr(part, "__dict__", {}).values())
+        elif part is not None and not isinstance(part, type | nn.Module):
+            parts.append(object.__getstate__(part))  # its dictionary, its slots
     return found
-
-
-@cache
-def _slots(kind: type) -> list[str]:
-    slots = [vars(base).get("__slots__", ()) for base in kind.__mro__]
-    return [name for some in slots for name in ((some,) if isinstance(some, str) else some)]

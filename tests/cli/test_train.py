@@ -356,6 +356,13 @@ def test_a_trial_says_what_ends_the_run(call: Callable[..., Any]) -> None:
     assert "ends it" not in call("train", "shapes-coloured", "--dry-run", "--model.filters", 6, "--model.blocks", 1).out
 
 
+def test_a_dry_run_tells_of_a_model_that_it_cannot_start_from(call: Callable[..., Any]) -> None:
+    said = call("train", "digits", "--dry-run", "--training.start", "mnist")
+    assert said.status == 2
+    assert "training.start mnist is a model whose context is None" in said.err
+    assert "There is no model at nowhere" in call("train", "digits", "--dry-run", "--training.start", "nowhere").err
+
+
 def test_training_can_begin_with_a_trained_model(
     call: Callable[..., Any], recipe: Callable[..., Any], data: Path, labelled: Path
 ) -> None:

@@ -112,7 +112,7 @@ def test_edges_of_mixtures_are_those_of_whole_numbers(case: Case) -> None:
     meant = twin.predict(x, given)
     assert isinstance(meant, MixedFrequencies)
     levels = meant.levels
-    below = meant.logistics.below(torch.arange(levels + 1)).flatten(0, -3)[:20]
+    below = meant.below(torch.arange(levels + 1)).flatten(0, -3)[:20]
     for edges, weights, parts in zip(meant.edges.flatten(0, -2), meant.weights.flatten(0, -2), below, strict=False):
         whole = [int(weight) for weight in weights]
         shares = [sum(w * int(part) for w, part in zip(whole, each, strict=True)) >> 19 for each in parts.t()]

@@ -13,18 +13,8 @@ from torch import Tensor
 
 import nextpixel as npx
 from nextpixel import pictures, processes
-from nextpixel.cli.common import (
-    empty,
-    first,
-    images_of,
-    load,
-    one_source,
-    place,
-    several,
-    source_of,
-    tell,
-    write_images,
-)
+from nextpixel.cli import common
+from nextpixel.cli.common import images_of, load, place, several, source_of, tell
 from nextpixel.codec import LIST, PNG, opened, parsed
 from nextpixel.data import Split
 from nextpixel.data.readers.encoded import left_out, read_pixels
@@ -41,7 +31,7 @@ def exact(options: Namespace) -> None:
     out = place(str(options.out), ".safetensors")
     model = load(options)
     _, split, notes, _ = images_of(model, options)
-    x = first(split, options.seed, options.images)
+    x = common.first(split, options.seed, options.images)
     beside = given(model.context, split, range(len(x)))
     made = npx.exact(model, x, beside)
     npx.save(made, out)
@@ -52,13 +42,13 @@ def exact(options: Namespace) -> None:
 
 def compress(options: Namespace) -> None:
     """Compress, decode again unless told otherwise, and say what it came to."""
-    source, out = one_source(options), place(options.out)
+    source, out = common.one_source(options), place(options.out)
     model, found, labels = twin(load(options)), list[Picture](), None
     if source is not None and (source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES):
         x, found, notes = _tiles(source, model.spec, options.images)
     else:
         split, notes = images_of(model, options)[1:3] if source is None else source_of(model, source, options)
-        x = first(split, options.seed, options.images)
+        x = common.first(split, options.seed, options.images)
         labels = None if split.labels is None else given(model.context, split, range(len(x)))
     made = npx.compress(model, x, labels, verify=not options.no_verify, pictures=found)
     if processes.rank() > 0:
@@ -78,7 +68,7 @@ def decompress(options: Namespace) -> int:
     if out.suffix.lower() in IMAGE_SUFFIXES:
         raise BadInput(f"The output is an .npz file, or a new folder for pictures, not {out}.")
     arrays = out.suffix.lower() == ".npz"
-    out = place(options.out) if arrays else empty(out)
+    out = place(options.out) if arrays else common.empty(out)
     model = twin(load(options))
     spec = model.spec
     step = 1 if arrays else _step(spec, out)  # refused before the work
@@ -96,7 +86,7 @@ def decompress(options: Namespace) -> int:
         damage.append(f"{lost:,} of {count:,} images are lost, from number {gone[0]} to {gone[-1]}")
     wrote = several(len(images), "image")
     if arrays:
-        write_images(out, model, images, Split(np.empty(len(images))), **({"numbers": there} if lost else {}))
+        common.write_images(out, model, images, Split(np.empty(len(images))), **({"numbers": there} if lost else {}))
         if found.pictures:
             tell([f"these are the tiles of {several(len(found.pictures), 'picture')}, which a folder gives back whole"])
     else:
@@ -104,17 +94,15 @@ def decompress(options: Namespace) -> int:
         tiles = dict(zip(there.tolist(), images, strict=True))
         for picture in found.pictures or [Picture(0, *spec.shape[1:], spec.channels, "")] * count:
             own = range(start, start := start + int(np.prod(picture.grid(spec))))
-            if not picture.name:
-                if own.start not in tiles:
-                    continue
-                _write(tiles[own.start] * step, out / f"{own.start:06d}.png")
-            elif all(number in tiles for number in own):
-                _write(join(torch.stack([tiles[number] for number in own]), picture, spec) * step, out / picture.name)
-                with suppress(OSError, OverflowError):  # a date that this disk cannot hold
-                    os.utime(out / picture.name, ns=(picture.changed, picture.changed))
-            else:
-                damage.append(f"{picture.name} is lost")
+            if not all(number in tiles for number in own):
+                damage += [f"{picture.name} is lost"] * bool(picture.name)
                 continue
+            pixels = join(torch.stack([tiles[number] for number in own]), picture, spec) * step
+            array, path = pixels.to(torch.uint8).movedim(0, -1).numpy(), out / (picture.name or f"{own.start:06d}.png")
+            pictures.write(Image.fromarray(array if len(pixels) == 3 else array[..., 0]), path)
+            if picture.name:
+                with suppress(OSError, OverflowError):  # a date that this disk cannot hold
+                    os.utime(path, ns=(picture.changed, picture.changed))
             done += 1
         wrote = several(done, "picture")
     tell(damage, wrong=True)
@@ -167,8 +155,3 @@ def _step(spec: npx.ImageSpec, place: Path) -> int:
     if 255 % (spec.levels - 1) or spec.channels not in (1, 3):
         raise BadInput(f"Images {spec} are not what a picture holds; give an .npz file, not {place}.")
     return 255 // (spec.levels - 1)
-
-
-def _write(pixels: Tensor, path: Path) -> None:
-    array = pixels.to(torch.uint8).movedim(0, -1).numpy()
-    pictures.write(Image.fromarray(array if array.shape[-1] == 3 else array[..., 0]), path)

@@ -188,32 +188,22 @@ def _how(options: Namespace) -> str:
 def _beside(model: npx.Model, options: Namespace, out: list[Path]) -> Split:
     """What each image is given: a split whose images are still to be drawn."""
     classes, kind = common.classes_of(model, options.label), part_of(model.context, npx.Map)
-    maps, labels = _maps(kind, options)
-    count = len(maps) if maps is not None else options.images or 64
-    chosen = None
-    if classes is not None and (maps is None or options.label is not None or labels is None):
-        chosen = common.labels_of(classes, options.label or "all")
-        count = count if maps is not None else len(chosen) * math.ceil(count / len(chosen))
-    common.afford(count, model.spec, out, lower="-n")
-    if classes is None:
-        labels = None
-    elif chosen is not None:
-        labels = np.resize(chosen, count) if maps is not None else np.repeat(chosen, count // len(chosen))
-    return Split(np.empty(count), labels, maps=maps)
-
-
-def _maps(kind: npx.Map | None, options: Namespace) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The maps of --maps, as many as there are to be images, and the labels beside them; None where there are none."""
     if (kind is None) != (options.maps is None):
         told = "needs one for each image: give --maps FILE.npz" if kind else f"is given none, not {options.maps}"
         raise npx.BadInput(f"Of maps, this model {told}.")
     if kind is None:
-        return None, None
+        chosen = [0] if classes is None else common.labels_of(classes, options.label or "all")
+        each = math.ceil((options.images or 64) / len(chosen))
+        common.afford(each * len(chosen), model.spec, out, lower="-n")
+        return Split(np.empty(each * len(chosen)), None if classes is None else np.repeat(chosen, each))
     maps, labels = read_maps(options.maps, kind.size)
     count = options.images or len(maps)
     if count > len(maps):
         raise npx.BadInput(f"{options.maps} has {len(maps)} maps, too few for {count} images.")
-    return maps[:count], None if labels is None else labels[:count]
+    if classes is not None and (options.label is not None or labels is None):
+        labels = np.resize(common.labels_of(classes, options.label or "all"), count)
+    common.afford(count, model.spec, out, lower="-n")
+    return Split(np.empty(count), None if classes is None or labels is None else labels[:count], maps=maps[:count])
 
 
 def _sheet(model: npx.Model, options: Namespace, images: Tensor, beside: Split) -> Image.Image:

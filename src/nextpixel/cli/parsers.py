@@ -14,7 +14,6 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
 import yaml
@@ -37,21 +36,13 @@ class Parser(argparse.ArgumentParser):
         raise BadInput(f"{message[:1].upper()}{message[1:]}; {hint} {self.prog} --help.")
 
 
-def imported(name: str) -> ModuleType:
+def imported(name: str) -> None:
     """Import a module of the user's, from this folder or an installed package."""
     sys.path.insert(0, "")
     try:
-        return importlib.import_module(name)
+        importlib.import_module(name)
     except Exception as error:  # whatever the user's code makes of it
         raise BadInput(f"The module {name!r} cannot be imported ({type(error).__name__}: {error}).") from error
-
-
-def _module(text: str) -> ModuleType:
-    """The same for argparse, which has words of its own for other errors."""
-    try:
-        return imported(text)
-    except BadInput as error:
-        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
 
 
 def whole(least: int, most: int = 10**9) -> Callable[[str], int]:
@@ -95,7 +86,6 @@ def _names(text: str) -> dict[str, str]:
 TYPES: dict[str, Callable[[str], object]] = {
     "float": float,
     "int": int,
-    "module": _module,
     "names": _names,
     "path": Path,
     "pixel": pixel,
@@ -147,8 +137,10 @@ PARSERS = {words: _parser(words, **command) for words, command in COMMANDS.items
 
 def parse(words: Sequence[str]) -> Namespace:
     """The options of a command line that begins with a verb of `PARSERS`."""
-    asked = _parsed(*words)  # of which no output may be an input
-    outs = vars(asked).get("out") or []
+    asked = _parsed(*words)
+    if module := vars(asked).get("import"):
+        imported(module)
+    outs = vars(asked).get("out") or []  # none of which may be an input
     for out in map(Path, outs if isinstance(outs, list) else [outs]):
         for value in (value for name, value in vars(asked).items() if name != "out" and isinstance(value, str | Path)):
             if any(its.is_file() and out.is_file() and its.samefile(out) for its in (Path(value), Path(value, FILE))):

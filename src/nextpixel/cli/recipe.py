@@ -10,7 +10,7 @@ import re
 from argparse import ArgumentError
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace
@@ -75,7 +75,7 @@ def parse(parser: ArgumentParser, recipe: Mapping[str, Any], arguments: Sequence
 
 def check_data(settings: Mapping[str, Any], path: Path) -> None:
     """Refuse what the section `data` of a file says if `open_data` does not know it."""
-    parser = Parser(exit_on_error=False, default_env=False)
+    parser = ArgumentParser(exit_on_error=False, default_env=False)
     parser.add_function_arguments(open_data, "data")
     try:
         parse(parser, {"data": dict(settings)})
@@ -89,13 +89,6 @@ def override(arguments: Sequence[str], option: str) -> str | None:
     pairs = zip(words, [*arguments[1:], ""], strict=False)
     found = [value if equals else following for (word, equals, value), following in pairs if word == option]
     return found[-1] if found else None
-
-
-class Parser(ArgumentParser):
-    """A parser whose errors can be put into a sentence."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise ArgumentError(None, message)
 
 
 class _Refused(yaml.MarkedYAMLError):

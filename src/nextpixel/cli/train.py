@@ -21,7 +21,7 @@ from nextpixel import processes
 from nextpixel.cli.common import afford
 from nextpixel.cli.listing import find
 from nextpixel.cli.parsers import COMMANDS, PARSERS, imported, options
-from nextpixel.cli.recipe import SECTIONS, Parser, override, parse, read
+from nextpixel.cli.recipe import SECTIONS, override, parse, read
 from nextpixel.data import DataSet, open_data
 from nextpixel.data.opening import from_anywhere, own_path
 from nextpixel.data.readers.hub import is_hub
@@ -34,6 +34,7 @@ from nextpixel.processes import device
 from nextpixel.shipped import located
 from nextpixel.training.dial import build_section, choose, seconds_of_a_step
 from nextpixel.training.settings import Training
+from nextpixel.training.start import start_from
 
 LOWER = "model.filters, model.kernel or how many layers model has"
 MOST_CALLS = 2**17  # of torch, to make a model
@@ -74,6 +75,8 @@ def train(arguments: list[str]) -> None:
     afford(training.samples, data.spec, [out / "a.png"], lower="training.samples")
     model = make()
     if settings.dry_run:
+        if training.start is not None and not settings.resume:
+            start_from(training.start, model)  # which says what is wrong with it
         print("\n".join(_costs(model.to(where), data, training)))
         return
     config = {name: settings[name].as_dict() for name in SECTIONS}
@@ -159,7 +162,7 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
         imported(name.partition(":")[0])
     model = kind_of(name)
     about = {key: getattr(PARSERS["train"], key) for key in ("prog", "usage", "description", "epilog")}
-    parser = Parser(**about, formatter_class=_Format, exit_on_error=False, default_env=False)
+    parser = ArgumentParser(**about, formatter_class=_Format, exit_on_error=False, default_env=False)
     add = parser.add_argument
     for names, about in options(COMMANDS["train"]["takes"]):
         add(*names, **about)

@@ -1,10 +1,10 @@
 """Files of named data sets: below the user's data root, or fetched once into the cache, checked by SHA-256."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pooch
 import requests
@@ -88,11 +88,15 @@ class Source:
 SOURCES = {name: Source(**files) for name, files in TABLE["files"].items()}
 
 
-def bar_of_bytes() -> Progress:
-    """A progress bar for bytes, shown if someone watches."""
+def write_watched(file: IO[bytes], pieces: Iterable[bytes], what: str, size: int | None) -> None:
+    """Write pieces to a file, one after the other, under a bar of bytes if someone watches."""
     console = Console(stderr=True)
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_interactive)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_interactive) as bar:
+        task = bar.add_task(what, total=size)
+        for piece in pieces:
+            file.write(piece)
+            bar.update(task, advance=len(piece))
 
 
 def _reason(error: requests.RequestException) -> str:
@@ -104,14 +108,7 @@ def _reason(error: requests.RequestException) -> str:
 
 def _download(address: str, place: str, pooch: object) -> None:
     """What pooch's own downloader does, with a bar that is drawn by rich."""
-    with (
-        bar_of_bytes() as bar,
-        requests.get(address, stream=True, timeout=30) as answer,
-        Path(place).open("wb") as file,
-    ):
+    with requests.get(address, stream=True, timeout=30) as answer, Path(place).open("wb") as file:
         answer.raise_for_status()
         size = int(answer.headers.get("content-length", 0)) or None
-        task = bar.add_task(f"Downloading {address.rpartition('/')[2]}", total=size)
-        for piece in answer.iter_content(2**16):
-            file.write(piece)
-            bar.update(task, advance=len(piece))
+        write_watched(file, answer.iter_content(2**16), f"Downloading {address.rpartition('/')[2]}", size)

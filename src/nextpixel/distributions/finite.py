@@ -33,9 +33,9 @@ class Finite(Distribution, ABC):
         """Probability of each level and those below it, shape (*batch_shape, L); a little off 1 at the last."""
         return self.pmf().cumsum(-1)
 
-    @abstractmethod
     def temper(self, temperature: float) -> "Finite":
         """The distribution proportional to pmf ** (1 / temperature)."""
+        return Categorical(self.log_pmf() / temperature, validate_args=False)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "Finite":
         made, shape = copy.copy(self), torch.Size(batch_shape)

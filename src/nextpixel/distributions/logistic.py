@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import constraints
 
-from nextpixel.distributions.finite import Categorical, Finite
+from nextpixel.distributions.finite import Finite
 
 FARTHEST = 1e30  # in scales: what is farther has no gradient, so that logarithms and their sums are still numbers
 SMALLEST = -80.0  # logarithm of a scale whose inverse is still a number
@@ -82,6 +82,3 @@ class LogisticMixture(Finite):
         # In place: fresh memory for (*batch_shape, K, L) numbers would take longer than the arithmetic.
         below = (edges - places.unsqueeze(-1)).mul_(inverse.unsqueeze(-1)).sigmoid_()
         return (self.log_weights.softmax(-1).unsqueeze(-2) @ below).squeeze(-2)
-
-    def temper(self, temperature: float) -> Categorical:
-        return Categorical(self.log_pmf() / temperature, validate_args=False)

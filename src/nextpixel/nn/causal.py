@@ -1,9 +1,7 @@
 """Convolutions that are causal along one axis; `step` takes one slice along it, with the weights of `forward`."""
 
-import itertools
 import math
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -109,17 +107,15 @@ class PixelsLeft(nn.Module):
         self.reach, self.colours, self._outputs = reach, max(outputs) + 1, tuple(outputs)
         # With one colour, the strict layer sees nothing of its own pixel: that tap is cropped away.
         self.own = not (strict and self.colours == 1)
-        bounds = [bisect_left(inputs, colour) for colour in range(self.colours + 1)]
-        self._inputs = [end - begin for begin, end in itertools.pairwise(bounds)]
-        self._seen = bounds[:-1] if strict else bounds[1:]
+        self._inputs = sizes(inputs)
+        self._seen = [bisect_left(inputs, colour + (not strict)) for colour in range(self.colours)]
         self.weight = nn.Parameter(torch.empty(len(outputs), len(inputs), 1, reach + self.own))
         start(self.weight, gain)
         self.bias = nn.Parameter(torch.zeros(len(outputs))) if bias else None
         mask = None
         if self.colours > 1:
             mask = torch.ones(len(outputs), len(inputs), 1, reach + 1)
-            seen = np.array([self._seen[colour] for colour in outputs])
-            mask[:, :, 0, reach] = torch.tensor(np.arange(len(inputs)) < seen[:, None])
+            mask[:, :, 0, reach] = torch.tensor(np.array(inputs) < np.array(outputs)[:, None] + (not strict))
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
@@ -142,7 +138,9 @@ class PixelsLeft(nn.Module):
         lane, reach = None, self.reach
         if reach or self.colours > 1:
             lengths = [len(part.weight) for part in packed]
-            lane = Lane(weight, batch, width, reach=reach, colours=self._inputs, lengths=lengths, keep=reach > 0)
+            lane = Lane(weight, batch, width if reach else 1, reach=reach, colours=self._inputs, lengths=lengths)
+            if not reach:  # nothing is to be kept: all columns share one place, in the processor's cache
+                lane.cells, lane.windows = ([views * width for views in its] for its in (lane.cells, lane.windows))
         return LeftState(packed, lane, width, [[part.bias] * width for part in packed])
 
     def begin_row(self, addend: Tensor, state: LeftState) -> None:
@@ -151,18 +149,12 @@ class PixelsLeft(nn.Module):
         state.addends = by_column(row, state.width, [part.rows for part in state.packed])
 
     def step(
-        self,
-        x: Tensor | None,
-        place: Place,
-        state: LeftState,
-        addend: Tensor | None = None,
-        *,
-        out: Tensor | None = None,
+        self, x: Tensor | None, place: Place, state: LeftState, more: Tensor | None = None, *, out: Tensor | None = None
     ) -> Tensor:
         """The output's features of one colour at one place, (B, O_g), into `out` if that is given.
 
         It gets the input's features of that colour, (B, D_g), or None if it is strict: `observe` then tells its state
-        of them later. `addend` comes beside what `begin_row` was given.
+        of them later. `more` comes beside what `begin_row` was given.
         """
         column, colour = place
         lane, kept, window = state.lane, state.addends[colour][column], x
@@ -173,8 +165,8 @@ class PixelsLeft(nn.Module):
             window = lane.windows[colour][column]
         assert window is not None, "only a strict layer, which has a lane, is told of its input later"
         if kept is not None:
-            addend = kept if addend is None else kept + addend
-        return ops.settle(ops.multiply(window, state.packed[colour].weight, addend, out=out), self.grid)
+            more = kept if more is None else kept + more
+        return ops.settle(ops.multiply(window, state.packed[colour].weight, more, out=out), self.grid)
 
     def masked(self) -> Tensor:
         """The weight, (O, D, 1, taps), with zeros where the order of colours hides something."""
@@ -187,33 +179,21 @@ class Lane:
     Rows need no reset: a window ends where writing has got to. All views are made once, as making one for each step
     would take as long as the step's arithmetic.
 
-    `colours` says how many features the input has of each, `lengths` how many numbers its window has. Where no window
-    reaches further than its own pixel, none are to be kept: all columns share one place, in the processor's cache.
+    `colours` says how many features the input has of each, `lengths` how many numbers its window has.
     """
 
     def __init__(
-        self,
-        like: Tensor,
-        batch: int,
-        width: int,
-        *,
-        reach: int,
-        colours: Sequence[int],
-        lengths: Sequence[int],
-        keep: bool = True,
+        self, like: Tensor, batch: int, width: int, *, reach: int, colours: Sequence[int], lengths: Sequence[int]
     ) -> None:
         features = sum(colours)
-        columns, times = (width, 1) if keep else (1, width)
-        self.padded = row = like.new_zeros(batch, (reach + columns) * features)  # all numbers in order
+        self.padded = row = like.new_zeros(batch, (reach + width) * features)  # all numbers in order
         starts = [sum(colours[:colour]) for colour in range(len(colours))]
         # For each colour and column, where to write its features, (B, D_g), and what its sub-step sees, (B, length).
         self.cells = [
-            [row.narrow(1, (reach + column) * features + start, size) for column in range(columns)] * times
+            [row.narrow(1, (reach + column) * features + start, size) for column in range(width)]
             for start, size in zip(starts, colours, strict=True)
         ]
-        self.windows = [
-            [row.narrow(1, column * features, length) for column in range(columns)] * times for length in lengths
-        ]
+        self.windows = [[row.narrow(1, column * features, length) for column in range(width)] for length in lengths]
         self.row = row.unflatten(1, (-1, features))[:, reach:].transpose(1, 2).unsqueeze(2)  # all cells: (B, D, 1, W)
 
 
@@ -236,8 +216,7 @@ def split(features: int, colours: int) -> tuple[int, ...]:
 
 def sizes(features: Groups) -> list[int]:
     """How many features each colour has, given the colour of each: the other way round from `split`."""
-    counts = Counter(features)
-    return [counts[colour] for colour in range(max(features) + 1)]
+    return [features.count(colour) for colour in range(max(features) + 1)]
 
 
 def one_by_one(inputs: int, outputs: int, *, bias: bool = True, gain: float = 1.0) -> PixelsLeft:

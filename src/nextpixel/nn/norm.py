@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, cast
 
@@ -110,14 +110,11 @@ def initialising(network: nn.Module) -> Generator[None]:
     Each output then has mean 0 and the layer's own standard deviation over the batch; layers behind it already get the
     output so normalised. Features that do not vary keep their length. To be used once, on fresh weights.
     """
-    hooks = [
-        layer.register_forward_hook(_normalise_output) for layer in network.modules() if isinstance(layer, WeightNorm)
-    ]
-    try:
+    with ExitStack() as hooks:
+        for layer in network.modules():
+            if isinstance(layer, WeightNorm):
+                hooks.enter_context(layer.register_forward_hook(_normalise_output))
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _normalise_output(layer: WeightNorm, inputs: Any, output: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """What a run computes with: device, precision, and what processes share; the only file that knows lightning-fabric."""
 
 import logging
-import time
+import timeit
 from functools import cache
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNI
 
 
 def engine(settings: Training, device: str) -> tuple["Fabric", str]:
-    """Fabric, launched on "auto", "cpu", "cuda" or "mps" with the settings' strategy; and whether in fp32 or bf16."""
+    """Fabric, launched on "cpu", "cuda" or "mps" with the settings' strategy; and whether in fp32 or bf16."""
     from lightning_fabric import Fabric  # here, because it takes a second or two
     from lightning_fabric.strategies.ddp import DDPStrategy
     from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
@@ -32,19 +32,14 @@ def engine(settings: Training, device: str) -> tuple["Fabric", str]:
     known = signature(DistributedDataParallel).parameters
     buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # the older name
     unlike: dict[str, Any] = {buffers: False}  # they change alike in all processes
-
-    def made(precision: Literal["32-true", "bf16-mixed"]) -> Fabric:
-        strategy: Any = "auto"
-        if count > 1:
-            sizes: dict[str, Any] = {"data_parallel_size": count, "tensor_parallel_size": 1}
-            strategy = DDPStrategy(**unlike) if settings.strategy == "ddp" else ModelParallelStrategy(_divide, **sizes)
-        return Fabric(accelerator=device, strategy=strategy, devices=here, num_nodes=count // here, precision=precision)
-
-    fabric, precision = made("32-true"), settings.precision
+    strategy, precision = cast(Any, "auto"), settings.precision
+    if count > 1:
+        sizes: dict[str, Any] = {"data_parallel_size": count, "tensor_parallel_size": 1}
+        strategy = DDPStrategy(**unlike) if settings.strategy == "ddp" else ModelParallelStrategy(_divide, **sizes)
     if precision == "auto":  # all take the same
-        precision = "bf16" if all(processes.told(has_fast_bf16(fabric.device))) else "fp32"
-    if precision == "bf16":
-        fabric = made("bf16-mixed")
+        precision = "bf16" if all(processes.told(has_fast_bf16(torch.device(device)))) else "fp32"
+    kind = "bf16-mixed" if precision == "bf16" else "32-true"
+    fabric = Fabric(accelerator=device, strategy=strategy, devices=here, num_nodes=count // here, precision=kind)
     fabric.launch()
     return fabric, precision
 
@@ -64,12 +59,8 @@ def has_fast_bf16(device: torch.device) -> bool:
 @cache
 def _seconds(dtype: torch.dtype) -> float:
     """Of a matrix product, the fastest of some."""
-    left, right, taken = torch.ones(256, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype), list[float]()
-    for _ in range(10):
-        began = time.perf_counter()
-        torch.mm(left, right)
-        taken.append(time.perf_counter() - began)
-    return min(taken)
+    left, right = torch.ones(256, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)
+    return min(timeit.repeat(lambda: torch.mm(left, right), number=1, repeat=10))
 
 
 def _divide(model: torch.nn.Module, mesh: Any) -> Any:
@@ -82,18 +73,13 @@ def _divide(model: torch.nn.Module, mesh: Any) -> Any:
 
 def gathered(tensor: Tensor) -> Tensor:
     """The whole of a tensor that may be divided among processes, all of which ask for it."""
-    return cast(Any, tensor).full_tensor() if _is_divided(tensor) else tensor
+    return cast(Any, tensor).full_tensor() if hasattr(tensor, "device_mesh") else tensor  # as a `DTensor` has
 
 
 def divided(tensor: Tensor, like: Any) -> Tensor:
     """Of a tensor that all processes have, one's own part, where `like` is divided; the tensor itself elsewhere."""
-    if not _is_divided(like):
+    if not hasattr(like, "device_mesh"):
         return tensor
     from torch.distributed.tensor import distribute_tensor  # here, because it takes a second
 
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
-
-
-def _is_divided(tensor: Any) -> bool:
-    """Whether it is a `DTensor`, which need not be imported to tell."""
-    return hasattr(tensor, "device_mesh")

@@ -1,7 +1,7 @@
 """The run folder: what a training run leaves on disk."""
 
-import math
 import os
+import re
 import shutil
 import threading
 from collections.abc import Generator, Mapping
@@ -95,7 +95,9 @@ class RunFolder:
         self._from = step + 1
         header, *lines = _lines(self._metrics) or [""]
         header = header if row is None else _line(*row)
-        kept = {number: line for line in reversed(lines) if (number := _step_of(line, header)) <= step}
+        whole = re.compile(rf"(\d+)(,[-+.aefin\d]+){{{header.count(',')}}}\n")  # a step, and as many numbers beside it
+        rows = filter(None, map(whole.fullmatch, reversed(lines)))
+        kept = {number: found[0] for found in rows if (number := int(found[1])) <= step}
         if row is not None:
             kept[row["step"]] = _line(*row.values())
         if header:
@@ -200,13 +202,3 @@ def _lines(path: Path) -> list[str]:
 
 def _line(*values: object) -> str:
     return ",".join(f"{value:.6g}" if isinstance(value, float) else str(value) for value in values) + "\n"
-
-
-def _step_of(line: str, header: str) -> float:
-    """The step of a row of metrics.csv; infinity for a line that is no whole row."""
-    try:
-        numbers = [float(value) for value in line.split(",")]
-    except ValueError:
-        return math.inf
-    whole = line.endswith("\n") and len(numbers) == len(header.split(","))
-    return numbers[0] if whole else math.inf

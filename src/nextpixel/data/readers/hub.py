@@ -30,6 +30,7 @@ HELD_OUT = 2_000  # first images of a stream, of which each split without one of
 _PREFIX = "hf:"
 _KINDS = {".parquet": "parquet", ".arrow": "arrow", ".tar": "webdataset"}
 _LABELS = ("label", "labels", "cls", "class", "target", "y")
+_MEASURES = ("float", "double", "decimal", "time", "date", "duration")  # fractions and moments, which are no classes
 
 
 def is_hub(name: object) -> TypeGuard[str]:
@@ -275,10 +276,5 @@ def _columns(features: Mapping[str, Any], options: Options, name: str) -> tuple[
     images = [column for column, its in features.items() if is_encoded(its)]
     labels = [column for column, its in features.items() if isinstance(its, ClassLabel | Value)]
     named = [column for column in labels if isinstance(features[column], ClassLabel)]
-    usual = [column for column in _LABELS if column in labels and not _is_measure(features[column])][:1]
+    usual = [each for each in _LABELS if each in labels and not features[each].dtype.startswith(_MEASURES)][:1]
     return chosen("image", images, images), chosen("label", labels, usual or named)
-
-
-def _is_measure(feature: Any) -> bool:
-    """Whether a column has fractions, or moments, which are no classes."""
-    return str(getattr(feature, "dtype", "")).startswith(("float", "double", "decimal", "time", "date", "duration"))

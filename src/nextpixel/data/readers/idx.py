@@ -5,8 +5,6 @@ import io
 import math
 import re
 import struct
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +24,11 @@ def load_idx(path: Path) -> dict[str, np.ndarray]:
     return {"images": array, "labels": read_idx(beside)}
 
 
-@contextmanager
-def unzipped(path: Path) -> Generator[io.BufferedReader | gzip.GzipFile]:
+def unzipped(path: Path) -> io.BufferedReader | gzip.GzipFile:
     """Open a file, gzipped or plain, for what it holds."""
     with path.open("rb") as plain:
         zipped = plain.read(2) == b"\x1f\x8b"
-        plain.seek(0)
-        with gzip.GzipFile(fileobj=plain) if zipped else plain as file:
-            yield file
+    return gzip.GzipFile(path) if zipped else path.open("rb")
 
 
 def read_idx(path: Path) -> np.ndarray:

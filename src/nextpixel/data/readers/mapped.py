@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from nextpixel.data.download import bar_of_bytes, cache_folder
+from nextpixel.data.download import cache_folder, write_watched
 from nextpixel.data.readers.matlab import as_integers
 from nextpixel.data.readers.options import MOST_IN_MEMORY
 from nextpixel.errors import BadInput, told
@@ -92,9 +92,7 @@ def _place(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> tup
     with whole_file(place, f"{path} cannot be unpacked into {folder}") as beside:
         if member.file_size > (free := shutil.disk_usage(folder).free):
             raise BadInput(f"{path} unpacks to {member.file_size} bytes, but {folder} has {free} left.")
-        with archive.open(member) as source, beside.open("wb") as file, bar_of_bytes() as bar:
-            task = bar.add_task(f"Unpacking {path.name}", total=member.file_size)
-            while piece := source.read(2**20):  # the last one checks the sum of all
-                file.write(piece)
-                bar.update(task, advance=len(piece))
+        with archive.open(member) as source, beside.open("wb") as file:
+            pieces = iter(partial(source.read, 2**20), b"")  # the last one checks the sum of all
+            write_watched(file, pieces, f"Unpacking {path.name}", member.file_size)
     return place, 0

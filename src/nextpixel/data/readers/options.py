@@ -85,37 +85,32 @@ class Options:
 
     def fitted(self, picture: np.ndarray) -> np.ndarray:
         """Levels of one picture, (C, H, W), to those of the images that it becomes, (N, C, h, w)."""
-        channels, height, width = picture.shape
-        if self.channels == 1 and channels == 3:
+        if self.channels == 1 and len(picture) == 3:
             picture = desaturate(picture[None])[0]
-        elif self.channels == 3 and channels == 1:
+        elif self.channels == 3 and len(picture) == 1:
             picture = picture.repeat(3, axis=0)
-        channels = len(picture)
-        if self.size is None or (height, width) == self._sides:
+        channels, height, width = picture.shape
+        rows, columns = size = self._sides
+        if self.size is None or (height, width) == size:
             return picture[None]
-        rows, columns = self._sides
         if self.fit == "tiles":
             down, across = height // rows, width // columns
             tiles = picture[:, : down * rows, : across * columns].reshape(channels, down, rows, across, columns)
             return tiles.transpose(1, 3, 0, 2, 4).reshape(down * across, channels, rows, columns)
         if self.fit != "pad":
-            return _resized(picture, rows, columns, by=ImageOps.fit if self.fit == "crop" else Image.Image.resize)[None]
+            return _resized(picture, size, by=ImageOps.fit if self.fit == "crop" else Image.Image.resize)[None]
         ratio = min(rows / height, columns / width)
-        inner = [min(most, max(1, round(side * ratio))) for side, most in ((height, rows), (width, columns))]
-        top, left = (rows - inner[0]) // 2, (columns - inner[1]) // 2
-        sheet = np.zeros((1, channels, rows, columns), picture.dtype)
-        sheet[0, :, top : top + inner[0], left : left + inner[1]] = _resized(picture, inner[0], inner[1])
-        return sheet
+        inner = min(rows, max(1, round(height * ratio))), min(columns, max(1, round(width * ratio)))
+        around = [((most - side) // 2, (most - side + 1) // 2) for most, side in zip(size, inner, strict=True)]
+        return np.pad(_resized(picture, inner), [(0, 0), *around])[None]
 
 
 UNSAID = Options()
 
 
-def _resized(
-    picture: np.ndarray, rows: int, columns: int, *, by: Callable[..., Any] = Image.Image.resize
-) -> np.ndarray:
+def _resized(picture: np.ndarray, size: tuple[int, int], by: Callable[..., Any] = Image.Image.resize) -> np.ndarray:
     """The same at another size: (C, H, W) to (C, rows, columns)."""
     wide = picture.dtype != np.uint8  # pillow filters eight bits and floats
     planes = [Image.fromarray(plane.astype(np.float32) if wide else plane) for plane in picture]
-    made = np.stack([np.asarray(by(plane, (columns, rows), Image.Resampling.LANCZOS)) for plane in planes])
+    made = np.stack([np.asarray(by(plane, size[::-1], Image.Resampling.LANCZOS)) for plane in planes])
     return made.round().clip(0, picture.max()).astype(picture.dtype) if wide else made
