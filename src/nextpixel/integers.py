@@ -126,7 +126,7 @@ def refusal(model: Model) -> str | None:
 def _first(network: Any) -> tuple[RowsAbove, PixelsLeft]:
     """The layers that see the image."""
     first = network.blocks[0] if isinstance(network, GatedPixelCNN) else network.layers.layers[0]
-    part = first.masked if isinstance(first, OneStackBlock) else first
+    part: Any = first.masked if isinstance(first, OneStackBlock) else first
     return part.above, part.left
 
 

@@ -111,7 +111,8 @@ def test_orders_are_opened_as_what_one_has_learnt(
     opened = with_random_weights(npx.build(name, data.spec, context=context, orders=4, **small)).double().eval()
     start_from(str(tmp_path / "a.safetensors"), opened)
     x, y = data.train.batch(range(5), np.random.default_rng(0))
-    given = () if context is None else (y % 2,)
+    assert isinstance(opened, npx.Autoregressive)
+    given = () if context is None or y is None else (y % 2,)
     for order, turned in enumerate((x, x.flip(3), x.flip(2), x.flip(2, 3))):
         expected = trained.log_prob(turned, *given)
         assert torch.allclose(opened.log_prob(x, *given, order=order), expected, rtol=0, atol=1e-10)
