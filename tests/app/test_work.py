@@ -87,7 +87,7 @@ def test_pictures_become_levels_and_pink_is_unknown() -> None:
     layer.paste("white", (0, 0, 8, 2))
     layer.paste(UNKNOWN, (6, 2, 8, 4))
     assert work.known_in({"layers": [layer]}, spec)[0, 0].tolist() == [[True] * 4, [True, True, True, False]]
-    with pytest.raises(npx.BadInput, match="A picture is no image 1x2x4 with 9 levels, which are names"):
+    with pytest.raises(npx.BadInput, match="A picture is no image 1x2x4 with 9 names"):
         work.levels_of(picture, npx.ImageSpec(1, 2, 4, levels=9, ordinal=False))
 
 

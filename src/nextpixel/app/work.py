@@ -224,7 +224,7 @@ def opened(path: str) -> Image.Image:
 def levels_of(picture: Image.Image, spec: ImageSpec) -> Tensor:
     """A picture, cut and brought to the size of the images, as levels, (1, C, H, W); what is transparent is black."""
     if not spec.ordinal or spec.channels not in (1, 3):
-        raise BadInput(f"A picture is no image {spec}{'' if spec.ordinal else ', which are names'}.")
+        raise BadInput(f"A picture is no image {spec}.")
     seen = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture.convert("RGBA"))
     dots = torch.from_numpy(_fitted(seen.convert("RGB" if spec.channels == 3 else "L"), spec).astype(np.int64))
     return ((dots * (spec.levels - 1) + 127) // 255).view(1, spec.height, spec.width, -1).permute(0, 3, 1, 2)
