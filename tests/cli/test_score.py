@@ -157,7 +157,7 @@ def test_what_cannot_be_scored(
     bounds = "needs an exact likelihood, but a pixelvae has only bounds."
     assert f"A score {bounds}" in refused("score", tmp_path / "vae.safetensors", "--data", "digits")
     assert f"--against {bounds}" in refused("score", plain, "--against", tmp_path / "vae.safetensors")
-    assert "The second model is about images 1x4x6 with 5 levels" in refused("score", plain, "--against", both)
+    assert "The second model is about images 1x4x6 with 5 names" in refused("score", plain, "--against", both)
     assert "given ClassLabel" in refused("score", plain, "--against", labelled)
     assert "no model at nowhere" in refused("score", plain, "--against", "nowhere")
     (tmp_path / "empty").mkdir()
