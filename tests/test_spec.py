@@ -10,7 +10,7 @@ def test_shape_and_size() -> None:
     assert SPEC.shape == (3, 4, 5)
     assert SPEC.subpixels == 60
     assert str(SPEC) == "3x4x5 with 4 levels"
-    assert str(ImageSpec(1, 2, 3, levels=5, ordinal=False)) == "1x2x3 with 5 names"
+    assert str(npx.ImageSpec(1, 2, 3, levels=5, ordinal=False)) == "1x2x3 with 5 names"
 
 
 @pytest.mark.parametrize(
