@@ -54,7 +54,7 @@ def measure(name: str) -> None:
     )
     found: dict[str, Any] = {"samples": len(drawn), "seconds": time.monotonic() - began, "machine": machine()}
     if name in CODES:
-        data, drawn = open_data(CODES[name]), torch.from_numpy(codes.decode(drawn.numpy(), codes.book(name))).long()
+        data, drawn = open_data(CODES[name]), torch.from_numpy(codes.decode(drawn.numpy(), codes.book())).long()
     if labels is not None:
         classifier, found["accuracy"] = train_classifier(data)
         with torch.no_grad():

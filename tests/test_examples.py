@@ -122,7 +122,8 @@ def test_a_prior_over_bottom_codes_is_given_top_codes(photographs: Path, tmp_pat
 
 def test_what_cannot_be_used_is_one_sentence(photographs: Path, tmp_path: Path) -> None:
     make = ("make", "--data", photographs, "--out", tmp_path / "codes.npz")
-    assert "Patches of 5x5 do not fill images of 8x12." in codes(*make, "--patch", 5, status=2)
+    for size in (5, 0, -4):
+        assert f"Patches of {size}x{size} do not fill images of 8x12." in codes(*make, "--patch", size, status=2)
     assert "There must be from 2 to 300 codes, one a patch, not 512." in codes(*make, status=2)
     assert "There is no file or folder" in codes("make", "--data", tmp_path / "nowhere.npz", status=2)
     codes(*make, "--codes", 3)

@@ -53,7 +53,7 @@ def kind_of(data: dict[str, Any]) -> Kind:
     """What the section `data` of a recipe says of its images."""
     row = None if data["name"] in OWN else CATALOGUE[data["name"]]
     stored = OWN[data["name"]] if row is None else row.spec
-    assert row is not None or data.get("ordinal", True) == stored.ordinal
+    assert data.get("ordinal", True) == (row is not None or stored.ordinal)  # a set that has a name knows it
     spec = stored if data.get("bits") is None else replace(stored, levels=2 ** data["bits"])
     classes = OWN_CLASSES.get(data["name"]) if row is None else row.classes
     return Kind(stored, spec, classes, OWN_MAPS.get(data["name"]))

@@ -40,6 +40,10 @@ def test_a_code_is_the_first_of_the_nearest() -> None:
 def test_what_cannot_be_coded_is_one_sentence() -> None:
     with pytest.raises(BadInput, match="Patches of 4x4 do not fill images of 8x10"):
         encode(np.zeros((1, 1, 8, 10), np.uint8), book())
+    with pytest.raises(BadInput, match="The book has patches of 1 channels, the images have 3"):
+        encode(np.zeros((1, 3, 8, 8), np.uint8), book())
+    with pytest.raises(BadInput, match="Each place has one code, but these have 2"):
+        decode(np.zeros((1, 2, 2, 2), np.uint8), book())
     with pytest.raises(BadInput, match="The book has 256 patches, but codes are from 0 to 256"):
         decode(np.array([[[0, 256]]]), book())
 

@@ -9,9 +9,9 @@ from nextpixel.errors import BadInput
 _FEW = 4096  # patches that are compared with the book at once
 
 
-def book(name: str = "mnist-codes") -> np.ndarray:
-    """The codebook of a set in the catalogue whose images are codes: patches, (K, C, p, q), uint8."""
-    with np.load(Path(__file__).with_name(f"{name}.npz")) as file:
+def book() -> np.ndarray:
+    """The codebook of the set `mnist-codes`: patches, (256, 1, 4, 4), uint8."""
+    with np.load(Path(__file__).with_name("mnist-codes.npz")) as file:
         return np.asarray(file["codebook"])
 
 
@@ -22,7 +22,7 @@ def cut(images: np.ndarray, tall: int, wide: int) -> np.ndarray:
         BadInput: patches do not fill the images.
     """
     count, channels, height, width = images.shape
-    if height % tall or width % wide:
+    if min(tall, wide) < 1 or height % tall or width % wide:
         raise BadInput(f"Patches of {tall}x{wide} do not fill images of {height}x{width}.")
     grid = images.reshape(count, channels, height // tall, tall, width // wide, wide)
     return grid.transpose(0, 2, 4, 1, 3, 5).reshape(-1, channels * tall * wide)
@@ -33,8 +33,13 @@ def encode(images: np.ndarray, book: np.ndarray) -> np.ndarray:
 
     Of levels below 256, and a book of such, distances are exact in float32 for patches of up to 128 numbers, and codes
     are the same on every machine.
+
+    Raises:
+        BadInput: patches do not fill the images, or have other channels.
     """
-    codes, _, tall, wide = book.shape
+    codes, channels, tall, wide = book.shape
+    if images.shape[1] != channels:
+        raise BadInput(f"The book has patches of {channels} channels, the images have {images.shape[1]}.")
     patches, vectors = cut(images, tall, wide), book.reshape(codes, -1).astype(np.float32)
     lengths = (vectors**2).sum(1)
     found = np.empty(len(patches), np.min_scalar_type(codes - 1))
@@ -48,8 +53,10 @@ def decode(codes: np.ndarray, book: np.ndarray) -> np.ndarray:
     """Images of codes, (N, 1, h, w) or (N, h, w): patches of the book side by side, (N, C, h·p, w·q), in its dtype.
 
     Raises:
-        BadInput: a code that the book does not have.
+        BadInput: a code that the book does not have, or several at a place.
     """
+    if codes.ndim == 4 and codes.shape[1] != 1:
+        raise BadInput(f"Each place has one code, but these have {codes.shape[1]}.")
     if codes.size and not 0 <= codes.min() <= codes.max() < len(book):
         raise BadInput(f"The book has {len(book)} patches, but codes are from {codes.min()} to {codes.max()}.")
     (count, *_, rows, columns), (_, channels, tall, wide) = codes.shape, book.shape

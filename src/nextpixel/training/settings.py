@@ -49,7 +49,8 @@ class Training:
         ema: decay of the average of the weights that is validated and saved, a step; 0 for the weights themselves, None
             for an average over about the last tenth of the steps so far, however many there are.
         start: a trained model whose weights are the first ones: its file, run folder or name, as `npx.load` takes it.
-            Its settings are the same, but dropout, names of classes, and one reading order; None for fresh weights.
+            Settings must be the same, but dropout and names of classes; one reading order may become several. None for
+            fresh weights.
         precision: "fp32", "bf16" (activations only), or "auto": bf16 where the device computes it clearly faster.
         non_finite: what a loss or a gradient that is not finite does: "stop" the run, or "skip" the step.
         unreadable: training images that turn out to be damaged and are left out (the next stands in, but in a stream),
