@@ -10,7 +10,9 @@ from scipy import stats
 
 import nextpixel as npx
 from naive import drawn_naively, read, read_back
+from nextpixel.nn.context import Latent
 from nextpixel.orders import Orders
+from nextpixel.training.start import start_from
 from zoo import CASES, Case, images, part
 
 ORDERED = CASES[::4]  # what differs is before and behind the network
@@ -301,3 +303,24 @@ def test_what_orders_cannot_be_is_a_sentence() -> None:
     assert one.log_prob(x, order=0).equal(one.log_prob(x))
     with pytest.raises(npx.BadInput, match=r"Orders must be"):
         one.sample(2, order=1)
+
+
+def as_read(context: Any, order: int) -> Any:
+    """What is given beside the images, as an order reads it: maps are turned, the rest is of the whole image."""
+    if isinstance(context, tuple):
+        return tuple(as_read(one, order) for one in context)
+    return read(context, order) if isinstance(context, torch.Tensor) and context.ndim == 4 else context
+
+
+@every_ordered
+def test_orders_that_are_opened_read_as_the_one_that_was_learnt(case: Case, tmp_path: Path) -> None:
+    """In each order an image is as likely as it is, turned so, under the model of one order that it starts from."""
+    spec, opened = case.spec(4, 4), build(case, 4, 4, 8)
+    trained = case.build(spec)
+    npx.save(trained, tmp_path / "one.safetensors")
+    start_from(str(tmp_path / "one.safetensors"), opened)
+    x, context = images(spec, 2), case.contexts(spec, 2)
+    with torch.no_grad():
+        for order in range(1 if isinstance(case.context, Latent) else 8):  # whose map is of places, which stay theirs
+            expected = trained.log_prob(read(x, order), as_read(context, order))
+            torch.testing.assert_close(opened.log_prob(x, context, order=order), expected, rtol=0, atol=1e-9)

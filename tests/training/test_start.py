@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -12,7 +11,6 @@ import nextpixel as npx
 from nextpixel.data import DataSet
 from nextpixel.models import settings_of
 from nextpixel.training import Training, train
-from nextpixel.training.start import start_from
 
 STILL = Training(epochs=1, batch=8, learning_rate=1e-12, samples=0, precision="fp32", ema=0.0)
 SETTINGS: dict[str, Any] = {"filters": 4, "blocks": 1}
@@ -97,25 +95,6 @@ def test_a_model_of_orders_may_not_start_from_one_of_others(data: DataSet, tmp_p
     model = npx.build("gated_pixelcnn", data.spec, context=LABEL, **SETTINGS)
     with pytest.raises(npx.BadInput, match="a model whose orders is 4, but that to train has 1"):
         train(model, data, out=tmp_path / "b", settings=replace(STILL, start=str(file)))
-
-
-@pytest.mark.parametrize("context", [None, LABEL])
-@pytest.mark.parametrize("name", [name for name in npx.MODELS if name != "pixelvae"])
-def test_orders_are_opened_as_what_one_has_learnt(
-    name: str, context: npx.ClassLabel | None, data: DataSet, tmp_path: Path
-) -> None:
-    """In each order the image is as likely as it was, turned so, under the model of one order."""
-    small: dict[str, Any] = {"filters": 4, "blocks" if "blocks" in settings_of(npx.MODELS[name]) else "layers": 1}
-    trained = with_random_weights(npx.build(name, data.spec, context=context, **small)).double().eval()
-    npx.save(trained, tmp_path / "a.safetensors")
-    opened = with_random_weights(npx.build(name, data.spec, context=context, orders=4, **small)).double().eval()
-    start_from(str(tmp_path / "a.safetensors"), opened)
-    x, y = data.train.batch(range(5), np.random.default_rng(0))
-    assert isinstance(opened, npx.Autoregressive)
-    given = () if context is None or y is None else (y % 2,)
-    for order, turned in enumerate((x, x.flip(3), x.flip(2), x.flip(2, 3))):
-        expected = trained.log_prob(turned, *given)
-        assert torch.allclose(opened.log_prob(x, *given, order=order), expected, rtol=0, atol=1e-10)
 
 
 def test_what_is_no_model_is_refused(model: npx.Autoregressive, data: DataSet, tmp_path: Path) -> None:
