@@ -20,6 +20,7 @@ import nextpixel as npx
 from nextpixel import pictures, shipped
 from nextpixel.cli.listing import RECIPES
 from nextpixel.data import DataSet, codes, open_data
+from nextpixel.evaluation import formats, lossless
 
 KEPT = RESULTS / "shipped"
 CODES = {"mnist-codes": "mnist"}  # a set of codes -> that of the images that they stand for
@@ -42,7 +43,8 @@ def measure(name: str) -> None:
     are nearest to the first samples: a model that copies would show it there."""
     KEPT.mkdir(parents=True, exist_ok=True)
     model, config = npx.load(name), _config(name)
-    data, began = open_data(**config["data"]), time.monotonic()
+    data = open_data(**config["data"])
+    files, began = _files(data), time.monotonic()
     classes = model.context.classes if isinstance(model.context, npx.ClassLabel) else None
     labels = None if classes is None else torch.arange(COUNT) % classes
     pieces = [range(start, start + 100) for start in range(0, COUNT if classes else 100, 100)]
@@ -53,8 +55,13 @@ def measure(name: str) -> None:
         ]
     )
     found: dict[str, Any] = {"samples": len(drawn), "seconds": time.monotonic() - began, "machine": machine()}
+    found["files"] = files
     if name in CODES:
         data, drawn = open_data(CODES[name]), torch.from_numpy(codes.decode(drawn.numpy(), codes.book())).long()
+        assert classes is not None
+        rows = torch.cat([drawn[label::classes][: 60 // classes] for label in range(classes)])
+        sheet = pictures.by_class(rows, [str(label) for label in range(classes)], data.spec.levels)
+        pictures.write(sheet, shipped.FOLDER / name / shipped.SAMPLES)  # in the place of codes as colours
     if labels is not None:
         classifier, found["accuracy"] = train_classifier(data)
         with torch.no_grad():
@@ -68,6 +75,14 @@ def measure(name: str) -> None:
     )
     (KEPT / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
     print(name, found, flush=True)
+
+
+def _files(data: DataSet) -> dict[str, float]:
+    """Bits a sub-pixel of the test images, each as a lossless file of its own."""
+    spec, images = data.spec, data.test.batch(range(len(data.test)), np.random.default_rng(0))[0].numpy()
+    return {
+        form: 8 * sum(lossless(image[None], spec, form) for image in images) / images.size for form in formats(spec)
+    }
 
 
 def _nearest(images: torch.Tensor, data: DataSet) -> tuple[torch.Tensor, list[float]]:
@@ -93,7 +108,8 @@ HEAD = """# Results
 Made by `python benchmarks/shipped.py page`; no figure is written by hand. The models come with the package:
 `nextpixel evaluate NAME` gives the likelihood again, `nextpixel sample NAME` the samples, `nextpixel models NAME` all
 that is known of one. *bits/dim* and *nats* are explained in [docs/results.md](docs/results.md), which has the runs of
-all other recipes and what was published by others.
+all other recipes and what was published by others. *PNG*: the same images below each other in one file;
+*files*: each as a lossless file of its own, bits/dim.
 """
 SAMPLES = f"""## Samples
 
@@ -115,7 +131,17 @@ Recipes that nobody has run to their end here, most at the papers' sizes, with w
 
 def page() -> str:
     """The page, in Markdown."""
-    headings = ["model", "images", "network", "weights", "bits/dim", "nats an image", "PNG, bits/dim", "trained"]
+    headings = [
+        "model",
+        "images",
+        "network",
+        "weights",
+        "bits/dim",
+        "nats an image",
+        "PNG, bits/dim",
+        "files",
+        "trained",
+    ]
     models = {name: shipped.about(name) for name in shipped.names()}
     parts = [HEAD, _table(headings, [_model(name, card) for name, card in models.items()]), SAMPLES]
     for name in models:
@@ -136,7 +162,7 @@ def _table(headings: list[str], rows: list[list[str]]) -> str:
 
 
 def _model(name: str, card: dict[str, Any]) -> list[str]:
-    it, recipe = card["figures"], card["recipe"]
+    it, recipe, files = card["figures"], card["recipe"], json.loads((KEPT / f"{name}.json").read_text())["files"]
     orders = recipe["arguments"].get("orders", 1)
     most = "≤ " if recipe["name"] == "pixelvae" else ""  # it has bounds alone
     words = f"`{recipe['name']}`" + (f", {orders} reading orders" if orders > 1 else "")
@@ -148,6 +174,7 @@ def _model(name: str, card: dict[str, Any]) -> list[str]:
         f"{most}{it['bits_per_dim']:.4f} ± {it['bits_per_dim_error']:.4f}",
         f"{most}{it['nats']:.2f} ± {it['nats_error']:.2f}",
         f"{it['baselines']['PNG']:.3f}" if "PNG" in it["baselines"] else "",
+        ", ".join(f"{form} {bits:.3f}" for form, bits in files.items()),
         card["training"].split(";")[0],
     ]
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import nextpixel as npx
 from nextpixel import pictures
-from nextpixel.data import open_data
+from nextpixel.data import CATALOGUE, open_data
 from nextpixel.data.codes import cut, encode
 from nextpixel.data.codes import decode as paint
 
@@ -50,7 +50,8 @@ def main() -> None:
     topping = verbs.add_parser("top", help="the top codes by themselves, for a prior over them")
     topping.add_argument("codes", type=Path)
     topping.add_argument("--out", type=Path, default=Path("top.npz"))
-    verbs.add_parser("entropy", help="bits a code without a prior").add_argument("codes", type=Path)
+    entropies = verbs.add_parser("entropy", help="bits a code without a prior")
+    entropies.add_argument("codes", type=Path, help="what `make` wrote, or the name of a set of codes: mnist-codes")
     options = parser.parse_args()
     try:
         {"make": make, "decode": decode, "top": top, "entropy": entropy}[options.verb](options)
@@ -109,7 +110,10 @@ def top(options: argparse.Namespace) -> None:
 
 
 def entropy(options: argparse.Namespace) -> None:
-    describe(load(options.codes, "train_images", "test_images", "levels"))
+    if str(options.codes) not in CATALOGUE:
+        return describe(load(options.codes, "train_images", "test_images", "levels"))
+    data = open_data(str(options.codes))
+    return describe({"train_images": data.train.images, "test_images": data.test.images, "levels": data.spec.levels})
 
 
 def describe(made: Arrays) -> None:
