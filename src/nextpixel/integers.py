@@ -5,7 +5,6 @@ of a power of two as well, and below 2^24 of them whatever the image: float32 ho
 """
 
 import copy
-import math
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -18,15 +17,19 @@ from nextpixel.errors import BadInput
 from nextpixel.frequencies import Whole
 from nextpixel.model import Model, a_model, are_finite
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
+from nextpixel.models.pixelcnnpp import Pair, PixelCNNpp
 from nextpixel.models.pixelrnn import PixelCNN, ResidualPixelCNN
+from nextpixel.models.pixelsnail import AttentionLayer, PixelSNAIL
 from nextpixel.nn import ops
+from nextpixel.nn.blocks import Block, Brought
 from nextpixel.nn.causal import PixelsLeft, RowsAbove
 from nextpixel.nn.context import ClassLabel
 from nextpixel.nn.embedding import Named, Scaled, next_power
 from nextpixel.nn.gated import GatedBlock, OneStackBlock, TwoStackBlock
 from nextpixel.nn.layers import Chain, Masked, Normalise, Residual
-from nextpixel.nn.norm import ColourNorm
-from nextpixel.nn.tables import GATED, Tables
+from nextpixel.nn.norm import ColourNorm, WeightNorm
+from nextpixel.nn.shifted import Entrance
+from nextpixel.nn.tables import GATED, TableGrids, Tables
 
 FORMAT = 3  # of the arithmetic
 BITS = 12  # of an activation, beside its sign
@@ -46,7 +49,8 @@ def exact(model: Model, images: Tensor, context: object = None) -> Autoregressiv
     It is a model like any other (`log_prob`, `sample`, `save`, …), and its likelihood is what `compress` spends.
 
     Args:
-        model: a `gated_pixelcnn`, `pixelcnn` or `residual_pixelcnn` without batch norm, given nothing or a class.
+        model: a `gated_pixelcnn`, `pixelcnn`, `residual_pixelcnn`, `pixelcnnpp` or `pixelsnail` without batch norm,
+            given nothing or a class.
         images: some hundred that are like those to come, (B, C, H, W): theirs are the ranges of activations. Others
             are coded as well, at a higher cost if they leave these ranges.
         context: of the images.
@@ -62,16 +66,16 @@ def exact(model: Model, images: Tensor, context: object = None) -> Autoregressiv
     if not len(images):
         raise BadInput("An exact twin needs some images to measure the ranges of activations; there are none.")
     twin = copy.deepcopy(model).to("cpu", torch.float32).eval()
-    largest = _measured(twin, images, context)
-    grids = {name: _grid(most, _bits(name)) for name, most in largest.items()}
+    grids = {name: _grid(most, bits) for name, (most, bits) in _measured(twin, images, context).items()}
     _install(twin)
     if isinstance(twin.backbone.entry, Scaled):  # which gives whole numbers, over another one
         ratio = next_power(model.spec.levels) / (model.spec.levels - 1)
         for layer in _first(twin.backbone):
-            layer.weight[:, : len(twin.backbone.image_colours)] *= ratio
+            _kernels(layer)[:, : len(twin.backbone.image_colours)] *= ratio
+        if isinstance(twin.backbone, PixelSNAIL):
+            twin.backbone.brightness = ratio
     kept = _Proof(grids, rounding=True).of(twin)
-    whole = {name: [math.frexp(its.unit)[1] - 1, round(its.limit / its.unit)] for name, its in kept.items()}
-    twin.recipe = {**twin.recipe, "exact": {"format": FORMAT, "grids": whole}}
+    twin.recipe = {**twin.recipe, "exact": {"format": FORMAT, "grids": {name: _whole(kept[name]) for name in kept}}}
     return twin
 
 
@@ -89,10 +93,13 @@ def install(model: Model, about: Any) -> None:
 def prove(model: Model) -> None:
     """Prove that no sum of an exact twin leaves what float32 holds, whatever the image; BadInput says which might."""
     grids = {}
-    for name, (power, limit) in twin(model).recipe["exact"]["grids"].items():
-        if not (type(power) is type(limit) is int and -40 <= power <= 20 and 1 <= limit <= 2**HEAD_BITS):
-            raise BadInput(f"its grid {name!r:.80} is {[power, limit]!r:.80}, which no activation has.")
-        grids[name] = ops.Grid(2.0**power, limit * 2.0**power)
+    for name, (powers, limits) in twin(model).recipe["exact"]["grids"].items():
+        several = [its if isinstance(its, list) else [its] for its in (powers, limits)]
+        for power, limit in zip(*several, strict=True):
+            if not (type(power) is type(limit) is int and -40 <= power <= 20 and 1 <= limit <= 2**HEAD_BITS):
+                raise BadInput(f"its grid {name!r:.80} is {[power, limit]!r:.80}, which no activation has.")
+        unit = torch.exp2(_numbers(*several[0]))
+        grids[name] = _Range(unit, unit * _numbers(*several[1]))
     kept = _Proof(grids, rounding=False).of(twin(model))
     for name in grids.keys() - kept.keys():
         raise BadInput(f"its grid {name!r:.80} is of no layer.")
@@ -112,8 +119,9 @@ def refusal(model: Model) -> str | None:
     if model.tables is not None:
         return "it is one"
     network, name = model.backbone, model.recipe["name"]
-    if not isinstance(network, GatedPixelCNN | PixelCNN | ResidualPixelCNN):
-        return f"the layers of a {name} are not exact; those of gated_pixelcnn, pixelcnn and residual_pixelcnn are"
+    if not isinstance(network, GatedPixelCNN | PixelCNN | ResidualPixelCNN | PixelCNNpp | PixelSNAIL):
+        exact = "gated_pixelcnn, pixelcnn, residual_pixelcnn, pixelcnnpp and pixelsnail"
+        return f"the layers of a {name} are not exact; those of {exact} are"
     if not isinstance(model.context, ClassLabel | None):
         return f"it is given {model.context}, numbers of any size; classes are exact"
     if model.recipe["arguments"].get("norm") == "batch":
@@ -123,36 +131,67 @@ def refusal(model: Model) -> str | None:
     return None
 
 
-def _first(network: Any) -> tuple[RowsAbove, PixelsLeft]:
+def _first(network: Any) -> tuple[Any, ...]:
     """The layers that see the image."""
+    if isinstance(network, PixelCNNpp):
+        return network.first_above, network.first_left.above, network.first_left.left
+    if isinstance(network, PixelSNAIL):
+        return network.first.above, network.first.left
     first = network.blocks[0] if isinstance(network, GatedPixelCNN) else network.layers.layers[0]
     part: Any = first.masked if isinstance(first, OneStackBlock) else first
     return part.above, part.left
 
 
-def _bits(name: str) -> int:
+def _bits(name: str, network: Any) -> int:
     """Of the activations that come from a layer."""
-    return HEAD_BITS if name in HEAD else TAKEN_BITS if name.rpartition(".")[2] in TAKEN else BITS
+    last, ends = name.rpartition(".")[2], _end(network)
+    fine = last == "leave" or (network.get_submodule(name) is ends if ends is not None else name in HEAD)
+    return HEAD_BITS if fine else TAKEN_BITS if last in TAKEN else BITS
 
 
-def _grid(largest: float, bits: int) -> ops.Grid:
-    """The grid for numbers that were so large."""
-    limit = max(largest, 2**-8) * _MARGIN
-    unit = 2.0 ** (math.ceil(math.log2(limit)) - bits)
-    return ops.Grid(unit, math.ceil(limit / unit) * unit)
+def _end(network: Any) -> Block | None:
+    """The block whose result only the last layer sees."""
+    match network:
+        case PixelCNNpp():
+            return network.down[0][-1].left
+        case PixelSNAIL():
+            return network.layers[-1].mix
+        case _:
+            return None
+
+
+def _grid(largest: Tensor, bits: int) -> "_Range":
+    """The grid for numbers that were so large, (1,), or those of features, (D,)."""
+    least = 2**-8 if len(largest) == 1 else max(2**-3, float(largest.max()) / 2**8)
+    limit = largest.double().clamp(min=least) * _MARGIN
+    unit = torch.exp2(limit.log2().ceil() - bits)
+    return _Range(unit, (limit / unit).ceil() * unit)
+
+
+def _whole(its: "_Range") -> list[int] | list[list[int]]:
+    """Powers of two that units are, and limits in units: one of each, or one for each feature."""
+    both = [[round(number) for number in numbers.tolist()] for numbers in (its.unit.log2(), its.limit / its.unit)]
+    return both if len(its.unit) > 1 else [number for (number,) in both]
 
 
 @torch.no_grad()
-def _measured(model: Autoregressive, images: Tensor, context: object) -> dict[str, float]:
-    """How large the numbers get that are to be on grids: by the name of the layer that they come from."""
-    most: dict[str, float] = {}
+def _measured(model: Autoregressive, images: Tensor, context: object) -> dict[str, tuple[Tensor, int]]:
+    """How large the numbers get that are to be on grids, (1,) or (D,), and bits: by the layer that they come from."""
+    most: dict[str, Tensor] = {}
 
-    def keep(name: str, layer: nn.Module, given: tuple[Any, ...], made: Tensor) -> None:
-        most[name] = max(most.get(name, 0.0), float(made.abs().max()))
+    def keep(name: str, layer: nn.Module, given: tuple[Any, ...], made: Any) -> None:
+        size = (made.plain if isinstance(layer, Block) else given[0] if isinstance(layer, nn.Dropout) else made).abs()
+        if isinstance(layer, nn.Dropout):  # between a block's convolutions: both signs of what the first one gives
+            name, size = name.replace("dropout", "enter"), torch.maximum(*size.chunk(2, 1))
+        size = (
+            size.amax((0, 2, 3)) if isinstance(layer, Block | Entrance | WeightNorm | nn.Dropout) else size.max()[None]
+        )
+        most[name] = torch.maximum(most[name], size) if name in most else size
 
     with ExitStack() as hooks:
         for name, layer in model.backbone.named_modules():
-            if isinstance(layer, RowsAbove | PixelsLeft | Residual | ColourNorm):
+            wide = isinstance(layer, Entrance | WeightNorm | nn.Dropout) and not name.endswith("enter")
+            if wide or isinstance(layer, RowsAbove | PixelsLeft | Residual | ColourNorm | Block):
                 hooks.enter_context(layer.register_forward_hook(partial(keep, name)))
         if isinstance(network := model.backbone, GatedPixelCNN):
             hook = network.head.register_forward_pre_hook(lambda layer, given: keep("", layer, given, given[0]))
@@ -160,7 +199,9 @@ def _measured(model: Autoregressive, images: Tensor, context: object) -> dict[st
         for some in torch.arange(len(images)).split(64):
             beside = context[some] if isinstance(context, Tensor) and context.ndim else context
             model.log_prob(images[some], beside)
-    return most
+    for name in [name for name in most if name.endswith(".leave")]:  # to which what the context adds comes
+        most[name] = most[name] + most.get(name.replace("leave", "context"), 0)
+    return {name: (its, _bits(name, model.backbone)) for name, its in most.items()}
 
 
 def _install(model: Autoregressive) -> None:
@@ -173,10 +214,15 @@ def _install(model: Autoregressive) -> None:
     for block in network.modules():
         if isinstance(block, GatedBlock):
             vars(block)["activate"] = model.tables.gate  # not as a part of its own, which a file would have again
+        elif isinstance(block, WeightNorm):
+            block.direction.copy_(block.weight())
+            block.length = None
     if isinstance(network, GatedPixelCNN):
         for layer in (network.head, network.parameters_of, network.head_context or nn.Identity()):
             layer.double()
-    if isinstance(network, GatedPixelCNN) and network.coordinates is not None:
+    elif isinstance(network, PixelCNNpp | PixelSNAIL):
+        network.parameters_of.double()
+    if isinstance(network, GatedPixelCNN | PixelSNAIL) and network.coordinates is not None:
         ends = [ops.spaced(torch.arange(size), size, PLACES) for size in (spec.height, spec.width)]
         network.coordinates = torch.stack(torch.meshgrid(*ends, indexing="ij"))[None].to(network.coordinates)
 
@@ -186,9 +232,27 @@ class _Range(NamedTuple):
 
     unit: Tensor
     limit: Tensor
+    least: Tensor | None = None  # how far below 0 they go, if not as far
 
 
-Part = tuple[RowsAbove | PixelsLeft, _Range, slice]  # a layer, what comes in, and which of its outputs are meant
+def _joined(*several: _Range) -> _Range:
+    """Of features side by side."""
+    units, limits, least = zip(*((its.unit, its.limit, _least(its)) for its in several), strict=True)
+    return _Range(torch.cat(units), torch.cat(limits), torch.cat(least))
+
+
+def _elu(*several: _Range, signs: str = "+-") -> _Range:
+    """Of `concat_elu` of each of them, side by side."""
+    return _joined(*(_Range(its.unit, its.limit, its.limit.clamp(max=1)) for its in several for _ in signs))
+
+
+def _least(its: _Range) -> Tensor:
+    return its.limit if its.least is None else its.least
+
+
+Part = tuple[
+    RowsAbove | PixelsLeft | WeightNorm, _Range, slice
+]  # a layer, what comes in, and which of its outputs are meant
 ALL = slice(None)
 
 
@@ -198,18 +262,21 @@ class _Proof:
     Grids of activations are by the name of the layer that they come from.
     """
 
-    def __init__(self, grids: dict[str, ops.Grid], *, rounding: bool) -> None:
+    def __init__(self, grids: dict[str, _Range], *, rounding: bool) -> None:
         self.grids, self.rounding = grids, rounding
-        self.kept: dict[str, ops.Grid] = {}
+        self.kept: dict[str, _Range] = {}
 
     @torch.no_grad()
-    def of(self, model: Autoregressive) -> dict[str, ops.Grid]:
+    def of(self, model: Autoregressive) -> dict[str, _Range]:
         """The grids that the model needs, which its layers now have; BadInput where there is none for a layer."""
         assert model.tables is not None, "it is an exact twin"
         for name, table in model.tables.named_buffers():
-            if not bool((table * 2**12 == (table * 2**12).round()).all() & (table.abs() <= 2**24).all()):
+            if not bool((table * 2**12 == (table * 2**12).round()).all() & (table.abs() <= 2**24).all()) or (
+                table is model.tables.exp_table and float(table[-1])
+            ):
                 raise BadInput(f"its {name} holds numbers of no table.")
         network, parameters = model.backbone, cast(Whole, model.likelihood).grid
+        self.tables = model.tables
         self.names: dict[nn.Module, str] = {layer: name for name, layer in network.named_modules()}
         self.classes = _Range(_numbers(1), _numbers(1))
         colours = len(network.image_colours)
@@ -220,6 +287,9 @@ class _Proof:
         if isinstance(network, GatedPixelCNN):
             self._gated(network, image)
             network.parameters_of.grid = parameters
+        elif isinstance(network, PixelCNNpp | PixelSNAIL):
+            self._sum((network.parameters_of, _elu(self._streams(network, image), signs="+"), ALL), room=HEAD_ROOM)
+            network.parameters_of.grid = parameters
         else:
             assert isinstance(network, PixelCNN | ResidualPixelCNN), "others are refused"
             self._chain(network.layers, image).left.grid = parameters
@@ -228,7 +298,7 @@ class _Proof:
     def _gated(self, network: GatedPixelCNN, h: _Range) -> None:
         v, whole = h, _Range(_numbers(GATED.unit), _numbers(GATED.limit))
         if network.coordinates is not None:
-            v = _Range(*(torch.cat((a, _numbers(b, b))) for a, b in zip(h, (1 / PLACES, 1.0), strict=True)))
+            v = _joined(h, _Range(_numbers(1 / PLACES, 1 / PLACES), _numbers(1, 1)))
         for block in network.blocks:
             if isinstance(block, TwoStackBlock):
                 self._sum((block.above, self._normed(block.norm_above, v), ALL))
@@ -248,6 +318,77 @@ class _Proof:
         given = [] if network.head_context is None else [(network.head_context, self.classes, ALL)]
         self._sum((network.head, self._on(network), ALL), *given, room=HEAD_ROOM)
         self._sum((network.parameters_of, self._on(network.head), ALL), room=HEAD_ROOM)
+
+    def _streams(self, network: PixelCNNpp | PixelSNAIL, image: _Range) -> _Range:
+        """The result of the last block."""
+        ended = _joined(image, _Range(_numbers(1), _numbers(1)))
+        first = network.first if isinstance(network, PixelSNAIL) else network.first_left
+        self._sum((first.above, ended, ALL), (first.left, ended, ALL))
+        left = self._on(first)
+        if isinstance(network, PixelSNAIL):
+            if isinstance(network.entry, Scaled):
+                image = _Range(image.unit * 0 + 2.0**-BITS, image.limit)
+            for layer in network.layers:
+                left = self._attention(layer, left, image, places=network.spec.height * network.spec.width)
+            return left
+        above, last = self._through(network.first_above, ended), len(network.up) - 1
+        seen: list[list[tuple[_Range, _Range]]] = []
+        for scale, pairs in enumerate(network.up):
+            if scale:
+                above = self._through(network.halve_above[scale - 1], above)
+                left = self._through(network.halve_left[scale - 1], left)
+            seen.append([(above, left)])
+            for pair in pairs:
+                above, left = self._pair(pair, above, left)
+                seen[-1].append((above, left))
+        above, left = seen[last].pop()
+        for scale in range(last, -1, -1):
+            if scale < last:
+                above = self._through(network.double_above[scale], above)
+                left = self._through(network.double_left[scale], left)
+            for pair in network.down[scale]:
+                above, left = self._pair(pair, above, left, *seen[scale].pop())
+        return left
+
+    def _attention(self, layer: AttentionLayer, x: _Range, image: _Range, *, places: int) -> _Range:
+        for block in layer.blocks:
+            x = self._block(block, x)
+        asking = _joined(x, _Range(_numbers(1 / PLACES, 1 / PLACES), _numbers(1, 1)))
+        known = _joined(image, asking)
+        content = self._through(layer.to_content, self._block(layer.content, known))
+        query = self._through(layer.to_query, self._block(layer.query, asking))
+        keys, values = (
+            _Range(content.unit[part], content.limit[part]) for part in (slice(layer.keys), slice(layer.keys, None))
+        )
+        scores = (query.limit * keys.limit).sum() / (query.unit * keys.unit).min()
+        if float(scores) >= 2**53 or float((values.limit / values.unit).max()) * places >= 2**29:
+            raise BadInput(
+                f"the attention of {self.names[layer]} is not proven to be exact: its features are too unlike."
+            )
+        layer.known, layer.asking, layer.grid = (TableGrids(*its[:2], self.tables) for its in (known, asking, values))
+        return self._block(layer.mix, x, values)
+
+    def _through(self, layer: WeightNorm, its: _Range) -> _Range:
+        self._sum((layer, its, ALL))
+        return self._on(layer)
+
+    def _pair(self, pair: Pair, above: _Range, left: _Range, *seen: _Range) -> tuple[_Range, _Range]:
+        above = self._block(pair.above, above, *seen[:1])
+        return above, self._block(pair.left, left, above, *seen[1:])
+
+    def _block(self, block: Block, x: _Range, *beside: _Range) -> _Range:
+        given = [] if block.context is None else [(block.context, self.classes, ALL)]
+        self._sum((block.enter, _elu(x), ALL), *([(block.beside, _elu(*beside), ALL)] if block.beside else []))
+        middle, sums, result = (self._range(layer) for layer in (block.enter, block.leave, block))
+        self._sum((block.leave, _elu(middle), ALL), *given)
+        block.given, before, made = (TableGrids(*its[:2], self.tables) for its in (x, middle, result))
+        block.grids = Brought(before, TableGrids(*sums[:2], self.tables, made), made)
+        added = sums.limit[: len(result.limit)]
+        if bool(
+            (added > 2**21 * result.unit).any() | (x.limit + added > 2**23 * torch.minimum(x.unit, result.unit)).any()
+        ):
+            raise BadInput(f"the result of {self.names[block]} is not proven to be exact: its features are too unlike.")
+        return result
 
     def _chain(self, layers: Chain, its: _Range) -> Masked:
         """Of a stack, whose last layer it gives."""
@@ -278,25 +419,34 @@ class _Proof:
             raise BadInput(f"the sums of {self.names[norm]} are not proven: {len(norm.weight)} features are too many.")
         return self._on(norm)
 
-    def _on(self, layer: Any) -> _Range:
-        """Give a layer the grid of its output."""
+    def _range(self, layer: nn.Module) -> _Range:
+        """What comes from a layer."""
         name = self.names[layer]
         if name not in self.grids:
             raise BadInput(f"it has no grid for {name or 'the sum of the skip connections'}.")
-        grid = layer.grid = self.kept[name] = self.grids[name]
-        return _Range(_numbers(grid.unit), _numbers(grid.limit))
+        self.kept[name] = self.grids[name]
+        return self.grids[name]
+
+    def _on(self, layer: Any) -> _Range:
+        """Give a layer the grid of its output."""
+        its = self._range(layer)
+        wide = isinstance(layer, Entrance | WeightNorm)
+        layer.grid = TableGrids(*its[:2], self.tables) if wide else ops.Grid(float(its.unit), float(its.limit))
+        return its
 
     def _sum(self, *parts: Part, also: _Range | None = None, room: float = ROOM) -> None:
         """Round the weights of layers whose outputs are added up, (O,), and to `also`: that sum is then exact.
 
         A weight is a multiple of the sum's unit divided by the input's. The finest unit is taken that leaves room for
-        the sum of the absolute values of all weights times the limits of what they are for.
+        the sum of the absolute values of all weights times the limits of what they are for: of those that add to it,
+        and of those that take from it.
         """
-        own = [(_weight(layer)[rows].double(), layer.bias, its, rows, layer) for layer, its, rows in parts]
+        own = [(_seen(layer)[rows].double(), layer.bias, its, rows, layer) for layer, its, rows in parts]
         unit, first = _numbers(0), True
         while True:
             rounded = [_rounded(weight, bias, its, rows, unit) for weight, bias, its, rows, _ in own]
-            bound = sum((most for *_, most in rounded), start=_numbers(0) if also is None else also.limit)
+            sums = sum((most for *_, most in rounded), start=_numbers(0) if also is None else also.limit)
+            bound = sums.amax(0)
             finest = torch.exp2((bound.clamp(min=2.0**-12) / room).log2().floor() + 1)
             if also is not None:
                 finest = torch.minimum(finest, also.unit)
@@ -307,7 +457,7 @@ class _Proof:
             else:
                 unit = torch.where(bound < room * unit, unit, 2 * unit)
         for (weight, bias, _), (_, _, _, rows, layer) in zip(rounded, own, strict=True):
-            self._round(layer.weight, weight, rows)
+            self._round(_kernels(layer), weight, rows)
             if bias is not None and layer.bias is not None:
                 self._round(layer.bias, bias, rows)
 
@@ -322,17 +472,24 @@ def _numbers(*values: int | float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def _weight(layer: RowsAbove | PixelsLeft) -> Tensor:
-    return layer.masked() if isinstance(layer, PixelsLeft) else layer.weight
+def _kernels(layer: RowsAbove | PixelsLeft | WeightNorm) -> Tensor:
+    return layer.direction if isinstance(layer, WeightNorm) else layer.weight
+
+
+def _seen(layer: RowsAbove | PixelsLeft | WeightNorm) -> Tensor:
+    """The kernels without what a mask hides."""
+    return layer.masked() if isinstance(layer, PixelsLeft) else _kernels(layer)
 
 
 def _rounded(
     weight: Tensor, bias: Tensor | None, its: _Range, rows: slice, unit: Tensor
 ) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Weights, (O, D, h, w), and biases for sums of a unit, 0 to leave them, and how large their sum can be, (O,)."""
+    """Weights, (O, D, h, w), and biases for sums of a unit, 0 to leave them, and how far from 0 their sums, (2, O)."""
     if bool((unit > 0).all()):
         step = unit.view(-1, 1, 1, 1) / its.unit.view(1, -1, 1, 1)
         weight = (weight / step).round() * step
         bias = None if bias is None else (bias[rows].double() / unit).round() * unit
-    most = (weight.abs() * its.limit.view(1, -1, 1, 1)).flatten(1).sum(1)
+    limit, least = (numbers.view(1, -1, 1, 1) for numbers in (its.limit, _least(its)))
+    more, less = ((w.clamp(min=0) * limit - w.clamp(max=0) * least).flatten(1).sum(1) for w in (weight, -weight))
+    most = torch.stack((more, less))
     return weight, bias, most if bias is None else most + bias[rows].double().abs()

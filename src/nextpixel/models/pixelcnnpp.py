@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nextpixel.errors import share, whole
@@ -82,14 +81,16 @@ class PixelCNNpp(Backbone):
 
     def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
         image = with_ones(self.embed(levels))
-        above = features(shift_down(self.first_above(image)))
-        left = features(self.first_left(image))
+        above = features(shift_down(self.first_above(image)), self.first_above.grid)
+        left = features(self.first_left(image), self.first_left.grid)
         seen: list[list[tuple[Features, Features]]] = []
         last = len(self.up) - 1
         for scale, pairs in enumerate(self.up):
             if scale:
-                above = features(self.halve_above[scale - 1](above.plain))
-                left = features(self.halve_left[scale - 1](left.plain))
+                halves = self.halve_above[scale - 1], self.halve_left[scale - 1]
+                above, left = (
+                    features(half(x.plain), half.grid) for half, x in zip(halves, (above, left), strict=True)
+                )
             seen.append([(above, left)])
             for pair in pairs:
                 above, left = pair(above, left, None, _coarse(context, scale))
@@ -98,11 +99,14 @@ class PixelCNNpp(Backbone):
         for scale in range(last, -1, -1):
             if scale < last:
                 height, width = seen[scale][0][0].plain.shape[2:]
-                above = features(self.double_above[scale](above.plain)[:, :, :height, :width])
-                left = features(self.double_left[scale](left.plain)[:, :, :height, :width])
+                doubles = self.double_above[scale], self.double_left[scale]
+                above, left = (
+                    features(double(x.plain)[:, :, :height, :width], double.grid)
+                    for double, x in zip(doubles, (above, left), strict=True)
+                )
             for pair in self.down[scale]:
                 above, left = pair(above, left, seen[scale].pop(), _coarse(context, scale))
-        return self.parameters_of(F.elu(left.plain))
+        return self.parameters_of(ops.elu(left.plain, self.down[0][-1].left.grids.result))
 
     def init_state(self, batch: int, context: Tensor | None) -> "PixelCNNppState":
         widths = [-(-self.spec.width // 2**scale) for scale in range(len(self.up))]
@@ -135,13 +139,14 @@ class PixelCNNpp(Backbone):
         image = None if above is None else with_ones(self.embed(above)[:, :, None])
         self.first_left.begin_row(image, state.first_left)
         stream = state.nothing if image is None else self.first_above.step(image, state.first_above)
-        last, x = len(self.up) - 1, features(stream)
+        last, x = len(self.up) - 1, features(stream, self.first_above.grid)
         seen: list[list[Features]] = []
         for scale, (pairs, states) in enumerate(zip(self.up, state.up, strict=True)):
             if row % 2**scale:
                 break
             if scale:
-                x = features(self.halve_above[scale - 1].step(None, state.halve_above[scale - 1]))
+                halve = self.halve_above[scale - 1]
+                x = features(halve.step(None, state.halve_above[scale - 1]), halve.grid)
                 self.halve_left[scale - 1].begin_row(state.halve_left[scale - 1])
             seen.append([x])
             for pair, its in zip(pairs, states, strict=True):
@@ -156,36 +161,39 @@ class PixelCNNpp(Backbone):
                 if scale + 1 < len(seen):
                     width = seen[scale][0].plain.shape[3]
                     doubled = self.double_above[scale].step(x.plain, state.double_above[scale])[..., :width]
-                    state.doubled_above[scale] = [features(half) for half in doubled.split(1, 2)]
+                    grid = self.double_above[scale].grid
+                    state.doubled_above[scale] = [features(half, grid) for half in doubled.split(1, 2)]
                 x = state.doubled_above[scale][(row >> scale) % 2]
             for pair, its in zip(self.down[scale], state.down[scale], strict=True):
                 x = pair.begin_row(row >> scale, x, seen[scale].pop(), its)
 
     def step(self, column: int, substep: int, state: "PixelCNNppState") -> Tensor:
         last = len(self.up) - 1
-        x = self.first_left.step(column, state.first_left)
+        x = ops.settle(self.first_left.step(column, state.first_left), self.first_left.grid)
         seen: list[list[Tensor]] = []
         for scale, (pairs, states) in enumerate(zip(self.up, state.up, strict=True)):
             if (state.row | column) % 2**scale:
                 break
             here = column >> scale
             if scale:
-                x = self.halve_left[scale - 1].step(here, state.halve_left[scale - 1])
+                halve = self.halve_left[scale - 1]
+                x = ops.settle(halve.step(here, state.halve_left[scale - 1]), halve.grid)
             seen.append([its.left.enter.cells[here] for its in states])  # what the blocks will have put there
             for pair, its in zip(pairs, states, strict=True):
                 x = pair.left.step(x, here, None, its.left)
             if scale < last:
                 state.halve_left[scale].cells[here].copy_(x)
-                seen[scale].append(ops.concat_elu(x))
+                seen[scale].append(ops.concat_elu(x, pairs[-1].left.grids.result))
         for scale in reversed(range(len(seen))):
             if scale < last:
                 doubled = state.double_left[scale]
                 if scale + 1 < len(seen):
                     self.double_left[scale].step(x, column >> (scale + 1), doubled)
-                x = doubled.cells[(state.row >> scale) % 2][column >> scale]
+                there = doubled.cells[(state.row >> scale) % 2][column >> scale]
+                x = ops.settle(there, self.double_left[scale].grid)
             for pair, its in zip(self.down[scale], state.down[scale], strict=True):
                 x = pair.left.step(x, column >> scale, seen[scale].pop(), its.left)
-        return state.parameters_of(F.elu(x))
+        return state.parameters_of(ops.elu(x, self.down[0][-1].left.grids.result))
 
     def observe(self, column: int, substep: int, levels: Tensor, state: "PixelCNNppState") -> None:
         self.first_left.observe(column, with_ones(self.embed(levels)), state.first_left)

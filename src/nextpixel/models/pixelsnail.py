@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nextpixel.errors import BadInput, share, whole
@@ -47,6 +46,7 @@ class PixelSNAIL(Backbone):
     """
 
     coordinates: Tensor
+    brightness = 1.0  # of an exact twin, by what its levels are too small
 
     def __init__(
         self,
@@ -83,13 +83,13 @@ class PixelSNAIL(Backbone):
     def forward(self, levels: Tensor, context: Tensor | None) -> Tensor:
         image = self.embed(levels)
         places = self.coordinates.to(image).expand(len(image), -1, -1, -1)
-        x = features(self.first(with_ones(image)))
+        x, image = features(self.first(with_ones(image)), self.first.grid), image * self.brightness
         for layer in self.layers:
             x = layer(x, image, places, context)
-        return self.parameters_of(F.elu(x.plain))
+        return self.parameters_of(ops.elu(x.plain, self.layers[-1].mix.grids.result))
 
     def init_state(self, batch: int, context: Tensor | None) -> "PixelSNAILState":
-        places = self.coordinates.to(self.parameters_of.bias).flatten(2).permute(2, 0, 1)  # (H·W, 1, 2)
+        places = self.coordinates.to(self.first.left.bias).flatten(2).permute(2, 0, 1)  # (H·W, 1, 2)
         return PixelSNAILState(
             begin=0,
             first=self.first.init_state(batch, self.spec.width),
@@ -106,20 +106,25 @@ class PixelSNAIL(Backbone):
 
     def step(self, column: int, substep: int, state: "PixelSNAILState") -> Tensor:
         place = state.begin + column
-        x = self.first.step(column, state.first)
+        x = ops.settle(self.first.step(column, state.first), self.first.grid)
         for layer, its in zip(self.layers, state.layers, strict=True):
             x = layer.step(x, column, place, state.places[place], its)
-        return state.parameters_of(F.elu(x))
+        return state.parameters_of(ops.elu(x, self.layers[-1].mix.grids.result))
 
     def observe(self, column: int, substep: int, levels: Tensor, state: "PixelSNAILState") -> None:
         place, pixel = state.begin + column, self.embed(levels)
         self.first.observe(column, with_ones(pixel), state.first)
+        pixel = pixel * self.brightness
         for layer, its in zip(self.layers, state.layers, strict=True):
             layer.observe(pixel, place, state.places[place], its)
 
 
 class AttentionLayer(nn.Module):
     """Residual blocks, and what their features ask of all earlier places; `image` is how many features a pixel has."""
+
+    known: ops.Grids | None = None  # of an exact twin, the grids of what is made keys and values, of what asks, and of
+    asking: ops.Grids | None = None  # the values
+    grid: ops.Grids | None = None
 
     def __init__(
         self, image: int, filters: int, *, blocks: int, keys: int, values: int, heads: int, context: int, dropout: float
@@ -140,10 +145,10 @@ class AttentionLayer(nn.Module):
         for block in self.blocks:
             x = block(x, None, context)
         known = ops.join(image, x.plain, places)
-        content = self.to_content(self.content(features(known), None, None).plain)
-        query = self.to_query(self.query(features(known[:, image.shape[1] :]), None, None).plain)
-        seen = attend(query, content[:, : self.keys], content[:, self.keys :], heads=self.heads)
-        return self.mix(x, ops.concat_elu(seen), None)
+        content = self.to_content(self.content(features(known, self.known), None, None).plain)
+        query = self.to_query(self.query(features(known[:, image.shape[1] :], self.asking), None, None).plain)
+        seen = attend(query, content[:, : self.keys], content[:, self.keys :], self.grid, heads=self.heads)
+        return self.mix(x, ops.concat_elu(seen, self.grid), None)
 
     def init_state(self, batch: int, width: int, places: int, context: Tensor | None) -> "AttentionState":
         values = len(self.to_content.bias) - self.keys
@@ -169,13 +174,14 @@ class AttentionLayer(nn.Module):
         for block, its in zip(self.blocks, state.blocks, strict=True):
             x = block.step(x, column, None, its)
         state.x = x
-        query = state.query.block(features(torch.cat((x, where), 1)), None, None)
-        seen = state.memory.recall(place, state.to_query(query))
-        return state.mix.block(features(x), ops.concat_elu(seen), None)
+        query = state.query.block(features(torch.cat((x, where), 1), self.asking), None, None)
+        seen = ops.concat_elu(state.memory.recall(place, state.to_query(query), self.grid), self.grid)
+        return state.mix.block(Features(x, ops.concat_elu(x, self.blocks[-1].grids.result)), seen, None)
 
     def observe(self, pixel: Tensor, place: int, where: Tensor, state: "AttentionState") -> None:
         """Remember the place that was stepped to last, now that its pixel is known, (B, F)."""
-        made = state.to_content(state.content.block(features(torch.cat((pixel, state.x, where), 1)), None, None))
+        known = features(torch.cat((pixel, state.x, where), 1), self.known)
+        made = state.to_content(state.content.block(known, None, None))
         state.memory.observe(place, made[:, : self.keys], made[:, self.keys :])
 
 

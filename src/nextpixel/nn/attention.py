@@ -8,13 +8,16 @@ from torch import Tensor
 from nextpixel.nn import ops
 
 
-def attend(query: Tensor, keys: Tensor, values: Tensor, *, heads: int) -> Tensor:
-    """What each place takes from those before it, the first zeros: (B, heads · d, H, W) twice, (B, heads · v, H, W)."""
+def attend(query: Tensor, keys: Tensor, values: Tensor, grid: ops.Grids | None = None, *, heads: int) -> Tensor:
+    """What each place takes from those before it, the first zeros: (B, heads · d, H, W) twice, (B, heads · v, H, W).
+
+    Of an exact twin, the values' grid is that of what is taken.
+    """
     q, k, v = (part.flatten(2).unflatten(1, (heads, -1)).transpose(2, 3) for part in (query, keys, values))
     seen = torch.zeros_like(v[:, :, :1])  # (B, heads, places, v)
     if q.shape[2] > 1:  # the second place sees the first, and so on: without the first query this is the usual mask
-        seen = torch.cat((seen, ops.attention(q[:, :, 1:], k[:, :, :-1], v[:, :, :-1], causal=True)), 2)
-    return seen.transpose(2, 3).flatten(1, 2).unflatten(2, query.shape[2:])
+        seen = torch.cat((seen, ops.attention(q[:, :, 1:], k[:, :, :-1], v[:, :, :-1], grid, causal=True)), 2)
+    return ops.settle(seen.transpose(2, 3).flatten(1, 2).unflatten(2, query.shape[2:]), grid).to(values)
 
 
 class Memory(NamedTuple):
@@ -29,10 +32,10 @@ class Memory(NamedTuple):
         self.keys[:, :, place] = keys.unflatten(1, (heads, -1))
         self.values[:, :, place] = values.unflatten(1, (heads, -1))
 
-    def recall(self, place: int, query: Tensor) -> Tensor:
+    def recall(self, place: int, query: Tensor, grid: ops.Grids | None = None) -> Tensor:
         """What a place takes from those before it: (B, heads · d) to (B, heads · v)."""
         if place == 0:
             return torch.zeros_like(self.values[:, :, 0]).flatten(1)
         q = query.unflatten(1, (self.keys.shape[1], 1, -1))
-        seen = ops.attention(q, self.keys[:, :, :place], self.values[:, :, :place])
-        return seen.flatten(1)
+        seen = ops.attention(q, self.keys[:, :, :place], self.values[:, :, :place], grid)
+        return ops.settle(seen.flatten(1), grid).to(query)

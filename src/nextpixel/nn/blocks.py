@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar, cast
 
 from torch import Tensor, nn
 
@@ -19,9 +19,18 @@ class Features(NamedTuple):
     both: Tensor
 
 
-def features(plain: Tensor) -> Features:
-    """Features with their `concat_elu`."""
-    return Features(plain, ops.concat_elu(plain))
+def features(plain: Tensor, grid: ops.Grids | None = None) -> Features:
+    """Features with their `concat_elu`; of an exact twin, brought to their grid."""
+    plain = ops.settle(plain, grid)
+    return Features(plain, ops.concat_elu(plain, grid))
+
+
+class Brought(NamedTuple):
+    """The grids of a block of an exact twin: before its second convolution, of the sums behind it, of its result."""
+
+    middle: ops.Grids | None = None
+    sums: ops.Grids | None = None
+    result: ops.Grids | None = None
 
 
 class Steps(NamedTuple):
@@ -31,14 +40,16 @@ class Steps(NamedTuple):
     beside: Callable[[Tensor], Tensor] | None
     leave: Callable[[Tensor], Tensor]
     bias: Tensor | None = None  # of the context, (B, 2D, 1 or H, 1 or W)
+    grids: Brought = Brought()
 
     def block(self, x: Features, beside: Tensor | None, bias: Tensor | None) -> Tensor:
         """The block: features (B, D, …), what comes in beside them (B, …), and a bias (B, 2D, …), to (B, D, …)."""
         middle = self.enter(x.both)
         if beside is not None and self.beside is not None:
             middle = ops.onto(middle, self.beside(beside))
-        sums = self.leave(ops.concat_elu(middle))
-        return ops.onto(ops.glu(sums if bias is None else ops.onto(sums, bias)), x.plain)
+        sums = self.leave(ops.concat_elu(ops.settle(middle, self.grids.middle), self.grids.middle))
+        gated = ops.glu(sums if bias is None else ops.onto(sums, bias), self.grids.sums)
+        return ops.settle(ops.onto(gated, x.plain), self.grids.result)
 
 
 Kind = TypeVar("Kind", bound=WeightNorm)
@@ -51,6 +62,7 @@ class Block(nn.Module, Generic[Kind]):
     """
 
     kind: Callable[..., Kind]  # makes its convolutions: one of 2D features to D, one of 2D to 2D
+    grids, given = Brought(), cast("ops.Grids | None", None)  # of an exact twin; the other is that of what comes in
 
     def __init__(self, filters: int, *, beside: int = 0, context: int = 0, dropout: float) -> None:
         super().__init__()
@@ -62,8 +74,9 @@ class Block(nn.Module, Generic[Kind]):
 
     def forward(self, x: Features, beside: Tensor | None, context: Tensor | None) -> Features:
         """Features (B, D, H, W), what comes in beside them (B, …, H, W), and a context, to the same."""
-        steps = Steps(self.enter, self.beside, lambda middle: self.leave(self.dropout(middle)))
-        return features(steps.block(x, beside, None if self.context is None else self.context(context)))
+        steps = Steps(self.enter, self.beside, lambda middle: self.leave(self.dropout(middle)), grids=self.grids)
+        made = steps.block(x, beside, None if self.context is None else self.context(context))
+        return Features(made, ops.concat_elu(made, self.grids.result))
 
 
 class BlockAbove(Block[Down]):
@@ -78,11 +91,13 @@ class BlockAbove(Block[Down]):
             beside=beside and partial(ops.convolve, weight=beside.weight(), bias=beside.bias),
             leave=partial(self.leave.step, state=self.leave.init_state(batch, width)),
             bias=None if self.context is None else self.context(context),
+            grids=self.grids,
         )
 
     def begin_row(self, row: int, x: Features, beside: Tensor | None, state: Steps) -> Features:
         """The whole block for one row, (B, D, 1, W) to the same."""
-        return features(state.block(x, beside, None if state.bias is None else row_of(state.bias, row)))
+        made = state.block(x, beside, None if state.bias is None else row_of(state.bias, row))
+        return Features(made, ops.concat_elu(made, self.grids.result))
 
 
 class BlockLeft(Block[DownRight]):
@@ -113,13 +128,13 @@ class BlockLeft(Block[DownRight]):
 
     def step(self, x: Tensor, column: int, left: Tensor | None, state: "BlockLeftState") -> Tensor:
         """The block at a column of its level: features (B, D), and from its own stream what comes in beside (B, 2D)."""
-        enter, leave = state.enter, state.leave
-        ops.concat_elu(x, out=enter.cells[column])  # where the second half of PixelCNN++ will look for it
+        enter, leave, grids = state.enter, state.leave, self.grids
+        ops.concat_elu(x, self.given, out=enter.cells[column])  # where the second half of PixelCNN++ will look for it
         middle = self.enter.step(column, enter)
         if left is not None and state.left is not None:
             middle = ops.multiply(left, state.left, middle)
-        ops.concat_elu(middle, out=leave.cells[column])
-        return x + ops.glu(self.leave.step(column, leave))
+        ops.concat_elu(ops.settle(middle, grids.middle), grids.middle, out=leave.cells[column])
+        return ops.settle(x + ops.glu(self.leave.step(column, leave), grids.sums), grids.result)
 
 
 class BlockLeftState(NamedTuple):
@@ -145,4 +160,4 @@ class BlockPlace(Block[Dense]):
     def init_state(self, batch: int) -> Steps:
         """Its `block` is the step, from features (B, D), without a bias."""
         beside = self.beside and self.beside.at_place(batch)
-        return Steps(self.enter.at_place(batch), beside, self.leave.at_place(batch))
+        return Steps(self.enter.at_place(batch), beside, self.leave.at_place(batch), grids=self.grids)

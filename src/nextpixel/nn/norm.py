@@ -82,21 +82,25 @@ class WeightNorm(nn.Module, ABC):
     `size` is rows and columns of the kernel, `scale` the standard deviation that `initialising` gives to the output.
     """
 
+    grid: Any = None  # of an exact twin, what the sum that it is a part of is brought to, by what holds the layer
+
     def __init__(self, inputs: int, outputs: int, size: tuple[int, int], *, scale: float = 1.0) -> None:
         super().__init__()
         self.scale = scale
         self.direction = nn.Parameter(torch.randn(outputs, inputs, *size).mul_(0.05))
-        self.length = nn.Parameter(torch.ones(outputs))
+        self.length: nn.Parameter | None = nn.Parameter(torch.ones(outputs))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def weight(self) -> Tensor:
         """The kernels, (O, D, h, w)."""
+        if self.length is None:  # of an exact twin: the directions are the kernels
+            return self.direction
         norm = torch.linalg.vector_norm(self.direction, dim=(1, 2, 3), keepdim=True)
         return self.direction * (self.length[:, None, None, None] / norm)
 
     def fresh(self) -> bool:
         """Whether lengths and biases are as they were made: neither trained nor from data."""
-        return bool((self.length == 1).all()) and not self.bias.any()
+        return self.length is not None and bool((self.length == 1).all()) and not self.bias.any()
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -122,6 +126,7 @@ def _normalise_output(layer: WeightNorm, inputs: Any, output: Tensor) -> Tensor:
     # On small or plain images some features hardly vary: what little there is, or rounding, is not to be amplified.
     varies = deviation > max(STILL, 4 * torch.finfo(output.dtype).eps) * output.abs().max()
     factor = torch.where(varies, layer.scale / (deviation**2 + 1e-10).sqrt(), 1)
+    assert layer.length is not None, "exact twins are not trained"
     layer.length.mul_(factor)
     layer.bias.sub_(mean).mul_(factor)
     return (output - mean[:, None, None]) * factor[:, None, None]

@@ -1,5 +1,6 @@
 """The arithmetic, named: every product, gate and norm of `forward` and `step`, of exact twins too (see `Grid`)."""
 
+from abc import ABC, abstractmethod
 from functools import cache
 from typing import Any, NamedTuple, cast
 
@@ -19,13 +20,39 @@ class Grid(NamedTuple):
     limit: float  # at most 2^22 units
 
 
-def settle(x: Tensor, grid: Grid | None) -> Tensor:
+class Grids(ABC):
+    """A grid of each of D features, and on it the functions of blocks, by tables (see `nextpixel.nn.tables`)."""
+
+    @abstractmethod
+    def settle(self, x: Tensor) -> Tensor:
+        """(B, D, …) to the same, in place."""
+
+    @abstractmethod
+    def elu(self, x: Tensor) -> Tensor:
+        """Of numbers on the grid, (B, D, …), to others on it."""
+
+    @abstractmethod
+    def concat_elu(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """The same of their negatives too: (B, D, …) to (B, 2D, …)."""
+
+    @abstractmethod
+    def attention(self, query: Tensor, keys: Tensor, values: Tensor, *, causal: bool) -> Tensor:
+        """See `attention`; float64, and not on the grid."""
+
+    @abstractmethod
+    def glu(self, x: Tensor) -> Tensor:
+        """Of numbers of any size, (B, D, …) to (B, D / 2, …), to what the block's own result is a multiple of."""
+
+
+def settle(x: Tensor, grid: "Grid | Grids | None") -> Tensor:
     """Bring numbers to a grid, in place: the nearest multiple of its unit, of two the even one; or leave them without.
 
     Beside 1.5 · 2^23 units, float32 has no place for less than a unit (float64: 2^52): adding that rounds, by IEEE 754.
     """
     if grid is None:
         return x
+    if isinstance(grid, Grids):
+        return grid.settle(x)
     far = number(1.5 * grid.unit / torch.finfo(x.dtype).eps, x.dtype, x.device)
     return x.clamp_(-grid.limit, grid.limit).add_(far).sub_(far)
 
@@ -114,16 +141,25 @@ def gate(x: Tensor, *, out: Tensor | None = None) -> Tensor:
     return torch.mul(torch.tanh(value), torch.sigmoid(valve), out=out)
 
 
-def glu(x: Tensor) -> Tensor:
+def glu(x: Tensor, grids: Grids | None = None) -> Tensor:
     """The first half of the features times the logistic function of the second: (B, 2D, …) to (B, D, …)."""
+    if grids is not None:
+        return grids.glu(x)
     if not x.requires_grad:
         return F.glu(x, 1)
     value, valve = x.chunk(2, 1)
     return value * torch.sigmoid(valve)  # the gradient of torch's own takes four times as long as that of these two
 
 
-def concat_elu(x: Tensor, *, out: Tensor | None = None) -> Tensor:
+def elu(x: Tensor, grids: Grids | None = None) -> Tensor:
+    """ELU: x, or exp(x) − 1 where it is negative."""
+    return F.elu(x) if grids is None else grids.elu(x)
+
+
+def concat_elu(x: Tensor, grids: Grids | None = None, *, out: Tensor | None = None) -> Tensor:
     """ELU of the features and of their negatives: (B, D, …) to (B, 2D, …), into `out`, if given."""
+    if grids is not None:
+        return grids.concat_elu(x, out=out)
     if out is None and x.requires_grad:
         return cast(Tensor, _ConcatELU.apply(x))
     return F.elu(torch.cat((x, -x), 1, out=out), inplace=True)
@@ -152,13 +188,17 @@ def join(*parts: Tensor) -> Tensor:
     return torch.cat(parts, 1).contiguous(memory_format=torch.channels_last)  # torch's own choice is that of the first
 
 
-def attention(query: Tensor, keys: Tensor, values: Tensor, *, causal: bool = False) -> Tensor:
+def attention(
+    query: Tensor, keys: Tensor, values: Tensor, grids: Grids | None = None, *, causal: bool = False
+) -> Tensor:
     """Values weighted by the softmax of query · key / √d: (B, heads, N, d), (…, M, d), (…, M, v) to (…, N, v).
 
     If `causal`, query n sees the keys up to n only. The kernel that never holds all N · M weights wants keys as long as
     values, so zeros make up for what is missing, and the features of a place side by side: else torch takes the one
     that does, and does not say so.
     """
+    if grids is not None:
+        return grids.attention(query, keys, values, causal=causal)
     scale, size = query.shape[-1] ** -0.5, values.shape[-1]
     if query.shape[2] == 1:  # of one query there is one row of weights, and no zeros to be copied to all keys
         return torch.matmul(torch.matmul(query * scale, keys.transpose(2, 3)).softmax(-1), values)

@@ -6,7 +6,6 @@ places up to its column. Both are kept away from the pixel itself by their first
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -109,11 +108,15 @@ class Dense(WeightNorm):
         super().__init__(inputs, outputs, (1, 1), scale=scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.convolve(x, self.weight(), self.bias)
+        return ops.settle(ops.convolve(self._given(x), self.weight(), self.bias), self.grid)
 
     def at_place(self, batch: int) -> AtPlace:
         """The same at a single place, (B, D) to (B, O), with kernels that are made once."""
-        return partial(ops.multiply, weight=ops.packed(self.weight().flatten(1), batch), addend=self.bias)
+        weight = ops.packed(self.weight().flatten(1), batch)
+        return lambda x: ops.settle(ops.multiply(self._given(x), weight, self.bias), self.grid)
+
+    def _given(self, x: Tensor) -> Tensor:
+        return x if self.grid is None else x.to(self.bias)  # the last layer of an exact twin computes in float64
 
 
 class SpreadDown(WeightNorm):
@@ -167,6 +170,8 @@ class SpreadState(NamedTuple):
 
 class Entrance(nn.Module):
     """Where the stream at the left begins: the row above, and what is left of a pixel, but not the pixel itself."""
+
+    grid: ops.Grids | None = None  # of an exact twin, what the sum is brought to, by the network
 
     def __init__(self, channels: int, filters: int) -> None:
         super().__init__()

@@ -15,7 +15,8 @@ GATED = ops.Grid(1 / STEPS, 1.0)
 _REACH = 8  # where tanh and the logistic function have arrived, as near as a step tells
 _FAR, _FAR_BITS = 1.5 * 2**23, 0x4B400000
 _DEPTH = 18  # nats: what is less likely by more is nothing beside 2^24 parts
-NEAR = 4 * STEPS  # steps for a distance of 1 of the logistic function as a probability
+NEAR = 4 * STEPS  # steps for a distance of 1 of the logistic function as a probability, and of ELU
+_DEEP = 10  # where ELU has arrived
 
 
 class Tables(nn.Module):
@@ -32,7 +33,7 @@ class Tables(nn.Module):
         depth = torch.arange(_DEPTH * STEPS, dtype=torch.float64) / STEPS
         self.register_buffer("exp_table", (depth.neg().exp() * 2**24).round().float())
         self._kept: dict[tuple[int, int, torch.device], Tensor] = {}
-        self._made: tuple[Tensor | None, int] = None, 0
+        self._made: tuple[tuple[Tensor, Tensor] | None, int] = None, 0
 
     def gate(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
         """`ops.gate` of numbers of any scale, (B, 2D, …) to (B, D, …), on the grid `GATED`.
@@ -40,11 +41,8 @@ class Tables(nn.Module):
         Beside 1.5 · 2^23 the last bits of a float32 are a whole number, which it has rounded to.
         """
         near = x.float().clamp(-_REACH, _REACH)  # without loss, see `nextpixel.integers`
-        index = torch.add(self._places(x), near, alpha=STEPS).view(torch.int32)
-        index = index.sub_(ops.number(_FAR_BITS, torch.int32, x.device)).movedim(1, -1)
-        found = self.gate_table.index_select(0, index.reshape(-1)).view(index.shape).movedim(-1, 1)
-        value, valve = found.chunk(2, 1)
-        far = ops.number(1.5 * GATED.unit / torch.finfo(found.dtype).eps, found.dtype, x.device)
+        value, valve = _found(self.gate_table, torch.add(self._places(x), near, alpha=STEPS)).chunk(2, 1)
+        far = ops.number(1.5 * GATED.unit / torch.finfo(value.dtype).eps, value.dtype, x.device)
         return torch.mul(value, valve, out=out).add_(far).sub_(far)
 
     def _places(self, x: Tensor) -> Tensor:
@@ -55,6 +53,17 @@ class Tables(nn.Module):
             both = torch.tensor([first, first + len(self.gate_table) // 2], dtype=torch.float32, device=x.device)
             self._kept[key] = both.repeat_interleave(x.shape[1] // 2).view(1, -1, *[1] * (x.ndim - 2))
         return self._kept[key]
+
+    def valve(self, x: Tensor) -> Tensor:
+        """The logistic function, a multiple of 2^−12, of numbers of any scale."""
+        near = x.float().clamp(-_REACH, _REACH)
+        first = ops.number(_FAR + _REACH * STEPS + len(self.gate_table) // 2, torch.float32, x.device)
+        return _found(self.gate_table, torch.add(first, near, alpha=STEPS))
+
+    def elu_below(self, x: Tensor) -> Tensor:
+        """exp(−|x|) − 1, of the table of exp and as fine as `NEAR`, for numbers of any scale."""
+        last, far = (ops.number(value, torch.float32, x.device) for value in (_DEEP, _FAR))
+        return _found(self._elu(), torch.add(far, torch.minimum(x.float().abs(), last), alpha=NEAR)).to(x.dtype)
 
     def tanh(self, x: Tensor) -> Tensor:
         """2 σ(2x) − 1, a multiple of 2^−23: float64."""
@@ -70,15 +79,87 @@ class Tables(nn.Module):
         return self._logistic().index_select(0, index.flatten()).view(index.shape)
 
     def _logistic(self) -> Tensor:
-        """Of the table of exp, by operations of IEEE 754 alone, once."""
+        return self._finer()[0]
+
+    def _elu(self) -> Tensor:
+        return self._finer()[1]
+
+    def _finer(self) -> tuple[Tensor, Tensor]:
+        """`below` and `elu_below`, of the table of exp, by operations of IEEE 754 alone, once."""
         made, version = self._made
-        if made is None or made.device != self.exp_table.device or version != self.exp_table._version:
+        if made is None or made[0].device != self.exp_table.device or version != self.exp_table._version:
             exp = torch.nn.functional.pad(self.exp_table.double(), (0, 1))
             finer = torch.cat([exp[:-1] * (4 - i) + exp[1:] * i for i in range(4)]).view(4, -1).t().flatten()
             beyond = (finer * 2**24 / (finer + 2**26)).floor_()  # σ(−z) of z ≥ 0, whole
-            made = torch.cat((beyond.new_zeros(1), beyond.flip(0), 2**24 - beyond[1:], beyond.new_full((1,), 2**24)))
+            below = torch.cat((beyond.new_zeros(1), beyond.flip(0), 2**24 - beyond[1:], beyond.new_full((1,), 2**24)))
+            made = below, (finer[: _DEEP * NEAR + 1] / 2**26 - 1).float()
             self._made = made, self.exp_table._version
         return made
+
+
+class TableGrids(ops.Grids):
+    """Grids by the functions of tables: units and limits are of each feature, (D,), powers of two and multiples.
+
+    `result` has the grids of what a block gives, for that of its sums, of which the second half goes through valves.
+    """
+
+    def __init__(self, unit: Tensor, limit: Tensor, tables: Tables, result: "TableGrids | None" = None) -> None:
+        self.unit, self.limit, self._tables, self._result = unit, limit, tables, result
+        self._kept: dict[tuple[int, torch.dtype, torch.device], tuple[Tensor, Tensor, Tensor]] = {}
+
+    def settle(self, x: Tensor) -> Tensor:
+        least, most, far = self._numbers(x)
+        return x.clamp_(least, most).add_(far).sub_(far)
+
+    def elu(self, x: Tensor) -> Tensor:
+        return torch.maximum(x, self._low(x))
+
+    def concat_elu(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
+        low = self._low(x)
+        return torch.cat((torch.maximum(x, low), torch.maximum(-x, low)), 1, out=out)
+
+    def attention(self, query: Tensor, keys: Tensor, values: Tensor, *, causal: bool) -> Tensor:
+        # Sums of products are exact, as is that of whole weights; what is between is rounded once an operation.
+        seen = []
+        for q, k, v in zip(*(part.double().split(8) for part in (query, keys, values)), strict=True):
+            scores = (q @ k.transpose(2, 3)).mul_(query.shape[-1] ** -0.5)
+            if causal:
+                scores.masked_fill_(torch.ones_like(scores[0, 0], dtype=torch.bool).triu_(1), -torch.inf)
+            weights = self._tables.exp(scores.amax(-1, keepdim=True) - scores)
+            seen.append((weights @ v).div_(weights.sum(-1, keepdim=True)))
+        return torch.cat(seen)
+
+    def glu(self, x: Tensor) -> Tensor:
+        assert self._result is not None, "these grids are of a block's sums"
+        value, valve = self.settle(x).float().chunk(2, 1)  # the product is rounded, once, to float32 by all types
+        return self._result.near(value * self._tables.valve(valve).float()).to(x.dtype)
+
+    def near(self, x: Tensor) -> Tensor:
+        """The nearest multiples of the units, in place."""
+        *_, far = self._numbers(x)
+        return x.add_(far).sub_(far)
+
+    def _low(self, x: Tensor) -> Tensor:
+        """ELU of the one of x and −x that is negative."""
+        return self.near(self._tables.elu_below(x))
+
+    def _numbers(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The limits, and what beside has no place for less than a unit (see `ops.settle`), in the shape for x."""
+        key = x.ndim, x.dtype, x.device
+        if key not in self._kept:
+            far = 1.5 * self.unit / torch.finfo(x.dtype).eps
+            least, most, far = (its.to(x).view(-1, *[1] * (x.ndim - 2)) for its in (-self.limit, self.limit, far))
+            self._kept[key] = least, most, far
+        return self._kept[key]
+
+
+def _found(table: Tensor, places: Tensor) -> Tensor:
+    """What a table has at places that are whole numbers beside 1.5 · 2^23, overwritten."""
+    index = places.view(torch.int32).sub_(ops.number(_FAR_BITS, torch.int32, places.device))
+    if index.is_contiguous():
+        return table.index_select(0, index.view(-1)).view(index.shape)
+    index = index.movedim(1, -1)
+    return table.index_select(0, index.reshape(-1)).view(index.shape).movedim(-1, 1)
 
 
 @contextmanager
