@@ -35,7 +35,7 @@ def made(twin: npx.Autoregressive, x: torch.Tensor, monkeypatch: pytest.MonkeyPa
     return npx.compress(twin, x, [1] * len(x))
 
 
-@pytest.mark.parametrize("name", ["exact", "exact-logistic"])
+@pytest.mark.parametrize("name", ["exact", "exact-logistic", "exact-pixelcnnpp", "exact-pixelsnail"])
 def test_a_stream_of_an_earlier_release_gives_the_same_images(name: str) -> None:
     """Made once, by `python tests/golden/exact.py`; any machine must read it."""
     expected = torch.from_numpy(np.load(GOLDEN / f"{name}.npz")["images"]).long()

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,14 @@ import torch
 import torch.nn.functional as F
 
 import nextpixel as npx
-from nextpixel import integers
+from nextpixel import proof
 from nextpixel.frequencies import Frequencies, MixedFrequencies
 from nextpixel.integers import exact, prove
 from nextpixel.nn import ops
 from nextpixel.nn.embedding import Scaled, next_power
 from nextpixel.nn.norm import WeightNorm
-from nextpixel.nn.tables import Tables, exactly
-from zoo import CASES, Case, images
+from nextpixel.nn.tables import TableGrids, Tables, exactly
+from zoo import CASES, Case, images, part
 
 SIZE = (5, 7)
 EXACT = [
@@ -111,6 +112,9 @@ def test_every_level_has_a_part_and_the_likelihood_is_near(case: Case) -> None:
     edges = _edges(twin, x, given)
     assert bool((edges.diff(dim=-1) >= 1).all())
     assert bool((edges[..., 0] == 1).all() and (edges[..., -1] == 2**24 - 1).all())
+    with torch.no_grad():
+        numbers = _model(case).backbone(x, twin.given(given, None).double() if given is not None else None)
+    assert float((_parameters(twin, x, given) - numbers).pow(2).mean().sqrt()) < 0.02
     ours, theirs = twin.log_prob(x, given), _model(case).log_prob(x, given)
     assert float((ours - theirs).abs().max()) < 0.05 * x[0].numel()
 
@@ -130,25 +134,54 @@ def test_edges_of_mixtures_are_those_of_whole_numbers(case: Case) -> None:
         assert edges.tolist() == [1 + i + part * (2**24 - levels - 2) // total for i, part in enumerate(shares)]
 
 
-@every_exact
-def test_no_sum_leaves_its_room_for_the_worst_activations(case: Case, monkeypatch) -> None:
-    """The layers' own products where each activation is at its limit, with the sign of its weight: as of `fsum`."""
-    twin, *_ = _twin(case)
+def _proven(twin: npx.Autoregressive, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
+    """The sums that a proof goes through: layers with the ranges of what comes in, and what else is added."""
     sums: list[tuple[Any, Any]] = []
-    plain = integers._Proof._sum
+    plain = proof.Proof._sum
 
     def noted(self: Any, *parts: Any, also: Any = None, **settings: Any) -> None:
         plain(self, *parts, also=also, **settings)
         sums.append((parts, also))
 
-    monkeypatch.setattr(integers._Proof, "_sum", noted)
+    monkeypatch.setattr(proof.Proof, "_sum", noted)
     prove(twin)
     assert sums
-    for parts, also in sums:
+    return sums
+
+
+@every_exact
+def test_what_comes_into_a_layer_is_what_its_proof_says(case: Case, monkeypatch) -> None:
+    """For images of other ranges than those that the twin was made with, too."""
+    twin, _, given = _twin(case)
+    spec, seen = case.spec(*SIZE), set()
+
+    def look(its: proof.Range, layer: Any, inputs: Any) -> None:
+        x = inputs[0].double()
+        unit, limit, least = (part.view(-1, *[1] * (x.ndim - 2)) for part in (its.unit, its.limit, its.depth))
+        assert bool(((x / unit).round() * unit == x).all() and (x <= limit).all() and (x >= -least).all())
+        seen.add(layer)
+
+    layers = [(layer, its) for parts, _ in _proven(twin, monkeypatch) for layer, its, _ in parts]
+    for layer, its in layers:
+        layer.register_forward_pre_hook(partial(look, its))
+    for x in (
+        images(spec, 16, seed=1),
+        torch.zeros(16, *spec.shape).long(),
+        torch.full((16, *spec.shape), spec.levels - 1),
+    ):
+        _parameters(twin, x, given)
+    assert seen == {layer for layer, _ in layers}
+
+
+@every_exact
+def test_no_sum_leaves_its_room_for_the_worst_activations(case: Case, monkeypatch) -> None:
+    """The layers' own products where each activation is at its limit, with the sign of its weight: as of `fsum`."""
+    twin, *_ = _twin(case)
+    for parts, also in _proven(twin, monkeypatch):
         found, products = 0.0 if also is None else also.limit[:1].float(), []
         for layer, its, rows in parts:
-            weight = integers._seen(layer)[rows]
-            most, least = (numbers.to(weight).view(1, -1, 1, 1) for numbers in (its.limit, integers._least(its)))
+            weight = proof.seen_by(layer)[rows]
+            most, least = (numbers.to(weight).view(1, -1, 1, 1) for numbers in (its.limit, its.depth))
             worst = torch.where(weight > 0, most, -least)  # of each output: (O, D, h, w)
             bias = None if layer.bias is None else layer.bias[rows].abs()
             found = found + ops.convolve(worst, weight, bias).flatten(1).diagonal()
@@ -157,6 +190,22 @@ def test_no_sum_leaves_its_room_for_the_worst_activations(case: Case, monkeypatc
         products += [] if also is None else [also.limit[:1].double().expand(len(products[0]), 1)]
         exactly_summed = [math.fsum(row) for row in torch.cat(products, 1).tolist()]
         assert torch.as_tensor(found).double().tolist() == exactly_summed
+
+
+def test_attention_sums_whole_numbers() -> None:
+    """Of activations at all places of their grids, 2^12 units, and for as many places as an image of 32x32 has."""
+    generator, count, size = torch.Generator().manual_seed(0), 1024, 16
+    q, k, v = (torch.randint(-4096, 4097, (count, size), generator=generator) for _ in range(3))
+    unit, tables = torch.full((size,), 2.0**-9), Tables()
+    grids = TableGrids(unit, unit * 4096, tables)
+    made = grids.attention(*((its[None, None] * 2.0**-9).float() for its in (q, k, v)), causal=True)[0, 0]
+    scores = q @ k.t()  # whole, of 2^-18
+    for place in (1, 2, 31, 32, 33, 700, 1023):
+        seen = scores[place, : place + 1]
+        depth = ((seen.max() - seen).double() * 2**-18).float() * size**-0.5
+        weights = tables.exp_table[(depth * 1024).round().clamp(max=18 * 1024 - 1).long()].long()
+        sums = weights @ v[: place + 1]
+        assert torch.equal(made[place], sums.double() * 2.0**-9 / float(weights.sum()))
 
 
 @pytest.mark.parametrize("levels", [2, 3, 17, 256, 4096])
@@ -174,12 +223,38 @@ def test_colours_move_as_finely_as_means_are_placed() -> None:
     assert float((Tables().tanh(x) - x.tanh()).abs().max()) < 2**-13
 
 
-def test_a_twin_in_a_file_is_the_twin(tmp_path) -> None:
-    twin, x, _ = _twin(EXACT[1])
+@every_exact
+def test_a_twin_in_a_file_is_the_twin(case: Case, tmp_path) -> None:
+    twin, x, given = _twin(case)
     npx.save(twin, tmp_path / "exact.safetensors")
     again = npx.load(tmp_path / "exact.safetensors")
-    assert torch.equal(_edges(again, x, None), _edges(twin, x, None))
-    assert torch.equal(again.sample(3, seed=1), twin.sample(3, seed=1))
+    assert torch.equal(_edges(again, x, given), _edges(twin, x, given))
+    assert torch.equal(again.sample(3, part(given, slice(3)), seed=1), twin.sample(3, part(given, slice(3)), seed=1))
+
+
+@pytest.mark.parametrize(
+    ("its", "reason"),
+    [
+        ([-8, 2**30], "no activation has"),
+        ([[-8], [5, 6]], "no activation has"),
+        ([[], []], "no activation has"),
+        ([[-8.5], [7]], "no activation has"),
+        (["-8", 7], "no activation has"),
+        ([[[-8]], [[7]]], "no activation has"),
+        ({"unit": -8}, "no activation has"),
+        (None, "no activation has"),
+        ([True, 7], "no activation has"),
+        ([[-8, -8], [7, 7]], "of 2 features, not of 4"),
+        ([-8, 7], "of 1 features, not of 4"),
+    ],
+)
+def test_a_grid_that_no_twin_has_is_refused(its, reason, tmp_path) -> None:
+    twin, *_ = _twin(next(case for case in EXACT if case.name == "pixelcnnpp"))
+    grids = {**twin.recipe["exact"]["grids"], "down.0.0.left.enter": its}
+    twin.recipe = {**twin.recipe, "exact": {**twin.recipe["exact"], "grids": grids}}
+    npx.save(twin, tmp_path / "changed.safetensors")
+    with pytest.raises(npx.BadInput, match=reason):
+        npx.load(tmp_path / "changed.safetensors")
 
 
 def test_weights_off_their_grid_are_refused(tmp_path) -> None:

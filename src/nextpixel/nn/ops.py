@@ -13,7 +13,7 @@ class Grid(NamedTuple):
     """What numbers of an exact twin are brought to: multiples of a power of two, up to a limit.
 
     Floating point adds and multiplies such numbers without rounding, in whatever order, while every sum stays below
-    2^24 of its unit (2^53 in float64), which `nextpixel.integers` proves. So these are integers; scales cost nothing.
+    2^24 of its unit (2^53 in float64), which `nextpixel.proof` proves. So these are integers; scales cost nothing.
     """
 
     unit: float

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nextpixel.errors import BadInput
@@ -40,7 +41,7 @@ class Tables(nn.Module):
 
         Beside 1.5 · 2^23 the last bits of a float32 are a whole number, which it has rounded to.
         """
-        near = x.float().clamp(-_REACH, _REACH)  # without loss, see `nextpixel.integers`
+        near = x.float().clamp(-_REACH, _REACH)  # without loss, see `nextpixel.proof`
         value, valve = _found(self.gate_table, torch.add(self._places(x), near, alpha=STEPS)).chunk(2, 1)
         far = ops.number(1.5 * GATED.unit / torch.finfo(value.dtype).eps, value.dtype, x.device)
         return torch.mul(value, valve, out=out).add_(far).sub_(far)
@@ -73,6 +74,12 @@ class Tables(nn.Module):
         """The exponential of −depth, for numbers of at least 0, in whole parts of 2^24: float64."""
         return self.exp_table[(depth * STEPS).floor_().clamp_(max=len(self.exp_table) - 1).long()].double()
 
+    def likely(self, depth: Tensor) -> Tensor:
+        """`exp` to the nearest step, overwritten: float32."""
+        far = ops.number(_FAR, torch.float32, depth.device)
+        depth = depth.clamp_(max=(len(self.exp_table) - 1) / STEPS)
+        return _found(self.exp_table, torch.add(far, depth, alpha=STEPS))
+
     def below(self, steps: Tensor) -> Tensor:
         """The logistic function of so many steps of 1 / `NEAR`, overwritten, in whole parts of 2^24: float64."""
         index = steps.add_(_DEPTH * NEAR).clamp_(0, 2 * _DEPTH * NEAR).int()
@@ -88,7 +95,7 @@ class Tables(nn.Module):
         """`below` and `elu_below`, of the table of exp, by operations of IEEE 754 alone, once."""
         made, version = self._made
         if made is None or made[0].device != self.exp_table.device or version != self.exp_table._version:
-            exp = torch.nn.functional.pad(self.exp_table.double(), (0, 1))
+            exp = F.pad(self.exp_table.double(), (0, 1))
             finer = torch.cat([exp[:-1] * (4 - i) + exp[1:] * i for i in range(4)]).view(4, -1).t().flatten()
             beyond = (finer * 2**24 / (finer + 2**26)).floor_()  # σ(−z) of z ≥ 0, whole
             below = torch.cat((beyond.new_zeros(1), beyond.flip(0), 2**24 - beyond[1:], beyond.new_full((1,), 2**24)))
@@ -119,15 +126,21 @@ class TableGrids(ops.Grids):
         return torch.cat((torch.maximum(x, low), torch.maximum(-x, low)), 1, out=out)
 
     def attention(self, query: Tensor, keys: Tensor, values: Tensor, *, causal: bool) -> Tensor:
-        # Sums of products are exact, as is that of whole weights; what is between is rounded once an operation.
-        seen = []
-        for q, k, v in zip(*(part.double().split(8) for part in (query, keys, values)), strict=True):
-            scores = (q @ k.transpose(2, 3)).mul_(query.shape[-1] ** -0.5)
+        # Sums of products are exact in float64, as is that of whole weights; all between is rounded once an operation.
+        query, keys, values = query.double(), keys.double().transpose(2, 3), F.pad(values.double(), (0, 1), value=1.0)
+        seen, several = [], 32 if causal else query.shape[2]  # queries at a time: of what is later, little is computed
+        for first in range(0, query.shape[2], several):
+            some = query[:, :, first : first + several]
+            there = first + some.shape[2] if causal else keys.shape[3]
+            scores = some @ keys[..., :there]
             if causal:
-                scores.masked_fill_(torch.ones_like(scores[0, 0], dtype=torch.bool).triu_(1), -torch.inf)
-            weights = self._tables.exp(scores.amax(-1, keepdim=True) - scores)
-            seen.append((weights @ v).div_(weights.sum(-1, keepdim=True)))
-        return torch.cat(seen)
+                scores[..., first:].masked_fill_(
+                    torch.ones_like(scores[0, 0, :, first:], dtype=torch.bool).triu_(1), -torch.inf
+                )
+            depth = (scores.amax(-1, keepdim=True) - scores).float().mul_(query.shape[-1] ** -0.5)
+            sums = self._tables.likely(depth).double() @ values[:, :, :there]
+            seen.append(sums[..., :-1] / sums[..., -1:])
+        return torch.cat(seen, 2)
 
     def glu(self, x: Tensor) -> Tensor:
         assert self._result is not None, "these grids are of a block's sums"
