@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import hypothesis
-import jaxtyping
 import numpy as np
 import pytest
 import torch
+from beartype import BeartypeConf
+from beartype.claw import beartype_package
 
-# Before anything imports nextpixel: shapes and types of its annotations are checked in tests, and only there.
-jaxtyping.install_import_hook("nextpixel", "beartype.beartype")
+# Before anything imports nextpixel: the types and shapes of its annotations are checked in tests, and only there.
+beartype_package("nextpixel", conf=BeartypeConf(claw_is_pep526=False))
 
 # Hugging Face's caches are the tests' own, and nothing is asked of the network.
 _CACHES = tempfile.TemporaryDirectory()

@@ -37,7 +37,7 @@ SAMPLED = 64  # images whose passes, drawing and decoding are timed
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=["mnist-class", "mnist-8", "fashion", "emoji"])
+    parser.add_argument("names", nargs="*", default=["mnist-class", "mnist-pixelsnail", "mnist-8", "fashion", "emoji", "photos"])
     parser.add_argument("--images", type=int, default=1000)
     options = parser.parse_args()
     if options.images:

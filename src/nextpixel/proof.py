@@ -168,9 +168,7 @@ class Proof:
         )
         scores = (query.limit * keys.limit).sum() / (query.unit * keys.unit).min()
         if float(scores) >= 2**53 or float((values.limit / values.unit).max()) * places >= 2**29:
-            raise BadInput(
-                f"the attention of {self.names[layer]} is not proven to be exact: its features are too unlike."
-            )
+            raise BadInput(f"the sums of {self.names[layer]} are not proven: its features are too unlike.")
         layer.known, layer.asking, layer.grid = (TableGrids(*its[:2], self.tables) for its in (known, asking, values))
         return self._block(layer.mix, x, values)
 
@@ -183,6 +181,7 @@ class Proof:
         return above, self._block(pair.left, left, above, *seen[1:])
 
     def _block(self, block: Block[Any], x: Range, *beside: Range) -> Range:
+        """What a gate lets through is brought to the result's unit, and has then room for x (`TableGrids.glu`)."""
         given = [] if block.context is None else [(block.context, self.classes, ALL)]
         self._sum((block.enter, elu(x), ALL), *([(block.beside, elu(*beside), ALL)] if block.beside else []))
         middle, sums, result = (self._range(layer) for layer in (block.enter, block.leave, block))
@@ -190,10 +189,8 @@ class Proof:
         block.given, before, made = (TableGrids(*its[:2], self.tables) for its in (x, middle, result))
         block.grids = Brought(before, TableGrids(*sums[:2], self.tables, made), made)
         added = sums.limit[: len(result.limit)]
-        if bool(
-            (added > 2**21 * result.unit).any() | (x.limit + added > 2**23 * torch.minimum(x.unit, result.unit)).any()
-        ):
-            raise BadInput(f"the result of {self.names[block]} is not proven to be exact: its features are too unlike.")
+        if bool((torch.maximum(4 * added, x.limit + added) > 2**23 * torch.minimum(x.unit, result.unit)).any()):
+            raise BadInput(f"the sums of {self.names[block]} are not proven: its features are too unlike.")
         return result
 
     def _chain(self, layers: Chain, its: Range) -> Masked:

@@ -9,7 +9,7 @@ from PIL import Image
 
 import nextpixel as npx
 from nextpixel import pictures
-from nextpixel.data import MapKind, open_data
+from nextpixel.data import MapKind, codes, open_data
 from nextpixel.data.readers import read_path
 
 
@@ -22,6 +22,15 @@ def test_samples_are_those_of_the_model(call: Callable[..., Any], plain: Path) -
     assert arrays["levels"] == 3
     assert "labels" not in arrays
     assert sorted(path.name for path in Path().iterdir()) == ["a.npz", "a.png"]
+
+
+def test_codes_of_the_shipped_book_are_shown_as_what_they_stand_for(call: Callable[..., Any]) -> None:
+    assert call("sample", "mnist-codes", "-n", 2, "--label", 3, "--out", "a.npz", "a.png").status == 0
+    shown = codes.decode(np.load("a.npz")["images"], codes.book())
+    expected = pictures.by_class(torch.from_numpy(shown), [], 256)
+    with Image.open("a.png") as picture:
+        drawn = picture.convert("RGB").crop((0, picture.height - expected.height, expected.width, picture.height))
+        assert np.array_equal(np.asarray(drawn), np.asarray(expected.convert("RGB")))
 
 
 def test_every_class_has_a_row_and_equal_numbers(call: Callable[..., Any], labelled: Path) -> None:

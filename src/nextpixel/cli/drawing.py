@@ -19,7 +19,7 @@ import nextpixel as npx
 from nextpixel import pictures, plots, processes
 from nextpixel.cli import common
 from nextpixel.cli.parsers import PICTURES
-from nextpixel.data import Split
+from nextpixel.data import Split, codes
 from nextpixel.data.readers.arrays import read_maps
 from nextpixel.data.readers.encoded import opened
 from nextpixel.data.readers.folder import IMAGE_SUFFIXES
@@ -207,8 +207,11 @@ def _beside(model: npx.Model, options: Namespace, out: list[Path]) -> Split:
 
 
 def _sheet(model: npx.Model, options: Namespace, images: Tensor, beside: Split) -> Image.Image:
-    """A row a class, where the images have classes alone; a title says what they are."""
+    """A row a class, where the images have classes alone; a title says what they are. Of codes, the book's patches."""
     spec, classes, labels = model.spec, part_of(model.context, npx.ClassLabel), beside.labels
+    if common.config_of(options.model)["data"].get("name") == "mnist-codes":
+        images = torch.from_numpy(codes.decode(images.numpy(), codes.book()))
+        spec = npx.ImageSpec(*images.shape[1:], levels=256)
     title, names = f"{options.model}: {common.several(len(images), 'sample')}, {_how(options)}", list[str]()
     if classes is not None and labels is not None and beside.maps is None:
         names = [classes.name(label) for label in dict.fromkeys(labels.tolist())]
