@@ -5,8 +5,8 @@ of a power of two as well, and below 2^24 of them whatever the image: float32 ho
 """
 
 import copy
+from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 import torch
@@ -178,22 +178,28 @@ def _measured(model: Autoregressive, images: Tensor, context: object) -> dict[st
     """How large the numbers get that are to be on grids, (1,) or (D,), and bits: by the layer that they come from."""
     most: dict[str, Tensor] = {}
 
-    def keep(name: str, layer: nn.Module, given: tuple[Any, ...], made: Any) -> None:
-        size = (made.plain if isinstance(layer, Block) else given[0] if isinstance(layer, nn.Dropout) else made).abs()
-        if isinstance(layer, nn.Dropout):  # between a block's convolutions: both signs of what the first one gives
-            name, size = name.replace("dropout", "enter"), torch.maximum(*size.chunk(2, 1))
-        size = (
-            size.amax((0, 2, 3)) if isinstance(layer, Block | Entrance | WeightNorm | nn.Dropout) else size.max()[None]
-        )
+    def note(name: str, x: Tensor, *, wide: bool) -> None:
+        size = x.abs().amax((0, 2, 3)) if wide else x.abs().max()[None]
         most[name] = torch.maximum(most[name], size) if name in most else size
 
     with ExitStack() as hooks:
+
+        def watch(
+            layer: nn.Module, name: str, part: Callable[[Any], Tensor] = lambda made: made, *, wide: bool
+        ) -> None:
+            hook = layer.register_forward_hook(lambda layer, given, made: note(name, part(made), wide=wide))
+            hooks.enter_context(hook)
+
         for name, layer in model.backbone.named_modules():
-            wide = isinstance(layer, Entrance | WeightNorm | nn.Dropout) and not name.endswith("enter")
-            if wide or isinstance(layer, RowsAbove | PixelsLeft | Residual | ColourNorm | Block):
-                hooks.enter_context(layer.register_forward_hook(partial(keep, name)))
+            if isinstance(layer, Block):  # where it drops, there is the ELU of both signs of what `enter` gives
+                watch(layer, name, lambda made: made.plain, wide=True)
+                watch(layer.dropout, f"{name}.enter", lambda made: torch.maximum(*made.abs().chunk(2, 1)), wide=True)
+            elif isinstance(layer, Entrance | WeightNorm) and not name.endswith(".enter"):
+                watch(layer, name, wide=True)
+            elif isinstance(layer, RowsAbove | PixelsLeft | Residual | ColourNorm):
+                watch(layer, name, wide=False)
         if isinstance(network := model.backbone, GatedPixelCNN):
-            hook = network.head.register_forward_pre_hook(lambda layer, given: keep("", layer, given, given[0]))
+            hook = network.head.register_forward_pre_hook(lambda layer, given: note("", given[0], wide=False))
             hooks.enter_context(hook)
         for some in torch.arange(len(images)).split(64):
             beside = context[some] if isinstance(context, Tensor) and context.ndim else context

@@ -279,6 +279,23 @@ def test_what_cannot_be_exact_is_refused(name, settings, reason) -> None:
         exact(npx.build(name, spec, **settings), images(spec, 2))
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("gated_pixelcnn", {"filters": 5, "head": 3, "blocks": 2, "dropout": 0.5}),
+        ("pixelcnnpp", {"filters": 1, "blocks": 1, "dropout": 0.5}),
+        ("pixelcnnpp", {"filters": 3, "blocks": 1, "scales": 1}),
+        ("pixelsnail", {"filters": 1, "blocks": 1, "layers": 1, "keys": 1, "values": 1}),
+    ],
+)
+def test_sizes_that_others_have_not(name: str, settings: dict[str, Any], tmp_path) -> None:
+    spec = npx.ImageSpec(1, 4, 3, levels=3)
+    x = images(spec, 20)
+    npx.save(exact(npx.build(name, spec, **settings), x), tmp_path / "exact.safetensors")
+    twin = npx.load(tmp_path / "exact.safetensors")
+    assert torch.equal(npx.decompress(twin, npx.compress(twin, x)), x)
+
+
 @pytest.mark.parametrize("use", ["log_prob", "predict", "sample"])
 def test_a_twin_computes_exactly_whatever_it_is_asked(use: str, monkeypatch) -> None:
     twin, x, _ = _twin(EXACT[1])
