@@ -14,7 +14,7 @@ from nextpixel import processes
 from nextpixel.training.settings import Training
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    import lightning_fabric
 
 PAYS = 0.75  # bfloat16's part of float32's time from which on it pays, as tensors are converted and rounded besides
 
@@ -22,7 +22,7 @@ PAYS = 0.75  # bfloat16's part of float32's time from which on it pays, as tenso
 logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
 
 
-def engine(settings: Training, device: str) -> tuple["Fabric", str]:
+def engine(settings: Training, device: str) -> tuple["lightning_fabric.Fabric", str]:
     """Fabric, launched on "cpu", "cuda" or "mps" with the settings' strategy; and whether in fp32 or bf16."""
     from lightning_fabric import Fabric  # here, because it takes a second or two
     from lightning_fabric.strategies.ddp import DDPStrategy
