@@ -31,13 +31,14 @@ from nextpixel.pairing import given
 
 KEPT = Path(__file__).parents[1] / "results" / "shipped" / "codec.json"
 PAGE = Path(__file__).parents[1] / "docs" / "compression.md"
+NAMES = ["mnist-class", "mnist-pixelsnail", "mnist-8", "fashion", "emoji", "photos"]
 FORMS = ("PNG", "WebP", "JXL", "zstd")
 SAMPLED = 64  # images whose passes, drawing and decoding are timed
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=["mnist-class", "mnist-pixelsnail", "mnist-8", "fashion", "emoji", "photos"])
+    parser.add_argument("names", nargs="*", default=NAMES)
     parser.add_argument("--images", type=int, default=1000)
     options = parser.parse_args()
     if options.images:
