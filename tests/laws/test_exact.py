@@ -112,10 +112,11 @@ def test_every_level_has_a_part_and_the_likelihood_is_near(case: Case) -> None:
     edges = _edges(twin, x, given)
     assert bool((edges.diff(dim=-1) >= 1).all())
     assert bool((edges[..., 0] == 1).all() and (edges[..., -1] == 2**24 - 1).all())
+    model = _model(case)
     with torch.no_grad():
-        numbers = _model(case).backbone(x, twin.given(given, None).double() if given is not None else None)
+        numbers = model.backbone(x, model.given(given, None))
     assert float((_parameters(twin, x, given) - numbers).pow(2).mean().sqrt()) < 0.02
-    ours, theirs = twin.log_prob(x, given), _model(case).log_prob(x, given)
+    ours, theirs = twin.log_prob(x, given), model.log_prob(x, given)
     assert float((ours - theirs).abs().max()) < 0.05 * x[0].numel()
 
 

@@ -88,12 +88,12 @@ class WeightNorm(nn.Module, ABC):
         super().__init__()
         self.scale = scale
         self.direction = nn.Parameter(torch.randn(outputs, inputs, *size).mul_(0.05))
-        self.length: nn.Parameter | None = nn.Parameter(torch.ones(outputs))
+        self.length: Any = nn.Parameter(torch.ones(outputs))  # None of an exact twin, whose directions are the kernels
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def weight(self) -> Tensor:
         """The kernels, (O, D, h, w)."""
-        if self.length is None:  # of an exact twin: the directions are the kernels
+        if self.length is None:
             return self.direction
         norm = torch.linalg.vector_norm(self.direction, dim=(1, 2, 3), keepdim=True)
         return self.direction * (self.length[:, None, None, None] / norm)
@@ -126,7 +126,6 @@ def _normalise_output(layer: WeightNorm, inputs: Any, output: Tensor) -> Tensor:
     # On small or plain images some features hardly vary: what little there is, or rounding, is not to be amplified.
     varies = deviation > max(STILL, 4 * torch.finfo(output.dtype).eps) * output.abs().max()
     factor = torch.where(varies, layer.scale / (deviation**2 + 1e-10).sqrt(), 1)
-    assert layer.length is not None, "exact twins are not trained"
     layer.length.mul_(factor)
     layer.bias.sub_(mean).mul_(factor)
     return (output - mean[:, None, None]) * factor[:, None, None]
