@@ -31,7 +31,7 @@ from nextpixel.pairing import given
 
 KEPT = Path(__file__).parents[1] / "results" / "shipped" / "codec.json"
 PAGE = Path(__file__).parents[1] / "docs" / "compression.md"
-NAMES = ["mnist-class", "mnist-pixelsnail", "mnist-8", "fashion", "emoji", "photos"]
+NAMES = ["mnist-class", "mnist-pixelsnail", "mnist-8", "fashion", "fashion-pixelsnail", "emoji", "photos"]
 FORMS = ("PNG", "WebP", "JXL", "zstd")
 SAMPLED = 64  # images whose passes, drawing and decoding are timed
 

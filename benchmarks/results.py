@@ -30,7 +30,7 @@ CHOSEN = (  # the runs of README.md's table, in this order
     "mnist-pixelsnail",
     "mnist-class-tuned",
     "mnist-8",
-    "fashion-class",
+    "fashion-pixelsnail",
     "mnist-binary-pixelvae",
     "photos",
 )
