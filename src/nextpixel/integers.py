@@ -159,7 +159,7 @@ def _end(network: Any) -> Block[Any] | None:
             return None
 
 
-def _grid(largest: Tensor, bits: int) -> "Range":
+def _grid(largest: Tensor, bits: int) -> Range:
     """The grid for numbers that were so large, (1,), or those of features, (D,)."""
     least = 2**-8 if len(largest) == 1 else max(2**-3, float(largest.max()) / 2**8)
     limit = largest.double().clamp(min=least) * _MARGIN
@@ -167,7 +167,7 @@ def _grid(largest: Tensor, bits: int) -> "Range":
     return Range(unit, (limit / unit).ceil() * unit)
 
 
-def _whole(its: "Range") -> list[int] | list[list[int]]:
+def _whole(its: Range) -> list[int] | list[list[int]]:
     """Powers of two that units are, and limits in units: one of each, or one for each feature."""
     both = [[round(number) for number in numbers.tolist()] for numbers in (its.unit.log2(), its.limit / its.unit)]
     return both if len(its.unit) > 1 else [number for (number,) in both]

@@ -3,6 +3,7 @@
 import math
 import warnings
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -178,10 +179,10 @@ def test_what_comes_into_a_layer_is_what_its_proof_says(case: Case, monkeypatch)
 def test_no_sum_leaves_its_room_for_the_worst_activations(case: Case, monkeypatch) -> None:
     """The layers' own products where each activation is at its limit, with the sign of its weight: as of `fsum`."""
     twin, *_ = _twin(case)
-    for parts, also in _proven(twin, monkeypatch):
+    for (parts, also), sign in product(_proven(twin, monkeypatch), (1, -1)):  # as far above 0 as below
         found, products = 0.0 if also is None else also.limit[:1].float(), []
         for layer, its, rows in parts:
-            weight = proof.seen_by(layer)[rows]
+            weight = sign * proof.seen_by(layer)[rows]
             most, least = (numbers.to(weight).view(1, -1, 1, 1) for numbers in (its.limit, its.depth))
             worst = torch.where(weight > 0, most, -least)  # of each output: (O, D, h, w)
             bias = None if layer.bias is None else layer.bias[rows].abs()

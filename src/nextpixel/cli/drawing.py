@@ -210,7 +210,7 @@ def _sheet(model: npx.Model, options: Namespace, images: Tensor, beside: Split) 
     """A row a class, where the images have classes alone; a title says what they are. Of codes, the book's patches."""
     spec, classes, labels = model.spec, part_of(model.context, npx.ClassLabel), beside.labels
     if common.config_of(options.model)["data"].get("name") == "mnist-codes":
-        images = torch.from_numpy(codes.decode(images.numpy(), codes.book()))
+        images = torch.from_numpy(codes.decode(images.cpu().numpy(), codes.book()))
         spec = npx.ImageSpec(*images.shape[1:], levels=256)
     title, names = f"{options.model}: {common.several(len(images), 'sample')}, {_how(options)}", list[str]()
     if classes is not None and labels is not None and beside.maps is None:

@@ -64,7 +64,7 @@ class Tables(nn.Module):
     def elu_below(self, x: Tensor) -> Tensor:
         """exp(−|x|) − 1, of the table of exp and as fine as `NEAR`, for numbers of any scale."""
         last, far = (ops.number(value, torch.float32, x.device) for value in (_DEEP, _FAR))
-        return _found(self._elu(), torch.add(far, torch.minimum(x.float().abs(), last), alpha=NEAR)).to(x.dtype)
+        return _found(self._finer()[1], torch.add(far, torch.minimum(x.float().abs(), last), alpha=NEAR)).to(x.dtype)
 
     def tanh(self, x: Tensor) -> Tensor:
         """2 σ(2x) − 1, a multiple of 2^−23: float64."""
@@ -83,13 +83,7 @@ class Tables(nn.Module):
     def below(self, steps: Tensor) -> Tensor:
         """The logistic function of so many steps of 1 / `NEAR`, overwritten, in whole parts of 2^24: float64."""
         index = steps.add_(_DEPTH * NEAR).clamp_(0, 2 * _DEPTH * NEAR).int()
-        return self._logistic().index_select(0, index.flatten()).view(index.shape)
-
-    def _logistic(self) -> Tensor:
-        return self._finer()[0]
-
-    def _elu(self) -> Tensor:
-        return self._finer()[1]
+        return self._finer()[0].index_select(0, index.flatten()).view(index.shape)
 
     def _finer(self) -> tuple[Tensor, Tensor]:
         """`below` and `elu_below`, of the table of exp, by operations of IEEE 754 alone, once."""
