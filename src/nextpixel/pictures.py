@@ -113,11 +113,9 @@ def costs(
 def titled(picture: Image.Image, title: str) -> Image.Image:
     """A picture under a line of text."""
     font, text = ImageFont.load_default(14), " ".join(title.split())
-    wide = max(picture.width, 12 + int(font.getlength(text)))
-    sheet = Image.new("RGB", (wide, LINE + picture.height), PAPER)
-    sheet.paste(picture, (0, LINE))
-    ImageDraw.Draw(sheet).text((6, LINE / 2), text, INK, font, anchor="lm")
-    return sheet
+    line = Image.new("RGB", (12 + int(font.getlength(text)), LINE), PAPER)
+    ImageDraw.Draw(line).text((6, LINE / 2), text, INK, font, anchor="lm")
+    return stacked([line, picture])
 
 
 def stacked(sheets: Sequence[Image.Image]) -> Image.Image:

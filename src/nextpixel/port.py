@@ -2,9 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file
@@ -16,6 +15,16 @@ from nextpixel.models import build
 from nextpixel.spec import ImageSpec
 
 SCALES, LEVELS = 3, 256
+# What is called otherwise in the port: streams, the layers of a block, the first ones and the last, a layer's tensors.
+STREAMS = {"above": "u", "left": "ul"}
+PARTS = {"enter": "conv_input.conv", "leave": "conv_out.conv", "beside": "nin_skip.lin_a"}
+ENDS = {
+    "first_above": "u_init.conv",
+    "first_left.above": "ul_init.0.conv",
+    "first_left.left": "ul_init.1.conv",
+    "parameters_of": "nin_out.lin_a",
+}
+WEIGHTS = ("weight_v", "weight_g", "bias")
 
 
 def import_pixelcnnpp(path: str | os.PathLike[str], *, height: int = 32, width: int = 32) -> Autoregressive:
@@ -41,10 +50,10 @@ def import_pixelcnnpp(path: str | os.PathLike[str], *, height: int = 32, width: 
         blocks = sum(bool(re.fullmatch(r"up_layers\.0\.u_stream\..*conv_input\.conv\.bias", name)) for name in tensors)
         spec = ImageSpec(channels, height, width, LEVELS)
         model = build("pixelcnnpp", spec, "logistic_mixture", filters=filters, blocks=blocks, mixtures=mixtures)
-        for layer, source in _layers(blocks).items():
-            used |= {f"{source.name}.{part}" for part in ("weight_v", "weight_g", "bias")}
-            ours |= {f"backbone.{layer}.{part}": value for part, value in source.read(tensors, channels).items()}
-        model.load_state_dict(ours)
+        for layer in (name.removesuffix(".direction") for name in model.backbone.state_dict() if "direction" in name):
+            used |= {f"{_theirs(layer)}.{part}" for part in WEIGHTS}
+            ours |= {f"{layer}.{part}": value for part, value in _brought(layer, tensors, channels).items()}
+        model.backbone.load_state_dict(ours)
     except BadInput:
         raise
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -55,31 +64,35 @@ def import_pixelcnnpp(path: str | os.PathLike[str], *, height: int = 32, width: 
     return model.eval()
 
 
-IMPORTERS: dict[str, Callable[..., Autoregressive]] = {"pixelcnnpp": import_pixelcnnpp}
-"""What can be imported, by the name of the model that it becomes."""
+def _theirs(layer: str) -> str:
+    """What a layer of ours is called in the port, which counts the way up as it goes, and we from the finest scale."""
+    match layer.split("."):
+        case ["up", scale, block, stream, part]:
+            return f"up_layers.{scale}.{STREAMS[stream]}_stream.{block}.{PARTS[part]}"
+        case ["down", scale, block, stream, part]:
+            return f"down_layers.{SCALES - 1 - int(scale)}.{STREAMS[stream]}_stream.{block}.{PARTS[part]}"
+        case ["halve_above" | "halve_left" as halve, step]:
+            return f"downsize_{STREAMS[halve.removeprefix('halve_')]}_stream.{step}.conv"
+        case ["double_above" | "double_left" as double, step]:
+            return f"upsize_{STREAMS[double.removeprefix('double_')]}_stream.{SCALES - 2 - int(step)}.deconv"
+    return ENDS[layer]
 
 
-class _Source(NamedTuple):
-    """A layer of the port: its name there, and how its kernels (O, D, h, w) become ours."""
-
-    name: str
-    change: Callable[[Tensor, int], Tensor] = lambda kernels, channels: kernels
-
-    def read(self, tensors: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
-        """The direction, length and bias of the same layer here."""
-        v, g, bias = (tensors[f"{self.name}.{part}"].float() for part in ("weight_v", "weight_g", "bias"))
-        kernels = v * (g.flatten() / v.flatten(1).norm(dim=1)).view(-1, *[1] * (v.ndim - 1))
-        kernels = kernels.view(*kernels.shape, *[1] * (4 - v.ndim))  # a linear layer is a 1x1 convolution
-        kernels, bias = self.change(kernels, channels), self.change(bias, channels) if self.change is _mixture else bias
-        return {"direction": kernels, "length": kernels.flatten(1).norm(dim=1), "bias": bias}
-
-
-def _transposed(kernels: Tensor, channels: int) -> Tensor:
-    """A transposed convolution has inputs first; its lengths are of inputs there, and of outputs here."""
-    return kernels.transpose(0, 1).contiguous()
+def _brought(layer: str, tensors: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
+    """The direction, length and bias of a layer of ours."""
+    v, g, bias = (tensors[f"{_theirs(layer)}.{part}"].float() for part in WEIGHTS)
+    kernels = v * (g.flatten() / v.flatten(1).norm(dim=1)).view(-1, *[1] * (v.ndim - 1))
+    kernels = kernels.view(*kernels.shape, *[1] * (4 - v.ndim))  # a linear layer is a 1x1 convolution
+    if layer == "parameters_of":
+        kernels, bias = _mixture(kernels, channels), _mixture(bias, channels)
+    elif layer.startswith("down") and layer.endswith("left.beside"):
+        kernels = _streams(kernels)
+    elif layer.startswith("double"):  # transposed: inputs come first; its lengths are of inputs there, of outputs here
+        kernels = kernels.transpose(0, 1).contiguous()
+    return {"direction": kernels, "length": kernels.flatten(1).norm(dim=1), "bias": bias}
 
 
-def _streams(kernels: Tensor, channels: int) -> Tensor:
+def _streams(kernels: Tensor) -> Tensor:
     """The port has both streams and then the negatives of both; here each stream has its negatives beside it."""
     above, left, minus_above, minus_left = kernels.chunk(4, 1)
     return torch.cat((above, minus_above, left, minus_left), 1)
@@ -91,34 +104,6 @@ def _mixture(rows: Tensor, channels: int) -> Tensor:
     mixtures = len(rows) // (1 + count * channels)
     own = rows[mixtures:].unflatten(0, (channels, count, mixtures))
     return torch.cat((rows[:mixtures], own.transpose(0, 1).flatten(0, 2)))
-
-
-def _layers(blocks: int) -> dict[str, _Source]:
-    """Where each layer of ours is found in the port; scales are counted from the finest here, on the way up too."""
-    found = {
-        "first_above": _Source("u_init.conv"),
-        "first_left.above": _Source("ul_init.0.conv"),
-        "first_left.left": _Source("ul_init.1.conv"),
-        "parameters_of": _Source("nin_out.lin_a", _mixture),
-    }
-    for scale in range(SCALES):
-        back = SCALES - 1 - scale  # the port counts the way up as it goes
-        more = blocks + (scale < SCALES - 1)
-        for ours, theirs, count in (("up", f"up_layers.{scale}", blocks), ("down", f"down_layers.{back}", more)):
-            for block in range(count):
-                for stream, name in (("above", "u_stream"), ("left", "ul_stream")):
-                    here, there = f"{ours}.{scale}.{block}.{stream}", f"{theirs}.{name}.{block}"
-                    found[f"{here}.enter"] = _Source(f"{there}.conv_input.conv")
-                    found[f"{here}.leave"] = _Source(f"{there}.conv_out.conv")
-                    if stream == "left" or ours == "down":
-                        change = [_streams] if stream == "left" and ours == "down" else []
-                        found[f"{here}.beside"] = _Source(f"{there}.nin_skip.lin_a", *change)
-    for step in range(SCALES - 1):
-        back = SCALES - 2 - step
-        for stream, name in (("above", "u"), ("left", "ul")):
-            found[f"halve_{stream}.{step}"] = _Source(f"downsize_{name}_stream.{step}.conv")
-            found[f"double_{stream}.{step}"] = _Source(f"upsize_{name}_stream.{back}.deconv", _transposed)
-    return found
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -101,9 +101,7 @@ def _digest(path: Path, digest: str) -> str:
         start = file.read(8)
         header = file.read(int.from_bytes(start, "little"))
         seen = hashlib.sha256(start + header.replace(digest.encode(), _OPEN.encode()))
-        while part := file.read(1 << 20):
-            seen.update(part)
-    return seen.hexdigest()
+        return hashlib.file_digest(file, lambda: seen).hexdigest()  # which goes on with the rest
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> str | None:

@@ -84,14 +84,12 @@ def _told(arguments: Sequence[str] | None) -> int:
         return 130
 
 
-def _run(arguments: list[str], *, quiet: bool = False) -> int:
-    if {"--verbose", "--quiet"} & {*arguments}:
-        if "--verbose" in arguments:
-            log = logging.getLogger("nextpixel")
-            log.addHandler(logging.StreamHandler())
-            log.setLevel(logging.INFO)
-        rest = [word for word in arguments if word not in ("--verbose", "--quiet")]
-        return _run(rest, quiet="--quiet" in arguments)
+def _run(words: list[str]) -> int:
+    if "--verbose" in words:
+        log = logging.getLogger("nextpixel")
+        log.addHandler(logging.StreamHandler())
+        log.setLevel(logging.INFO)
+    arguments = [word for word in words if word not in ("--verbose", "--quiet")]
     for argument in arguments:
         if "\0" in argument or re.fullmatch(r"(--[\w.-]+=)?\s*", argument):
             raise BadInput(f"The argument {argument!r} is empty, or has a character that no name can have.")
@@ -124,7 +122,7 @@ def _run(arguments: list[str], *, quiet: bool = False) -> int:
             with processes.joined(), Path(os.devnull).open("w") as nowhere:
                 processes.loud = nowhere if processes.rank() else sys.stderr
                 out = sys.stdout if processes.rank() == 0 else nowhere
-                err = nowhere if quiet or processes.rank() else sys.stderr
+                err = nowhere if "--quiet" in words or processes.rank() else sys.stderr
                 with redirect_stdout(out), redirect_stderr(err):  # what goes wrong is told outside of this
                     return command(asked) or 0
         case [verb, *_]:
@@ -157,8 +155,7 @@ codecs.register_error("nextpixel", _plain)
 
 
 def _refuse(sentence: str) -> int:
-    if not processes.first_to_tell():
-        return 2
-    shown = re.sub(r"\S{200,}", lambda word: f"{word[0][:100]} …", " ".join(sentence.split()))
-    print(f"nextpixel: {shown}", file=sys.stderr)
+    if processes.first_to_tell():
+        shown = re.sub(r"\S{200,}", lambda word: f"{word[0][:100]} …", " ".join(sentence.split()))
+        print(f"nextpixel: {shown}", file=sys.stderr)
     return 2

@@ -13,7 +13,7 @@ from nextpixel.cli.common import config_of, empty, images_of, load
 from nextpixel.cli.measuring import as_json, measured
 from nextpixel.data import CATALOGUE
 from nextpixel.evaluation import Evaluation, baselines
-from nextpixel.port import IMPORTERS
+from nextpixel.port import import_pixelcnnpp
 
 FIGURES = ("images", "nats", "nats_error", "bits_per_dim", "bits_per_dim_error")
 COUNT = 64  # samples of the picture
@@ -47,7 +47,7 @@ def push(options: Namespace) -> None:
 
 def import_(options: Namespace) -> None:
     """Write a model of ours with the weights of another program's."""
-    model = IMPORTERS[options.name](options.file, height=options.height, width=options.width)
+    model = import_pixelcnnpp(options.file, height=options.height, width=options.width)
     npx.save(model, options.out)
     count = sum(weight.numel() for weight in model.parameters())
     print(f"{options.out} holds a {options.name} of {count:,} weights, for images {model.spec}.")
