@@ -26,15 +26,14 @@ def context_of(kind: str, data: DataSet) -> Context | None:
     """The context of a model that is given "none", "label", "map" or "label+map" of what stands beside the images."""
     if kind == "none":
         return None
-    there: dict[str, Context] = {}
-    if data.classes is not None:
-        there["label"] = ClassLabel(data.classes, data.class_names)
-    if data.maps is not None:
-        there["map"] = Map(data.maps.size, levels=data.maps.levels)
+    parts = list[Context]()
     for name in kind.split("+"):
-        if name not in there:
+        if name == "label" and data.classes is not None:
+            parts.append(ClassLabel(data.classes, data.class_names))
+        elif name == "map" and data.maps is not None:
+            parts.append(Map(data.maps.size, levels=data.maps.levels))
+        else:
             raise BadInput(f"model.context is {kind}, but {data.name} has no {name}s.")
-    parts = [there[name] for name in kind.split("+")]
     return parts[0] if len(parts) == 1 else Both(*parts)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,15 +23,13 @@ from nextpixel import pictures, processes, shipped
 from nextpixel.cli.recipe import check_data, read
 from nextpixel.data import CATALOGUE, DataSet, Split, open_data
 from nextpixel.data.opening import own_path
-from nextpixel.data.readers import Options, read_path
-from nextpixel.data.readers.folder import IMAGE_SUFFIXES
+from nextpixel.data.readers import IMAGE_SUFFIXES, Options, read_path
 from nextpixel.data.readers.hub import is_hub
 from nextpixel.errors import BadInput, require
 from nextpixel.files import whole_file
 from nextpixel.pairing import difference, fit, part_of
 from nextpixel.training.display import BAR_STYLES
 
-Work = TypeVar("Work")
 MOST_DOTS = 2**29  # of a picture
 BATCH = 64  # images at once, where it makes no difference to the result
 
@@ -235,10 +233,10 @@ def write_images(path: Path, model: npx.Model, images: Tensor, beside: Split, **
     )
 
 
-def with_bar(work: Sequence[Work], doing: str) -> Iterable[Work]:
-    """Go through the parts of some work, with a bar if someone watches."""
+def with_bar(doing: str) -> Callable[[Sequence[Any]], Iterable[Any]]:
+    """What goes through the parts of some work, with a bar if someone watches."""
     console, hidden = Console(stderr=True), not sys.stderr.isatty()
-    return track(work, doing, console=console, transient=True, disable=hidden, **BAR_STYLES)
+    return partial(track, description=doing, console=console, transient=True, disable=hidden, **BAR_STYLES)
 
 
 def several(count: int, noun: str) -> str:
@@ -260,7 +258,7 @@ def drawn(
     def make(piece: slice) -> Tensor:
         return draw(piece, **asked, first=piece.start).cpu()
 
-    return torch.cat(processes.everywhere(pieces(count, batch), make, partial(with_bar, doing=doing)))
+    return torch.cat(processes.everywhere(pieces(count, batch), make, with_bar(doing)))
 
 
 def config_of(model: Path) -> dict[str, Any]:

@@ -5,7 +5,6 @@ import re
 import sys
 from argparse import Namespace
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,9 @@ from nextpixel import pictures, plots, processes
 from nextpixel.cli import common
 from nextpixel.cli.parsers import PICTURES
 from nextpixel.data import Split, codes
+from nextpixel.data.readers import IMAGE_SUFFIXES, Options, load_arrays
 from nextpixel.data.readers.arrays import read_maps
 from nextpixel.data.readers.encoded import opened
-from nextpixel.data.readers.folder import IMAGE_SUFFIXES
-from nextpixel.data.readers.mapped import load_arrays
-from nextpixel.data.readers.options import Options
 from nextpixel.errors import require, told
 from nextpixel.pairing import given, part_of
 
@@ -125,9 +122,8 @@ def known_pixels(which: str, images: Tensor, *, seed: int, beside: Path | None =
         raise npx.BadInput(f"The mask {which} is for {len(mask)} images, but there are {count}; lower -n.")
     low, high = float(mask.min()), float(mask.max())
     if not low < high:  # also where one is not a number
-        raise npx.BadInput(
-            f"The mask {which} has no two values for images of {width}x{height}: all or nothing is known."
-        )
+        why = f"has no two values for images of {width}x{height}: all or nothing is known"
+        raise npx.BadInput(f"The mask {which} {why}.")
     return torch.from_numpy(mask[:count] > low / 2 + high / 2).expand(count, -1, -1, -1).clone()
 
 
@@ -224,7 +220,7 @@ def _receptive_field(options: Namespace) -> Plot:
     model = common.exact(common.load(options), "The receptive field")
     row, column = options.pixel or (model.spec.height // 2, model.spec.width // 2)
     where = row, column, options.channel
-    field = plots.receptive_field(model, *where, seed=options.seed, watch=partial(common.with_bar, doing="looking"))
+    field = plots.receptive_field(model, *where, seed=options.seed, watch=common.with_bar("looking"))
     told = [*plots.describe_receptive_field(model, field, *where), "The receptive field"]
     return plots.draw_receptive_field(model, field, *where), "\n".join(told)
 
@@ -266,26 +262,23 @@ def _latents(options: Namespace) -> Plot:
         name = model.recipe["name"]
         raise npx.BadInput(f"The plot is of latent vectors, which a {name} has not; it needs a pixelvae.")
     columns, left, right, notes = LATENT_COLUMNS, list[Tensor](), list[Tensor](), list[str]()
-    if options.of == "prior":
-        z = torch.from_numpy(np.random.default_rng(options.seed).standard_normal((LATENT_ROWS, model.latent)))
-        every, make, about = z.repeat_interleave(columns, 0), model.decode, "latent vectors, a row of {} images of each"
-        made = common.drawn(options, len(every), "drawing", lambda piece, **asked: make(every[piece], **asked))
-    elif options.of == "reconstructions":
-        images, notes = _images(model, options, LATENT_ROWS)
-        every, about = images.repeat_interleave(columns, 0), "images, {} reconstructions of each"
-        made = common.drawn(
-            options, len(every), "drawing", lambda piece, **asked: model.reconstruct(every[piece], **asked)
-        )
-        left = [images]
-    else:
+    if options.of == "interpolations":
         images, notes = _images(model, options, 2 * LATENT_ROWS)
         pairs = images[: len(images) // 2 * 2].unflatten(0, (-1, 2))
         x, y, about = pairs[:, 0], pairs[:, 1], "pairs of images, {} steps from one to the other"
         made = model.interpolate(x, y, columns, seed=options.seed, temperature=options.temperature).cpu()
-        left, right = [x], [y]
+        left, right = [x[:, None]], [y[:, None]]
+    else:
+        if options.of == "prior":
+            each = torch.from_numpy(np.random.default_rng(options.seed).standard_normal((LATENT_ROWS, model.latent)))
+            make, about = model.decode, "latent vectors, a row of {} images of each"
+        else:
+            each, notes = _images(model, options, LATENT_ROWS)
+            make, about, left = model.reconstruct, "images, {} reconstructions of each", [each[:, None]]
+        every = each.repeat_interleave(columns, 0)
+        made = common.drawn(options, len(every), "drawing", lambda piece, **asked: make(every[piece], **asked))
     common.tell(notes)
-    made = made.reshape(-1, columns, *model.spec.shape)
-    rows = torch.cat([*(its[:, None] for its in left), made, *(its[:, None] for its in right)], 1)
+    rows = torch.cat([*left, made.reshape(-1, columns, *model.spec.shape), *right], 1)
     sheet = pictures.grid(rows.flatten(0, 1), model.spec.levels, ordinal=model.spec.ordinal, columns=rows.shape[1])
     return sheet, f"{len(rows)} {about.format(columns)}"
 

@@ -149,9 +149,8 @@ def find(text: str) -> Path:
     path = Path(text)
     known = path.exists() or text in RECIPES
     if ((text in CATALOGUE or is_hub(text)) and not known) or (path.is_dir() and not (path / "config.yaml").exists()):
-        raise npx.BadInput(
-            f"There is no recipe {text}; to train on these data say how long: nextpixel train {text} --minutes 20."
-        )
+        how = f"to train on these data say how long: nextpixel train {text} --minutes 20"
+        raise npx.BadInput(f"There is no recipe {text}; {how}.")
     return path if path.exists() else named(re.sub(r"^recipes/(.+)\.yaml$", r"\1", text), RECIPES, "recipe")
 
 

@@ -55,7 +55,7 @@ def check(options: Namespace) -> int:
     model = common.load(options)
     tested = model.decoder if isinstance(model, npx.PixelVAE) else common.exact(model, "check")
     images, context, about, notes = _checked(model, options)
-    began, watch = time.monotonic(), partial(common.with_bar, doing="checking")
+    began, watch = time.monotonic(), common.with_bar("checking")
     findings = checks.check(tested, context, images=images, seed=options.seed, watch=watch)
     seconds, failed = time.monotonic() - began, any(finding.fails for finding in findings)
     pixel = model.spec.height // 2, model.spec.width // 2
@@ -96,7 +96,7 @@ def score(options: Namespace) -> None:
 
     made: list[Tensor] = []
     for name, some, split, _ in sets:
-        watch, work = partial(common.with_bar, doing=f"scoring {name}"), partial(measure, images=some, split=split)
+        watch, work = common.with_bar(f"scoring {name}"), partial(measure, images=some, split=split)
         made += processes.everywhere(common.pieces(len(some)), work, watch)
     found = torch.cat(made)
     columns, bits = dict(zip(asked, found.T, strict=False)), found[:, len(asked) :].reshape(images.shape)
@@ -128,7 +128,7 @@ def measured(
     """What a model's likelihood of a split's images is, or its bounds, by so many samples of z."""
     if not (classes or isinstance(model.context, npx.ClassLabel)):
         raise npx.BadInput("--without-classes is for models of classes; this one is given none.")
-    settings |= {"batch": common.BATCH, "watch": partial(common.with_bar, doing="evaluating")}
+    settings |= {"batch": common.BATCH, "watch": common.with_bar("evaluating")}
     if isinstance(model, npx.PixelVAE):
         return evaluate_bounds(model, split, samples=LATENT_SAMPLES if samples is None else samples, **settings)
     if samples is not None:
@@ -213,7 +213,7 @@ def _typical(model: npx.Model, options: Namespace, notes: list[str]) -> float | 
         notes.append(f"typicality needs validation images: {str(error).rstrip('.')}")
         return None
     some = split.take(evenly(len(split), options.typical))
-    watch = partial(common.with_bar, doing="measuring what is typical")
+    watch = common.with_bar("measuring what is typical")
     return npx.evaluate(model, some, batch=common.BATCH, watch=watch).bits_per_dim
 
 

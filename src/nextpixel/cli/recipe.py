@@ -31,7 +31,7 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
     if path.stat().st_size > MOST_BYTES:
         raise BadInput(f"{path} is not a recipe: it has more than {MOST_BYTES:,} bytes.")
     try:
-        recipe = _load(path.read_text(encoding="utf-8"))
+        recipe = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         why = f": {error.problem}" if isinstance(error, _Refused) else ""
@@ -59,7 +59,7 @@ def parse(parser: ArgumentParser, recipe: Mapping[str, Any], arguments: Sequence
         given = recipe.get(name.partition(".")[0])
         given = given.get(name.partition(".")[2], value) if isinstance(given, dict) else value
         if text is not None:
-            given = value if isinstance(value, str) else _load(text)
+            given = value if isinstance(value, str) else yaml.load(text, _Loader)
         if not _same(given, value):
             raise BadInput(f"{name} must be {_called(str(type(value)))}, not {given if text is None else text!r}.")
         parts = [*value.values()] if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
@@ -118,10 +118,6 @@ for _tag, _pattern in {
     "float": r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
 }.items():
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), None)
-
-
-def _load(text: str) -> Any:
-    return yaml.load(text, _Loader)
 
 
 def _same(given: object, value: object) -> bool:

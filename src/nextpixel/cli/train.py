@@ -46,9 +46,8 @@ def train(arguments: list[str]) -> None:
         raise BadInput(f"The recipe comes first, before {arguments[0]}: nextpixel train RECIPE {arguments[0]} ….")
     dialled = override(arguments, "--minutes") is not None
     if dialled and "--resume" in arguments:
-        raise BadInput(
-            "--minutes is for a new run; to go on until so many in all, say --resume --training.max_minutes M."
-        )
+        how = "to go on until so many in all, say --resume --training.max_minutes M"
+        raise BadInput(f"--minutes is for a new run; {how}.")
     if "--resume" in arguments and Path(arguments[0]).is_dir() and not Path(arguments[0], "config.yaml").exists():
         raise BadInput(f"{arguments[0]} holds no run to resume; start it again.")
     several = {name: override(arguments, f"--training.{name}") or "1" for name in ("devices", "nodes")}
