@@ -80,20 +80,18 @@ def decompress(options: Namespace) -> int:
     if processes.rank() > 0:
         return 0
     images, damage = torch.cat([*found.blocks.values()]), [f"{file} is damaged: {what}" for what in found.damage]
-    there = [start + place for start, some in found.blocks.items() for place in range(len(some))]
+    there = torch.cat([torch.arange(start, start + len(some)) for start, some in found.blocks.items()])
     if lost := count - len(images):
-        gone = sorted({*range(count)} - {*there})
+        gone = sorted({*range(count)} - {*there.tolist()})
         damage.append(f"{lost:,} of {count:,} images are lost, from number {gone[0]} to {gone[-1]}")
     wrote = several(len(images), "image")
     if arrays:
-        common.write_images(
-            out, model, images, Split(np.empty(len(images))), **({"numbers": torch.tensor(there)} if lost else {})
-        )
+        common.write_images(out, model, images, Split(np.empty(len(images))), **({"numbers": there} if lost else {}))
         if found.pictures:
             tell([f"these are the tiles of {several(len(found.pictures), 'picture')}, which a folder gives back whole"])
     else:
         done, start = 0, 0
-        tiles = dict(zip(there, images, strict=True))
+        tiles = dict(zip(there.tolist(), images, strict=True))
         for picture in found.pictures or [Picture(0, *spec.shape[1:], spec.channels, "")] * count:
             own = range(start, start := start + int(np.prod(picture.grid(spec))))
             if not all(number in tiles for number in own):
