@@ -96,13 +96,14 @@ class Model(nn.Module, ABC):
 def evaluating(model: Module) -> Module:
     """The model in evaluation mode: no dropout, and batch norm neither uses nor learns a batch's statistics.
 
-    Of a model in training mode this is a copy that shares its weights and buffers: the first is left alone, so that
-    threads may measure it at the same time, and train it.
+    Of a model in training mode this is a copy that shares its weights, buffers and hooks: the first is left alone, so
+    that threads may measure it at the same time, and train it.
     """
     if not any(module.training for module in model.modules()):
         return model
-    tensors = chain(model.parameters(), model.buffers(), *(vars(module).values() for module in model.modules()))
-    return copy.deepcopy(model, {id(each): each for each in tensors if isinstance(each, Tensor)}).eval()
+    own = chain.from_iterable(vars(module).items() for module in model.modules())
+    others = (part for name, part in own if isinstance(part, Tensor) or "hooks" in name)
+    return copy.deepcopy(model, {id(part): part for part in chain(model.parameters(), model.buffers(), others)}).eval()
 
 
 def a_model(value: object) -> Model:
