@@ -152,9 +152,10 @@ class AttentionLayer(nn.Module):
 
     def init_state(self, batch: int, width: int, places: int, context: Tensor | None) -> "AttentionState":
         values = len(self.to_content.bias) - self.keys
-        room = [self.to_content.bias.new_zeros(batch, self.heads, places, n // self.heads) for n in (self.keys, values)]
+        like = self.to_content.bias if self.grid is None else self.to_content.bias.double()  # see `Grids.attention`
+        room = [like.new_zeros(batch, self.heads, places, n // self.heads) for n in (self.keys, values)]
         return AttentionState(
-            x=room[0].new_zeros(0),
+            x=self.to_content.bias.new_zeros(0),
             blocks=[block.init_state(batch, width, context) for block in self.blocks],
             content=self.content.init_state(batch),
             to_content=self.to_content.at_place(batch),

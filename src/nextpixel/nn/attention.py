@@ -35,7 +35,7 @@ class Memory(NamedTuple):
     def recall(self, place: int, query: Tensor, grid: ops.Grids | None = None) -> Tensor:
         """What a place takes from those before it: (B, heads · d) to (B, heads · v)."""
         if place == 0:
-            return torch.zeros_like(self.values[:, :, 0]).flatten(1)
+            return torch.zeros_like(self.values[:, :, 0]).flatten(1).to(query)
         q = query.unflatten(1, (self.keys.shape[1], 1, -1))
         seen = ops.attention(q, self.keys[:, :, :place], self.values[:, :, :place], grid)
         return ops.settle(seen.flatten(1), grid).to(query)

@@ -107,21 +107,25 @@ class TableGrids(ops.Grids):
     def __init__(self, unit: Tensor, limit: Tensor, tables: Tables, result: "TableGrids | None" = None) -> None:
         self.unit, self.limit, self._tables, self._result = unit, limit, tables, result
         self._kept: dict[tuple[int, torch.dtype, torch.device], tuple[Tensor, Tensor, Tensor]] = {}
+        self._curves: dict[tuple[int, torch.device], tuple[Tensor, Tensor, tuple[Tensor, Tensor]]] = {}
 
     def settle(self, x: Tensor) -> Tensor:
         least, most, far = self._numbers(x)
         return x.clamp_(least, most).add_(far).sub_(far)
 
     def elu(self, x: Tensor) -> Tensor:
-        return torch.maximum(x, self._low(x))
+        curve, far, (first, _) = self._elu(x)
+        return _found(curve, far + x.float(), first).to(x.dtype)
 
     def concat_elu(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
-        low = self._low(x)
-        return torch.cat((torch.maximum(x, low), torch.maximum(-x, low)), 1, out=out)
+        curve, far, (_, firsts) = self._elu(x)
+        x32 = x.float()
+        made = _found(curve, torch.cat((far + x32, far - x32), 1), firsts).to(x.dtype)
+        return made if out is None else out.copy_(made)
 
     def attention(self, query: Tensor, keys: Tensor, values: Tensor, *, causal: bool) -> Tensor:
         # Sums of products are exact in float64, as is that of whole weights; all between is rounded once an operation.
-        query, keys, values = query.double(), keys.double().transpose(2, 3), F.pad(values.double(), (0, 1), value=1.0)
+        query, keys, values = query.double(), keys.double().transpose(2, 3), values.double()
         seen, several = [], 32 if causal else query.shape[2]  # queries at a time: of what is later, little is computed
         for first in range(0, query.shape[2], several):
             some = query[:, :, first : first + several]
@@ -132,8 +136,8 @@ class TableGrids(ops.Grids):
                     torch.ones_like(scores[0, 0, :, first:], dtype=torch.bool).triu_(1), -torch.inf
                 )
             depth = (scores.amax(-1, keepdim=True) - scores).float().mul_(query.shape[-1] ** -0.5)
-            sums = self._tables.likely(depth).double() @ values[:, :, :there]
-            seen.append(sums[..., :-1] / sums[..., -1:])
+            weights = self._tables.likely(depth).double()
+            seen.append((weights @ values[:, :, :there]).div_(weights.sum(-1, keepdim=True)))
         return torch.cat(seen, 2)
 
     def glu(self, x: Tensor) -> Tensor:
@@ -146,9 +150,18 @@ class TableGrids(ops.Grids):
         *_, far = self._numbers(x)
         return x.add_(far).sub_(far)
 
-    def _low(self, x: Tensor) -> Tensor:
-        """ELU of the one of x and −x that is negative."""
-        return self.near(self._tables.elu_below(x))
+    def _elu(self, x: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+        """ELU of all on the grids; what x is put beside, and what its bits then are beyond: of it, of both signs."""
+        if (key := (x.ndim, x.device)) not in self._curves:
+            units, which = self.unit.unique(return_inverse=True)
+            most, far = int((self.limit / self.unit).max()), (1.5 * 2**23 * units)[:, None].float()
+            numbers = (torch.arange(-most, most + 1) * units[:, None]).float()
+            below = self._tables.elu_below(numbers.to(x.device)).float().cpu()
+            curves = torch.maximum(numbers, below.add_(far).sub_(far)).flatten()
+            first = far.view(torch.int32)[:, 0] - torch.arange(len(units), dtype=torch.int32) * numbers.shape[1] - most
+            far, first = (its[which].view(-1, *[1] * (x.ndim - 2)).to(x.device) for its in (far[:, 0], first))
+            self._curves[key] = curves.to(x.device), far, (first, torch.cat((first, first)))
+        return self._curves[key]
 
     def _numbers(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The limits, and what beside has no place for less than a unit (see `ops.settle`), in the shape for x."""
@@ -160,9 +173,10 @@ class TableGrids(ops.Grids):
         return self._kept[key]
 
 
-def _found(table: Tensor, places: Tensor) -> Tensor:
-    """What a table has at places that are whole numbers beside 1.5 · 2^23, overwritten."""
-    index = places.view(torch.int32).sub_(ops.number(_FAR_BITS, torch.int32, places.device))
+def _found(table: Tensor, places: Tensor, first: Tensor | None = None) -> Tensor:
+    """What a table has at places that are whole numbers beside 1.5 · 2^23, or another's bits `first`; overwritten."""
+    first = ops.number(_FAR_BITS, torch.int32, places.device) if first is None else first
+    index = places.view(torch.int32).sub_(first)
     if index.is_contiguous():
         return table.index_select(0, index.view(-1)).view(index.shape)
     index = index.movedim(1, -1)
