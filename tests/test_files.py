@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nextpixel.errors import BadInput
-from nextpixel.files import whole_file
+from nextpixel.files import whole_file, whole_folder
 
 
 @contextmanager
@@ -74,3 +74,36 @@ def test_a_place_that_cannot_be_is_a_sentence(tmp_path, path):
     (tmp_path / "file").write_bytes(b"old")
     with pytest.raises(BadInput, match=r"cannot be written: .*\.$"):
         put(tmp_path / path, b"new")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_is_made_with_all_that_is_in_it_or_not_at_all(tmp_path, there):
+    folder = tmp_path / "out"
+    if there:
+        folder.mkdir()
+    own = folder.stat().st_ino if there else None
+
+    def fill(error: type[BaseException] | None) -> None:
+        with whole_folder(folder) as beside:
+            (beside / "a").mkdir()
+            (beside / "a" / "b").write_text("half")
+            assert not folder.exists() or [*folder.iterdir()] == [beside]
+            if error is not None:
+                raise error
+
+    for error in (KeyboardInterrupt, BadInput, OSError, RuntimeError):
+        with pytest.raises(BadInput if error is OSError else error):
+            fill(error)
+        assert [*tmp_path.rglob("*")] == [folder] * there
+    fill(None)
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == ["out", "out/a", "out/a/b"]
+    assert own in (None, folder.stat().st_ino), "a folder that was there is still the same"
+
+
+def test_a_folder_that_cannot_be_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_bytes(b"old")
+    for path, sentence in (("file", "file is there and not an empty folder"), ("file/in", "cannot be written: Not a")):
+        with pytest.raises(BadInput, match=sentence), whole_folder(tmp_path / path):
+            pass
+    with pytest.raises(BadInput, match=r"^'\\x00' cannot be written"), whole_folder("\0"):
+        pass

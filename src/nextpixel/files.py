@@ -1,6 +1,7 @@
-"""Where files are, and files that are written whole or not at all."""
+"""Where files are, and files and folders that are written whole or not at all."""
 
 import os
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,11 +23,7 @@ def whole_file(path: str | os.PathLike[str], cannot: str | None = None) -> Gener
     Raises:
         BadInput: the file cannot be written, such as on a full disk; `cannot` is what the sentence then begins with.
     """
-    try:
-        target = Path(os.path.realpath(path))
-        beside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    except ValueError as error:  # a folder's root, or what no file may be called
-        raise BadInput(f"{str(path)!r} cannot be written: it is not the name of a file.") from error
+    target, beside = _places(path)
     try:
         if target.exists() and not target.is_file():  # a device would be replaced, by whoever may
             raise BadInput(f"{path} cannot be written: it is there, and is not a file.")
@@ -47,3 +44,43 @@ def whole_file(path: str | os.PathLike[str], cannot: str | None = None) -> Gener
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextmanager
+def whole_folder(path: str | os.PathLike[str]) -> Generator[Path]:
+    """The same of a new folder, with all that is put into it; there may be an empty one at `path`, which stays.
+
+    Raises:
+        BadInput: the folder cannot be written, or is not empty.
+    """
+    target, beside = _places(empty(path))
+    if there := target.exists():  # which may be another disk's, or where somebody stands
+        beside = target / beside.name
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        for made in list(beside.iterdir()) if there else ():
+            made.rename(target / made.name)
+        if not there:
+            beside.rename(target)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def empty(path: str | os.PathLike[str]) -> Path:
+    """A folder to be filled, which may not be there yet; BadInput for any other."""
+    folder = Path(path)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f"{folder} is there and not an empty folder; give another.")
+    return folder
+
+
+def _places(path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Where a path leads, and the place beside that."""
+    try:
+        target = Path(os.path.realpath(path))
+        return target, target.with_name(f".{target.name}.{os.getpid()}.part")
+    except ValueError as error:  # a folder's root, or what no file may be called
+        raise BadInput(f"{str(path)!r} cannot be written: it is not the name of a file.") from error

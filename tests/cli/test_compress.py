@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import nextpixel as npx
+from nextpixel import pictures
 
 CLI = Callable[..., Any]
 
@@ -83,6 +84,30 @@ def test_a_folder_of_pictures_comes_back_with_names_and_dates(call: CLI, channel
     call("compress", "exact.safetensors", "in/b/c.png", "-o", "one.npxc")
     assert call("decompress", "exact.safetensors", "one.npxc", "-o", "one").out == "one: 1 picture.\n"
     assert (np.asarray(Image.open("one/c.png")) == np.asarray(Image.open("in/b/c.png"))).all()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_pictures_are_all_there_or_none(
+    call: CLI, tiny: npx.ImageSpec, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    folder, write = Path("out"), pictures.write
+    np.savez("images.npz", images=np.zeros((5, *tiny.shape), np.uint8), levels=tiny.levels)
+    call("compress", "exact.safetensors", "images.npz", "-o", "five.npxc")
+    if there:
+        folder.mkdir()
+
+    def interrupted(picture: Image.Image, path: Path) -> None:
+        write(picture, path)
+        if path.name == "000003.png":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(pictures, "write", interrupted)
+    assert call("decompress", "exact.safetensors", "five.npxc", "-o", "out").status == 130
+    assert [path.name for path in folder.parent.iterdir() if "out" in path.name] == ["out"] * there
+    assert not there or not [*folder.iterdir()]
+    monkeypatch.setattr(pictures, "write", write)
+    assert call("decompress", "exact.safetensors", "five.npxc", "-o", "out").status == 0
+    assert len([*folder.iterdir()]) == 5
 
 
 @pytest.fixture

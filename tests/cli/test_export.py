@@ -22,7 +22,7 @@ import yaml
 
 import forked
 import nextpixel as npx
-from nextpixel import shipped
+from nextpixel import pictures, shipped
 from nextpixel.cards import Card, safe, text_of
 
 SHIPPED = pytest.mark.parametrize("name", shipped.names())
@@ -79,6 +79,18 @@ def test_what_cannot_be_exported(refused: Callable[..., str], labelled: Path, tm
     for wrong in ("", "../up", ".hidden", "x" * 200):
         with pytest.raises(npx.BadInput, match="called by letters"):
             safe(wrong)
+
+
+def test_an_export_is_whole_or_not_there(
+    call: Callable[..., Any], labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pictures, "write", interrupted)
+    before = sorted(tmp_path.rglob("*"))
+    assert call("export", labelled, tmp_path / "new").status == 130
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_single_image_has_no_error(call: Callable[..., Any], labelled: Path) -> None:

@@ -20,7 +20,7 @@ from nextpixel.data import Split
 from nextpixel.data.readers.encoded import left_out, read_pixels
 from nextpixel.data.readers.folder import IMAGE_SUFFIXES, image_names
 from nextpixel.errors import BadInput, require
-from nextpixel.files import whole_file
+from nextpixel.files import empty, whole_file, whole_folder
 from nextpixel.integers import twin
 from nextpixel.pairing import given
 from nextpixel.tiles import Picture, cut, join
@@ -68,7 +68,7 @@ def decompress(options: Namespace) -> int:
     if out.suffix.lower() in IMAGE_SUFFIXES:
         raise BadInput(f"The output is an .npz file, or a new folder for pictures, not {out}.")
     arrays = out.suffix.lower() == ".npz"
-    out = place(options.out) if arrays else common.empty(out)
+    out = place(options.out) if arrays else empty(out)
     model = twin(load(options))
     spec = model.spec
     step = 1 if arrays else _step(spec, out)  # refused before the work
@@ -92,18 +92,20 @@ def decompress(options: Namespace) -> int:
     else:
         done, start = 0, 0
         tiles = dict(zip(there.tolist(), images, strict=True))
-        for picture in found.pictures or [Picture(0, *spec.shape[1:], spec.channels, "")] * count:
-            own = range(start, start := start + int(np.prod(picture.grid(spec))))
-            if not all(number in tiles for number in own):
-                damage += [f"{picture.name} is lost"] * bool(picture.name)
-                continue
-            pixels = join(torch.stack([tiles[number] for number in own]), picture, spec) * step
-            array, path = pixels.to(torch.uint8).movedim(0, -1).numpy(), out / (picture.name or f"{own.start:06d}.png")
-            pictures.write(Image.fromarray(array if len(pixels) == 3 else array[..., 0]), path)
-            if picture.name:
-                with suppress(OSError, OverflowError):  # a date that this disk cannot hold
-                    os.utime(path, ns=(picture.changed, picture.changed))
-            done += 1
+        with whole_folder(out) as beside:
+            for picture in found.pictures or [Picture(0, *spec.shape[1:], spec.channels, "")] * count:
+                own = range(start, start := start + int(np.prod(picture.grid(spec))))
+                if not all(number in tiles for number in own):
+                    damage += [f"{picture.name} is lost"] * bool(picture.name)
+                    continue
+                pixels = join(torch.stack([tiles[number] for number in own]), picture, spec) * step
+                array = pixels.to(torch.uint8).movedim(0, -1).numpy()
+                path = beside / (picture.name or f"{own.start:06d}.png")
+                pictures.write(Image.fromarray(array if len(pixels) == 3 else array[..., 0]), path)
+                if picture.name:
+                    with suppress(OSError, OverflowError):  # a date that this disk cannot hold
+                        os.utime(path, ns=(picture.changed, picture.changed))
+                done += 1
         wrote = several(done, "picture")
     tell(damage, wrong=True)
     print(f"{out}: {wrote}.")

@@ -195,13 +195,6 @@ def place(text: str, *suffixes: str) -> Path:
     return path
 
 
-def empty(folder: Path) -> Path:
-    """A folder to be filled, which may not be there yet."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BadInput(f"{folder} is there and not an empty folder; give another.")
-    return folder
-
-
 def write_arrays(path: Path, **arrays: Tensor | np.ndarray | Sequence[str] | int | None) -> None:
     """Write an npz (or csv) file, at once or not at all; None is left out, whole numbers are in the smallest dtype."""
     kept: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items() if array is not None}

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import nextpixel as npx
 from nextpixel import cards, pictures, plots, shipped
-from nextpixel.cli.common import config_of, empty, images_of, load
+from nextpixel.cli.common import config_of, images_of, load
 from nextpixel.cli.measuring import as_json, measured
 from nextpixel.data import CATALOGUE
 from nextpixel.evaluation import Evaluation, baselines
+from nextpixel.files import empty, whole_folder
 from nextpixel.port import import_pixelcnnpp
 
 FIGURES = ("images", "nats", "nats_error", "bits_per_dim", "bits_per_dim_error")
@@ -28,15 +29,17 @@ def export(options: Namespace) -> None:
     data, split, _, train = images_of(model, options)
     result = measured(model, split, images=options.images)
     found = as_json(result if isinstance(result, Evaluation) else result.importance or result.elbo)
-    beside = baselines(model.spec, train, split, images=options.images)
-    figures = {**{key: found[key] for key in FIGURES}, "split": options.split, "baselines": beside}
+    others = baselines(model.spec, train, split, images=options.images)
+    figures = {**{key: found[key] for key in FIGURES}, "split": options.split, "baselines": others}
     sheet = plots.samples(model, split, COUNT, seed=0)
     licence = options.licence or (CATALOGUE[data].licence if data in CATALOGUE else None)
     training = _training(run / "metrics.csv", options.machine)
-    cards.export(model, folder, cards.Card(name, Path(data).name, licence, options.command, training, figures))
-    pictures.write(sheet, folder / shipped.SAMPLES)
-    if config_of(options.model)["data"]:
-        shutil.copyfile(run / shipped.CONFIG, folder / shipped.CONFIG)
+    card = cards.Card(name, Path(data).name, licence, options.command, training, figures)
+    with whole_folder(folder) as beside:
+        cards.export(model, beside, card)
+        pictures.write(sheet, beside / shipped.SAMPLES)
+        if config_of(options.model)["data"]:
+            shutil.copyfile(run / shipped.CONFIG, beside / shipped.CONFIG)
     print(f"{folder}: {name}, {figures['bits_per_dim']:.4f} bits per dimension ({figures['images']:,} images).")
 
 

@@ -5,7 +5,6 @@ levels there are, and whether they are in order, stands in the metadata of each 
 """
 
 import json
-import shutil
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from PIL import Image
 
 from nextpixel.data.dataset import DataSet, Split
 from nextpixel.errors import BadInput, needs
+from nextpixel.files import whole_folder
 
 _SHARD = 2**28  # bytes of levels
 _AT_ONCE = 1024  # images, also of a row group
@@ -32,26 +32,14 @@ def pack(data: DataSet, out: Path) -> list[Path]:
         raise BadInput(f"{data.name} has maps beside its images, which are not packed; keep them as npz.")
     if data.train.draw is not None:
         raise BadInput(f"{data.name} draws its training images anew for every batch; pack what it is made of.")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadInput(f"{out} is there and not an empty folder; give another.")
     names = data.class_names or (None if data.classes is None else [str(label) for label in range(data.classes)])
     features = Features({"image": Picture()} | ({} if names is None else {"label": ClassLabel(names=list(names))}))
     about = json.dumps({"levels": data.spec.levels, "ordinal": data.spec.ordinal})
     schema = features.arrow_schema
     schema = schema.with_metadata({**schema.metadata, b"nextpixel": about})
-    beside = out.with_name(f".{out.name}.part")
-    try:
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
+    with whole_folder(out) as beside:
         for name, split in data.splits.items():
             _write(split, name, beside, schema)
-        if out.exists():
-            out.rmdir()
-        beside.rename(out)
-    except OSError as error:
-        raise BadInput(f"{out} cannot be written: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return sorted(out.iterdir())
 
 
