@@ -23,7 +23,8 @@ from nextpixel import pictures, processes, shipped
 from nextpixel.cli.recipe import check_data, read
 from nextpixel.data import CATALOGUE, DataSet, Split, open_data
 from nextpixel.data.opening import own_path
-from nextpixel.data.readers import IMAGE_SUFFIXES, Options, read_path
+from nextpixel.data.readers import Options, read_path
+from nextpixel.data.readers.folder import IMAGE_SUFFIXES
 from nextpixel.data.readers.hub import is_hub
 from nextpixel.errors import BadInput, require
 from nextpixel.files import whole_file

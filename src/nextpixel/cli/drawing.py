@@ -19,9 +19,11 @@ from nextpixel import pictures, plots, processes
 from nextpixel.cli import common
 from nextpixel.cli.parsers import PICTURES
 from nextpixel.data import Split, codes
-from nextpixel.data.readers import IMAGE_SUFFIXES, Options, load_arrays
 from nextpixel.data.readers.arrays import read_maps
 from nextpixel.data.readers.encoded import opened
+from nextpixel.data.readers.folder import IMAGE_SUFFIXES
+from nextpixel.data.readers.mapped import load_arrays
+from nextpixel.data.readers.options import Options
 from nextpixel.errors import require, told
 from nextpixel.pairing import given, part_of
 
