@@ -38,12 +38,7 @@ def whole_file(path: str | os.PathLike[str], cannot: str | None = None) -> Gener
                 beside.unlink(missing_ok=True)
     except OSError as error:
         raise BadInput(f"{cannot or f'{path} cannot be written'}: {error.strerror or error}.") from error
-    with suppress(OSError):  # not every system can open a folder
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    _keep(target.parent)
 
 
 @contextmanager
@@ -59,10 +54,13 @@ def whole_folder(path: str | os.PathLike[str]) -> Generator[Path]:
     try:
         beside.mkdir(parents=True)
         yield beside
+        for made in beside.rglob("*"):
+            _keep(made)
         for made in list(beside.iterdir()) if there else ():
             made.rename(target / made.name)
         if not there:
             beside.rename(target)
+        _keep(target.parent)
     except OSError as error:
         raise BadInput(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
@@ -75,6 +73,16 @@ def empty(path: str | os.PathLike[str]) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"{folder} is there and not an empty folder; give another.")
     return folder
+
+
+def _keep(path: Path) -> None:
+    """Have what is there on the disk for good, as far as the system can: not every one opens a folder."""
+    with suppress(OSError):
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def _places(path: str | os.PathLike[str]) -> tuple[Path, Path]:

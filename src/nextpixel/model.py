@@ -1,9 +1,11 @@
 """What every model of images can do, and what all of them need to do it."""
 
-import copy
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import partial
 from itertools import chain
-from typing import Any, TypeVar
+from types import MethodType
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -96,14 +98,34 @@ class Model(nn.Module, ABC):
 def evaluating(model: Module) -> Module:
     """The model in evaluation mode: no dropout, and batch norm neither uses nor learns a batch's statistics.
 
-    Of a model in training mode this is a copy that shares its weights, buffers and hooks: the first is left alone, so
+    Of a model in training mode this is a second one, made of the same weights and buffers: the first is left alone, so
     that threads may measure it at the same time, and train it.
     """
     if not any(module.training for module in model.modules()):
         return model
-    own = chain.from_iterable(vars(module).items() for module in model.modules())
-    others = (part for name, part in own if isinstance(part, Tensor) or "hooks" in name)
-    return copy.deepcopy(model, {id(part): part for part in chain(model.parameters(), model.buffers(), others)}).eval()
+    twins = {module: object.__new__(type(module)) for module in model.modules()}
+    for module, twin in twins.items():
+        parts = {name: part if part is None else twins[part] for name, part in module.__dict__["_modules"].items()}
+        others = {name: _with(part, twins) for name, part in module.__dict__.items()}
+        twin.__dict__.update({**others, "training": False, "_modules": parts, "_compiled_call_impl": None})
+    return cast(Module, twins[model])
+
+
+def _with(part: Any, twins: Mapping[nn.Module, nn.Module]) -> Any:
+    """An attribute with the twins in the places of modules, in lists, methods and the like too; itself without any."""
+    if isinstance(part, nn.Module):
+        return twins.get(part, part)
+    if isinstance(part, MethodType):
+        return MethodType(part.__func__, _with(part.__self__, twins))
+    if isinstance(part, partial):
+        return partial(_with(part.func, twins), *_with(part.args, twins), **_with(part.keywords, twins))
+    if type(part) not in (list, tuple, dict):
+        return part
+    values = [*part.values()] if isinstance(part, dict) else part
+    made = [_with(each, twins) for each in values]
+    if all(new is old for new, old in zip(made, values, strict=True)):
+        return part
+    return dict(zip(part, made, strict=True)) if isinstance(part, dict) else type(part)(made)
 
 
 def a_model(value: object) -> Model:

@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 import nextpixel as npx
 from nextpixel.cli import main
-from zoo import Plain
+from zoo import Plain, images
 
 SPEC = npx.ImageSpec(3, 4, 3, levels=3)
 OWN = '''
@@ -33,6 +34,16 @@ def test_a_class_of_ones_own_is_built_and_named() -> None:
     model = npx.build(Plain, SPEC, colours="independent")
     assert model.recipe["name"] == "zoo:Plain"
     assert model.recipe["arguments"] == {"colours": "independent"}
+
+
+def test_it_may_hold_what_cannot_be_copied() -> None:
+    """A lock, or a tensor that was computed; while it trains, it is measured by another of the same weights."""
+    model = npx.build(Plain, SPEC, colours="independent").train()
+    x = images(SPEC, 2)
+    expected = model.log_prob(x)
+    vars(model.backbone).update(lock=threading.Lock(), kept=[2 * next(model.parameters())])
+    assert model.log_prob(x).equal(expected)
+    assert model.training
 
 
 @pytest.mark.parametrize(
