@@ -16,6 +16,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -276,18 +277,27 @@ def several(folder: Path, trials: int | None, noise: random.Random) -> Iterator[
 
 
 class _Child:
-    """A command in a process of its own, forked from this one, where all is imported."""
+    """A command in a process of its own, forked from this one, where all is imported, or in two that are one run."""
 
-    def __init__(self, *words: object) -> None:
+    def __init__(self, *words: object, processes: int = 1) -> None:
         self.said = tempfile.TemporaryFile()  # noqa: SIM115 (until `wait`)
         sys.stdout.flush()
         sys.stderr.flush()
-        self.process = os.fork()
-        if self.process:
-            return
+        with socket.create_server(("127.0.0.1", 0)) as free:  # as torchrun would tell them
+            place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free.getsockname()[1], "WORLD_SIZE": processes}
+        place |= {"LOCAL_WORLD_SIZE": processes, "TORCHELASTIC_RUN_ID": "none"}
+        ranks = [place | {"RANK": rank, "LOCAL_RANK": rank} for rank in range(processes)] if processes > 1 else [{}]
+        self.processes = [self._fork(words, rank) for rank in ranks]
+        self.process = self.processes[0]
+
+    def _fork(self, words: tuple[object, ...], environment: dict[str, object]) -> int:
+        process = os.fork()
+        if process:
+            return process
         status = 1
         try:
             os.setsid()
+            os.environ.update({name: str(value) for name, value in environment.items()})
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
             for stream in (1, 2):
@@ -301,17 +311,17 @@ class _Child:
             os._exit(status)
 
     def wait(self) -> tuple[int, str]:
-        """Its exit status, and what it said."""
-        status = os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+        """The exit status, the worst of several, and what was said."""
+        statuses = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in self.processes]
         self.said.seek(0)
-        return status, self.said.read().decode()
+        return max(statuses, key=abs), self.said.read().decode()
 
 
 _start: Callable[..., _Child] = _Child
 
 
 def _two(*words: object) -> tuple[int, str]:
-    """The same of two processes."""
+    """The same of two processes under torchrun, which ends all when one ends."""
     done = subprocess.run([*TWO, *map(str, words)], capture_output=True, text=True, check=False, timeout=300)
     return done.returncode, done.stdout + done.stderr
 
@@ -342,7 +352,7 @@ def _whole(folder: Path, *words: str, two: bool = False) -> Path:
     """A run that nothing happens to."""
     out = folder / ("whole-of-two" if two else "whole")
     asked = ["train", folder / "recipe.yaml", "--out", out, *words]
-    status, said = _two(*asked) if two else _start(*asked).wait()
+    status, said = _start(*asked, processes=1 + two).wait()
     assert status == 0, said
     return out
 
@@ -351,7 +361,7 @@ def _end(out: Path, recipe: Path, whole: Path, after: str, *words: str, two: boo
     """Go on with a run, or begin it again, to its end."""
     saved = (out / "state.safetensors").exists() or (out / "state.previous").exists()
     asked = ["train", out, "--resume"] if saved else ["train", recipe, "--out", out, *words]
-    status, said = _two(*asked) if two else _start(*asked).wait()
+    status, said = _start(*asked, processes=1 + two).wait()
     if status == 2 and "is finished, after" in said:  # killed when all was saved
         status, after = 0, "was done"
     if status:

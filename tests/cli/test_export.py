@@ -151,9 +151,9 @@ def test_all_shipped_models_together_are_small() -> None:
 @pytest.mark.data
 @SHIPPED
 def test_the_figure_of_a_card_is_what_evaluate_finds(name: str, call: Callable[..., Any]) -> None:
-    """Of its first 200 test images the mean is within five standard errors of what the card says of all."""
+    """Of its first 100 test images the mean is within five standard errors of what the card says of all."""
     figures = shipped.about(name)["figures"]
-    found = json.loads(call("evaluate", name, "--images", "200", "--json").out)
+    found = json.loads(call("evaluate", name, "--images", "100", "--json").out)
     found = found.get("importance", found)
     assert abs(found["nats"] - figures["nats"]) < 5 * found["nats_error"]
 

@@ -37,7 +37,9 @@ from nextpixel.training.settings import Training
 from nextpixel.training.start import start_from
 
 LOWER = "model.filters, model.kernel or how many layers model has"
-MOST_CALLS = 2**17  # of torch, to make a model
+MOST_CALLS = (
+    2**15
+)  # of torch, to make a model: some eight seconds, and ten times as many as the largest recipe asks for
 
 
 def train(arguments: list[str]) -> None:
