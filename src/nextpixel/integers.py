@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nextpixel.autoregressive import Autoregressive
@@ -28,7 +29,7 @@ from nextpixel.nn.embedding import Scaled, next_power
 from nextpixel.nn.gated import GatedBlock, OneStackBlock
 from nextpixel.nn.layers import Residual
 from nextpixel.nn.norm import ColourNorm, WeightNorm
-from nextpixel.nn.shifted import Entrance
+from nextpixel.nn.shifted import Entrance, SpreadDown, SpreadDownRight
 from nextpixel.nn.tables import Tables
 from nextpixel.proof import BITS, PLACES, Proof, Range, kernels
 
@@ -36,6 +37,7 @@ FORMAT = 3  # of the arithmetic
 # Of what the sums of a gated block take: less there is more for its weights, and was less lost on drawings.
 TAKEN, TAKEN_BITS = ("above", "norm_above", "norm_left"), 11
 HEAD, HEAD_BITS = ("", "head"), 16  # of a gated_pixelcnn, what the last layers take, which are computed in float64
+_WINDOWS, _WIDEST = 1024, 2048  # windows of 64 images that a Gram matrix is of, and of how many numbers at most
 _MARGIN = 1.25  # how much larger than those of the calibration an activation may be
 
 
@@ -62,12 +64,13 @@ def exact(model: Model, images: Tensor, context: object = None) -> Autoregressiv
     if not len(images):
         raise BadInput("An exact twin needs some images to measure the ranges of activations; there are none.")
     twin = copy.deepcopy(model).to("cpu", torch.float32).eval()
-    grids = {name: _grid(most, bits) for name, (most, bits) in _measured(twin, images, context).items()}
+    measured, given = _measured(twin, images, context)
+    grids = {name: _grid(most, bits) for name, (most, bits) in measured.items()}
     _install(twin)
     if isinstance(twin.backbone.entry, Scaled):  # which gives whole numbers, over another one
         for layer in _first(twin.backbone):
             kernels(layer)[:, : len(twin.backbone.image_colours)] *= _brightness(model)
-    kept = Proof(grids, rounding=True).of(twin)
+    kept = Proof(grids, given).of(twin)
     twin.recipe = {**twin.recipe, "exact": {"format": FORMAT, "grids": {name: _whole(kept[name]) for name in kept}}}
     return twin
 
@@ -94,7 +97,7 @@ def prove(model: Model) -> None:
             raise BadInput(f"its grid {name!r:.80} is {its!r:.80}, which no activation has.")
         unit = torch.exp2(torch.tensor(powers).double())
         grids[name] = Range(unit, unit * torch.tensor(limits))
-    kept = Proof(grids, rounding=False).of(twin(model))
+    kept = Proof(grids).of(twin(model))
     for name in grids.keys() - kept.keys():
         raise BadInput(f"its grid {name!r:.80} is of no layer.")
 
@@ -174,9 +177,25 @@ def _whole(its: Range) -> list[int] | list[list[int]]:
 
 
 @torch.no_grad()
-def _measured(model: Autoregressive, images: Tensor, context: object) -> dict[str, tuple[Tensor, int]]:
-    """How large the numbers get that are to be on grids, (1,) or (D,), and bits: by the layer that they come from."""
+def _measured(
+    model: Autoregressive, images: Tensor, context: object
+) -> tuple[dict[str, tuple[Tensor, int]], dict[str, Tensor]]:
+    """How large the numbers get that are to be on grids, (1,) or (D,), and bits: by the layer that they come from.
+
+    Also what layers are given, but those that see the image itself: see `Proof`.
+    """
     most: dict[str, Tensor] = {}
+    given: dict[str, Tensor] = {}
+    generator = torch.Generator().manual_seed(0)
+
+    def take(name: str, layer: Any, x: Tensor) -> None:
+        kernel = kernels(layer)
+        if kernel[0].numel() > _WIDEST:
+            return
+        windows = F.unfold(layer.padded(x[::4]), kernel.shape[2:], stride=getattr(layer, "stride", 1)).mT.flatten(0, 1)
+        some = windows[torch.randperm(len(windows), generator=generator)[:_WINDOWS]]
+        some = torch.cat((some, torch.ones(len(some), 1)), 1)
+        given[name] = given.get(name, torch.zeros(())) + some.T @ some
 
     def note(name: str, x: Tensor, *, wide: bool) -> None:
         size = x.abs().amax((0, 2, 3)) if wide else x.abs().max()[None]
@@ -190,7 +209,13 @@ def _measured(model: Autoregressive, images: Tensor, context: object) -> dict[st
             hook = layer.register_forward_hook(lambda layer, given, made: note(name, part(made), wide=wide))
             hooks.enter_context(hook)
 
+        entered = {*_first(model.backbone)}  # where levels come in on another scale than a twin's
         for name, layer in model.backbone.named_modules():
+            if isinstance(layer, RowsAbove | PixelsLeft | WeightNorm) and not (
+                layer in entered or isinstance(layer, SpreadDown | SpreadDownRight)  # which have no windows
+            ):
+                hook = layer.register_forward_pre_hook(lambda layer, its, name=name: take(name, layer, its[0]))
+                hooks.enter_context(hook)
             if isinstance(layer, Block):  # where it drops, there is the ELU of both signs of what `enter` gives
                 watch(layer, name, lambda made: made.plain, wide=True)
                 watch(layer.dropout, f"{name}.enter", lambda made: torch.maximum(*made.abs().chunk(2, 1)), wide=True)
@@ -206,7 +231,7 @@ def _measured(model: Autoregressive, images: Tensor, context: object) -> dict[st
             model.log_prob(images[some], beside)
     for name in [name for name in most if name.endswith(".leave")]:  # to which what the context adds comes
         most[name] = most[name] + most.get(name.replace("leave", "context"), 0)
-    return {name: (its, _bits(name, model.backbone)) for name, its in most.items()}
+    return {name: (its, _bits(name, model.backbone)) for name, its in most.items()}, given
 
 
 def _install(model: Autoregressive) -> None:

@@ -3,6 +3,7 @@
 It goes through a network with what is known of the numbers that come into each layer, of any image.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -29,6 +30,7 @@ BITS = 12  # of an activation, beside its sign
 ROOM = 2.0**24  # of a sum, in its own unit: what float32 holds
 # The last layers are computed in float64, as sharp logistics need it; a sum has room for 2^53 there.
 HEAD_ROOM = 2.0**40
+DAMPED = 0.01  # of the mean square of an input, beside what they share (Frantar et al. 2022)
 STEPS = 4096  # of a name's vector, from 0 to 1
 PLACES = 256  # steps for rows and columns, from 0 to 1
 
@@ -65,11 +67,12 @@ ALL = slice(None)
 class Proof:
     """Goes through a network with the ranges of its activations, and rounds the weights; else refuses any that are not.
 
-    Grids of activations are by the name of the layer that they come from.
+    Grids of activations are by the name of the layer that they come from, and so is what layers were given where the
+    weights are to be rounded: the Gram matrices of windows of the input with a 1 behind them, (D · h · w + 1) squared.
     """
 
-    def __init__(self, grids: dict[str, Range], *, rounding: bool) -> None:
-        self.grids, self.rounding = grids, rounding
+    def __init__(self, grids: dict[str, Range], given: Mapping[str, Tensor] | None = None) -> None:
+        self.grids, self.rounding, self.given = grids, given is not None, given or {}
         self.kept: dict[str, Range] = {}
 
     @torch.no_grad()
@@ -248,9 +251,10 @@ class Proof:
         and of those that take from it.
         """
         own = [(seen_by(layer)[rows].double(), layer.bias, its, rows, layer) for layer, its, rows in parts]
+        given = [self.given.get(self.names[layer]) if room == ROOM else None for layer, *_ in parts]
         unit, first = _numbers(0), True
         while True:
-            rounded = [_rounded(weight, bias, its, rows, unit) for weight, bias, its, rows, _ in own]
+            rounded = [_rounded(*part[:4], unit, gram) for part, gram in zip(own, given, strict=True)]
             sums = sum((most for *_, most in rounded), start=_numbers(0) if also is None else also.limit)
             bound = sums.amax(0)
             finest = torch.exp2((bound.clamp(min=2.0**-12) / room).log2().floor() + 1)
@@ -289,14 +293,43 @@ def seen_by(layer: RowsAbove | PixelsLeft | WeightNorm) -> Tensor:
 
 
 def _rounded(
-    weight: Tensor, bias: Tensor | None, its: Range, rows: slice, unit: Tensor
+    weight: Tensor, bias: Tensor | None, its: Range, rows: slice, unit: Tensor, gram: Tensor | None
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """Weights, (O, D, h, w), and biases for sums of a unit, 0 to leave them, and how far from 0 their sums, (2, O)."""
+    bias = None if bias is None else bias[rows].double()
     if bool((unit > 0).all()):
-        step = unit.view(-1, 1, 1, 1) / its.unit.view(1, -1, 1, 1)
-        weight = (weight / step).round() * step
-        bias = None if bias is None else (bias[rows].double() / unit).round() * unit
+        step = (unit.view(-1, 1, 1, 1) / its.unit.view(1, -1, 1, 1)).expand_as(weight)
+        if gram is None:
+            weight = (weight / step).round() * step
+        else:
+            gram = gram.double() / gram[-1, -1]
+            mean = gram[-1, :-1] * (bias is not None)  # which a bias takes up
+            rounded = compensated(weight.flatten(1), step.flatten(1), gram[:-1, :-1] - mean.outer(mean))
+            bias = None if bias is None else bias + (weight.flatten(1) - rounded) @ mean
+            weight = rounded.view_as(weight)
+        bias = None if bias is None else (bias / unit).round() * unit
     limit, depth = (numbers.view(1, -1, 1, 1) for numbers in (its.limit, its.depth))
     more, less = ((w.clamp(min=0) * limit - w.clamp(max=0) * depth).flatten(1).sum(1) for w in (weight, -weight))
     most = torch.stack((more, less))
-    return weight, bias, most if bias is None else most + bias[rows].double().abs()
+    return weight, bias, most if bias is None else most + bias.abs()
+
+
+def compensated(weight: Tensor, step: Tensor, gram: Tensor) -> Tensor:
+    """Weights as multiples of their steps, (O, n), whose sums change little with inputs of that Gram matrix, (n, n).
+
+    They are rounded input by input, and what that changes is made good by the weights of inputs still to come, as far
+    as these are like it (Frantar et al. 2022, GPTQ). Zeros stay: a mask has put them there.
+    """
+    order = gram.diagonal().argsort(descending=True)
+    weight, step, rounded, shown = weight[:, order], step[:, order], torch.zeros_like(weight), weight[:, order] != 0
+    damped = gram[order][:, order] + DAMPED * gram.diagonal().mean().clamp(min=1e-9) * torch.eye(len(gram)).to(gram)
+    shares = torch.linalg.cholesky(torch.linalg.inv(damped), upper=True)
+    for start in range(0, len(gram), 64):  # products of many at once are faster
+        end = min(start + 64, len(gram))
+        off = torch.zeros_like(weight[:, start:end])
+        for i in range(start, end):
+            rounded[:, i] = (weight[:, i] / step[:, i]).round() * step[:, i] * shown[:, i]
+            off[:, i - start] = (weight[:, i] - rounded[:, i]) / shares[i, i]
+            weight[:, i:end] -= off[:, i - start].outer(shares[i, i:end])
+        weight[:, end:] -= off @ shares[start:end, end:]
+    return rounded[:, order.argsort()]

@@ -33,7 +33,11 @@ class RowsAbove(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, H, W) to (B, O, H, W)."""
-        return self._window(F.pad(x, (self.reach, self.reach, self.reach, -1 if self.strict else 0)))
+        return self._window(self.padded(x))
+
+    def padded(self, x: Tensor) -> Tensor:
+        """The input with what its windows see around it."""
+        return F.pad(x, (self.reach, self.reach, self.reach, -1 if self.strict else 0))
 
     def init_state(self, batch: int, width: int) -> Tensor:
         """The last rows seen, with the columns' padding: (B, D, rows, W + 2 reach); at first the padding above."""
@@ -120,9 +124,12 @@ class PixelsLeft(nn.Module):
 
     def forward(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
         """(B, D, H, W) to (B, O, H, W); `addend` is added to the result."""
-        padded = F.pad(x, (self.reach, 0 if self.own else -1)) if self.reach else x
-        sums = ops.convolve(padded, self.masked(), self.bias)
+        sums = ops.convolve(self.padded(x), self.masked(), self.bias)
         return ops.settle(sums if addend is None else ops.onto(sums, addend), self.grid)
+
+    def padded(self, x: Tensor) -> Tensor:
+        """The input with what its windows see at its left."""
+        return F.pad(x, (self.reach, 0 if self.own else -1)) if self.reach else x
 
     def init_state(self, batch: int, width: int) -> "LeftState":
         """The weights of each sub-step as matrices, and room for a row of the input."""

@@ -83,6 +83,7 @@ class WeightNorm(nn.Module, ABC):
     """
 
     grid: Any = None  # of an exact twin, what the sum that it is a part of is brought to, by what holds the layer
+    stride = 1
 
     def __init__(self, inputs: int, outputs: int, size: tuple[int, int], *, scale: float = 1.0) -> None:
         super().__init__()
@@ -101,6 +102,10 @@ class WeightNorm(nn.Module, ABC):
     def fresh(self) -> bool:
         """Whether lengths and biases are as they were made: neither trained nor from data."""
         return self.length is not None and bool((self.length == 1).all()) and not self.bias.any()
+
+    def padded(self, x: Tensor) -> Tensor:
+        """The input with what its windows see around it, a window every `stride` places."""
+        return x
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:

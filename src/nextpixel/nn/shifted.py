@@ -29,9 +29,11 @@ class Down(WeightNorm):
         super().__init__(inputs, outputs, (rows, columns), scale=scale)
         self.rows, self.side, self.stride = rows, columns // 2, stride
 
+    def padded(self, x: Tensor) -> Tensor:
+        return F.pad(x, (self.side, self.side, self.rows - 1, 0))
+
     def forward(self, x: Tensor) -> Tensor:
-        padded = F.pad(x, (self.side, self.side, self.rows - 1, 0))
-        return ops.convolve(padded, self.weight(), self.bias, stride=self.stride)
+        return ops.convolve(self.padded(x), self.weight(), self.bias, stride=self.stride)
 
     def init_state(self, batch: int, width: int) -> "DownState":
         weight = self.weight().contiguous()
@@ -65,8 +67,11 @@ class DownRight(WeightNorm):
         super().__init__(inputs, outputs, (2, 2), scale=scale)
         self.stride = stride
 
+    def padded(self, x: Tensor) -> Tensor:
+        return F.pad(x, (1, 0, 1, 0))
+
     def forward(self, x: Tensor) -> Tensor:
-        return ops.convolve(F.pad(x, (1, 0, 1, 0)), self.weight(), self.bias, stride=self.stride)
+        return ops.convolve(self.padded(x), self.weight(), self.bias, stride=self.stride)
 
     def init_state(self, batch: int, width: int) -> "DownRightState":
         weight = self.weight()

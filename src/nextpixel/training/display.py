@@ -25,7 +25,7 @@ class Display:
         self._console = Console(stderr=True)
         self._validation = ""
         self._last_line = float("-inf")
-        self._began, self._began_at = time.monotonic(), 0.0
+        self._began: tuple[float, float] | None = None  # when the first step was shown, and how far the run was then
         columns = BarColumn(bar_width=14, **BAR_STYLES), TextColumn("{task.description}", markup=False)
         self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task = self._bar.add_task("starting", total=1.0)
@@ -38,10 +38,6 @@ class Display:
         with suppress(OSError):
             self._bar.stop()
 
-    def start_at(self, progress: float) -> None:
-        """Count the time left from here, where `progress` of the run is behind us."""
-        self._began, self._began_at = time.monotonic(), progress
-
     def validated(self, bits: float) -> None:
         """Show the newest validation, in bits per dimension, from now on."""
         self._validation = f", validation {bits:.4f}"
@@ -52,9 +48,11 @@ class Display:
 
     def show(self, progress: float, *, epoch: float, bits: float, rate: float, limit: float = math.inf) -> None:
         """Show a step: epochs done, the training loss, images a second, and seconds left, no more than the limit."""
-        left, done = "time left unknown", progress - self._began_at
+        began, before = self._began = self._began or (time.monotonic(), progress)
+        left, done, seconds = "time left unknown", progress - before, max(0.0, limit)
         if done > 0:
-            seconds = min(max(0.0, limit), (time.monotonic() - self._began) * (1 - progress) / done)
+            seconds = min(seconds, (time.monotonic() - began) * (1 - progress) / done)
+        if math.isfinite(seconds):
             left = f"{seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"
         text = f"{bits:.4f} bits/dim{self._validation}, {rate:.0f} images/s, {left}"
         if self._console.is_terminal:

@@ -172,7 +172,6 @@ class _Loop:
 
     def run(self) -> None:
         """Train until the last epoch or minute."""
-        self.display.start_at(self.progress())
         self.batches.start(self.position.stream)
         if self.position.processes not in (0, processes.size()):
             told = f"The run goes on with {processes.size()} in the place of {self.position.processes} processes: "
