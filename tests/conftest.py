@@ -14,6 +14,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("data")
         if not DATA and item.get_closest_marker("data"):
             item.add_marker(pytest.mark.skip(reason="NEXTPIXEL_DATA is not set"))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)  # no worker shall wait for another at the end
 
 
 @pytest.fixture(scope="session")
