@@ -31,14 +31,23 @@ def test_samples_are_those_of_the_naive_path(case: Case, grid: tuple[int, int]) 
 @every_model
 def test_completions_keep_what_is_known_and_draw_the_rest_as_the_naive_path(case: Case, grid: tuple[int, int]) -> None:
     spec = case.spec(*grid)
-    model, x, contexts = case.build(spec), images(spec, 3), case.contexts(spec, 3)
     generator = torch.Generator().manual_seed(2)
-    masks = [torch.rand(3, channels, *grid, generator=generator) < 0.5 for channels in {1, spec.channels}]
-    masks.append((torch.arange(grid[0]) < grid[0] // 2).view(1, 1, -1, 1).expand(3, 1, *grid))
-    for known in masks:
-        completed = model.complete(x, known, contexts, seed=4)
-        assert completed[known.expand(x.shape)].equal(x[known.expand(x.shape)])
-        assert completed.equal(drawn_naively(model, completed, contexts, seed=4, known=known))
+    known = torch.rand(9, *spec.shape, generator=generator) < 0.5
+    known[3:6] = known[3:6, :1]  # whole pixels
+    known[6:] = (torch.arange(grid[0]) < grid[0] // 2)[:, None]
+    model, x, contexts = case.build(spec), images(spec, 9), case.contexts(spec, 9)
+    completed = model.complete(x, known, contexts, seed=4)
+    assert completed[known].equal(x[known])
+    assert completed.equal(drawn_naively(model, completed, contexts, seed=4, known=known))
+
+
+@every_model
+def test_a_mask_of_pixels_is_one_of_all_their_channels(case: Case) -> None:
+    spec = case.spec(4, 3)
+    model, x, contexts = case.build(spec), images(spec, 3), case.contexts(spec, 3)
+    known = torch.rand(3, 1, 4, 3, generator=torch.Generator().manual_seed(2)) < 0.5
+    completed = model.complete(x, known, contexts, seed=4)
+    assert completed.equal(model.complete(x, known.expand(x.shape), contexts, seed=4))
 
 
 @every_model
