@@ -129,7 +129,7 @@ def test_sets_that_are_apart_and_sets_of_one() -> None:
     area, error = npx.auroc(torch.tensor([1.0]), torch.tensor([0.0, 1.0]))
     assert area == 0.25
     assert math.isnan(error)
-    with pytest.raises(npx.BadInput, match="scores in both sets, not 0 and 2"):
+    with pytest.raises(npx.BadInput, match="these are \\(0,\\) and \\(2,\\)"):
         npx.auroc(torch.tensor([]), torch.tensor([1.0, 2.0]))
     with pytest.raises(npx.BadInput, match="none that is NaN"):
         npx.auroc(torch.tensor([1.0]), torch.tensor([math.nan, 2.0]))

@@ -11,7 +11,7 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
 from nextpixel.distributions import Finite
-from nextpixel.errors import BadInput, whole
+from nextpixel.errors import BadInput, called, flag, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.model import Model, are_finite, evaluating
 from nextpixel.nn.context import Context
@@ -136,6 +136,7 @@ class Autoregressive(Model):
             BadInput: a count below 1, a temperature not above 0, a context or an order that does not fit.
         """
         count = whole(count, "The number of samples", least=1)
+        called(progress, "progress")
         self._can_draw()
         numbers = noise(self.spec, count, seed=seed, first=first).to(self.device)
         if order is None:
@@ -194,6 +195,7 @@ class Autoregressive(Model):
     ) -> Completion:
         """`complete`, with an estimate of how likely the known sub-pixels are, unless they do not `weigh`."""
         count = whole(particles, "particles", least=1)
+        flag(weigh, "weigh")
         self._can_draw()
         known = self._mask(x, known)
         given = torch.where(known, x.to(self.device), torch.zeros_like(x, device=self.device))

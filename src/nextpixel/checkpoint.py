@@ -8,6 +8,7 @@ from torch import nn
 
 from nextpixel import processes, sealed, shipped
 from nextpixel.errors import BadInput
+from nextpixel.files import here
 from nextpixel.integers import install, prove
 from nextpixel.model import Model, a_model
 from nextpixel.models import build, loaded, outline
@@ -34,9 +35,7 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     about = {"format": FORMAT, **inner.recipe, **({} if inner.learnt is None else {"learnt": inner.learnt})}
     if "<locals>" in inner.recipe.get("name", ""):
         raise BadInput(f"{inner.recipe['name']} is in a function, where no file can find it; move it out, to a module.")
-    if "hf:" in str(path)[:3]:
-        raise BadInput(f"{path} is a name on the Hub; save in a file, or share the model with nextpixel push.")
-    if (file := _path(path)).suffix in PICKLES:
+    if (file := here(_path(path))).suffix in PICKLES:
         raise BadInput(f"{file} would say that it is a pickle; models are saved as {file.stem}.safetensors.")
     sealed.write(file, inner.state_dict(), key=KEY, about=about)
 

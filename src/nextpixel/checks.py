@@ -14,7 +14,7 @@ from torch import Tensor
 from nextpixel import twins
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.distributions import Finite
-from nextpixel.errors import BadInput, whole
+from nextpixel.errors import BadInput, called, whole
 from nextpixel.model import Model, a_model, are_finite
 from nextpixel.nn.context import Both, ClassLabel, Context, Map, Vector
 from nextpixel.plots import earlier, ranks, receptive_field
@@ -128,6 +128,7 @@ def check(
         {'holds'}
     """
     model = a_model(model)
+    called(watch, "watch")
     if not isinstance(model, Autoregressive):
         name = type(model).__name__
         raise BadInput(f"The laws are for exact likelihoods, which a {name} has not; try check(model.decoder, z).")

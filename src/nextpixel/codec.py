@@ -12,7 +12,7 @@ import warnings
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from nextpixel import processes
 from nextpixel.autoregressive import Autoregressive
-from nextpixel.errors import BadInput, shown
+from nextpixel.errors import BadInput, flag, shown
 from nextpixel.frequencies import PARTS, Frequencies
 from nextpixel.integers import twin
 from nextpixel.model import Model
@@ -72,7 +72,14 @@ def compress(
     """
     own = twin(model)
     images = own.spec.check(images)
-    labels = None if context is None or own.context is None else own.context.check(context, len(images), own.spec)
+    if context is not None and own.context is None:
+        raise BadInput(f"The model is given nothing beside the images; leave out the context {shown(context)}.")
+    labels = None if context is None else cast(ClassLabel, own.context).check(context, len(images), own.spec)
+    flag(verify, "verify")
+    if not isinstance(pictures, Sequence) or not all(isinstance(its, Picture) for its in pictures):
+        raise BadInput(
+            f"pictures must be those whose tiles the images are (nextpixel.tiles.Picture), not {shown(pictures)}."
+        )
     each = max(1, BLOCK // own.spec.subpixels)
 
     def made_of(start: int) -> bytes:
@@ -98,6 +105,7 @@ def decompress(model: Model, data: bytes | bytearray | memoryview, *, recover: b
     Raises:
         BadInput: another model, no container, or a damaged one; `recover` leaves out its damaged blocks instead.
     """
+    flag(recover, "recover")
     if not isinstance(data, bytes | bytearray | memoryview):
         raise BadInput(f"A container is the bytes that compress made, not {shown(data)}.")
     found = opened(twin(model), bytes(data), recover=recover).blocks

@@ -42,6 +42,18 @@ def require(needed: int, what: str, lower: str) -> None:
         raise BadInput(f"{what} need {sizes}; lower {lower}.")
 
 
+def flag(value: object, name: str) -> None:
+    """Refuse what is neither True nor False, as a text would count as True."""
+    if not isinstance(value, bool):
+        raise BadInput(f"{name} must be True or False, not {shown(value)}.")
+
+
+def called(value: object, name: str) -> None:
+    """Refuse what is to be called and cannot be."""
+    if value is not None and not callable(value):
+        raise BadInput(f"{name} must be a function, not {shown(value)}.")
+
+
 def odd(value: object, name: str, *, least: int = 1) -> None:
     """Refuse a kernel's size that has no middle."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least or value % 2 == 0:

@@ -16,7 +16,7 @@ from nextpixel import processes
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.data import Split
 from nextpixel.data.dataset import evenly
-from nextpixel.errors import BadInput, shown, whole
+from nextpixel.errors import BadInput, called, flag, shown, whole
 from nextpixel.model import Model, a_model
 from nextpixel.models.pixelvae import PixelVAE
 from nextpixel.nn.context import ClassLabel
@@ -75,6 +75,8 @@ def evaluate(
         BadInput: no images, not what the model is about, or a `pixelvae`, which has bounds only (`evaluate_bounds`).
     """
     model = a_model(model)
+    flag(classes, "classes")
+    called(watch, "watch")
     labels = range(model.context.classes if isinstance(model.context, ClassLabel) else 0)
     if not (classes or labels):
         raise BadInput("Only a model of classes can be measured without them; this one is given none.")

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,17 @@ from nextpixel.errors import BadInput
 def home(path: str | os.PathLike[str]) -> Path:
     """The path with ~ at its start read as a home folder; as it stands where there is no such user."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 (Path's raises there)
+
+
+def here(path: str | os.PathLike[str]) -> Path:
+    """A place on this disk where models may be saved; BadInput for a name on the Hub, and one that is not Unicode."""
+    if str(path).startswith("hf:"):
+        raise BadInput(f"{path} is a name on the Hub; save here, under another name, and share it with nextpixel push.")
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise BadInput(f"{os.fsencode(path)!r} is not UTF-8, as the name of a model's file must be.") from error
+    return Path(path)
 
 
 @contextmanager
@@ -69,7 +81,7 @@ def whole_folder(path: str | os.PathLike[str]) -> Generator[Path]:
 
 def empty(path: str | os.PathLike[str]) -> Path:
     """A folder to be filled, which may not be there yet; BadInput for any other."""
-    folder = Path(path)
+    folder = here(path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"{folder} is there and not an empty folder; give another.")
     return folder
@@ -89,6 +101,6 @@ def _places(path: str | os.PathLike[str]) -> tuple[Path, Path]:
     """Where a path leads, and the place beside that."""
     try:
         target = Path(os.path.realpath(path))
-        return target, target.with_name(f".{target.name}.{os.getpid()}.part")
+        return target, target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.part")
     except ValueError as error:  # a folder's root, or what no file may be called
         raise BadInput(f"{str(path)!r} cannot be written: it is not the name of a file.") from error

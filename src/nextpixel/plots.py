@@ -64,6 +64,8 @@ def receptive_field(
         >>> receptive_field(model, 3, 3).shape
         torch.Size([3, 3, 6, 6])
     """
+    if model.tables is not None:
+        raise BadInput("What is seen is told by gradients, which whole numbers have not; ask the twin's float model.")
     channels, (_, height, width) = _channels(model, channel), model.spec.shape
     if not (0 <= row < height and 0 <= column < width):
         raise BadInput(f"The pixel {row},{column} is outside of the image: it has {height} rows of {width}, from 0.")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nextpixel.autoregressive import Autoregressive
-from nextpixel.errors import BadInput, shown
+from nextpixel.errors import BadInput, plain, shown
 from nextpixel.evaluation import formats, lossless
 from nextpixel.model import Model, a_model
 
@@ -90,9 +90,13 @@ def auroc(inside: Tensor, outside: Tensor) -> tuple[float, float]:
         >>> auroc(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 9.0]))[0]
         0.75
     """
-    scores = [its.detach().cpu().double().numpy() for its in (inside, outside)]
-    if not all(map(len, scores)) or np.isnan(np.concatenate(scores)).any():
-        raise BadInput(f"An AUROC needs scores in both sets, not {len(inside)} and {len(outside)}, none that is NaN.")
+    try:
+        scores = [np.asarray(torch.as_tensor(plain(its)).detach().cpu(), np.float64) for its in (inside, outside)]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"Scores are numbers, (N,) and (M,), not {shown(inside)} and {shown(outside)}.") from error
+    if any(its.ndim != 1 or not len(its) or np.isnan(its).any() for its in scores):
+        shapes = " and ".join(str(its.shape) for its in scores)
+        raise BadInput(f"An AUROC needs scores in both sets, (N,) and (M,), none that is NaN; these are {shapes}.")
     above, below = _share_below(*scores), 1 - _share_below(*scores[::-1])
     errors = [its.var(ddof=1) / len(its) if len(its) > 1 else math.nan for its in (above, below)]
     return float(above.mean()), math.sqrt(sum(errors))

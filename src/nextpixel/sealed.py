@@ -80,14 +80,13 @@ class Sealed:
 
 @contextmanager
 def _opened(path: Path) -> Generator[Any]:
+    start = b""
     try:
+        with path.open("rb") as file:  # which says why, where it may not
+            start = file.read(8)
         with safe_open(path, framework="pt") as file:
             yield file
     except (OSError, SafetensorError) as error:
-        start = b""
-        if isinstance(error, SafetensorError):
-            with path.open("rb") as file:
-                start = file.read(8)
         # A safetensors file begins with the length of its header, which can begin with a pickle's two bytes as well.
         if start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5" and any(start[2:])):
             raise BadInput(f"{path} is a pickle, which can run any code; nextpixel reads only safetensors.") from error

@@ -19,6 +19,7 @@ from nextpixel.spec import SIDE, ImageSpec
 
 _ROW = re.compile(r"(-?\d{1,19}) (\d{1,5}) (\d{1,5}) ([13]) (.+)", re.DOTALL)
 _NAME = re.compile(r"[^\x00-\x1f\\:]{1,1000}\.(png|webp)", re.IGNORECASE)
+_ELSEWHERE = re.compile(r'[<>|?*"]|(^|/)(con|prn|aux|nul|com\d|lpt\d)\.')  # of no file on Windows
 _ROOM = 2**22  # bytes of a list of pictures, at most
 
 
@@ -62,10 +63,11 @@ def packed(pictures: Sequence[Picture]) -> bytes:
     """A list of pictures as bytes; BadInput for a name that could not be given back, or two alike."""
     seen: set[str] = set()
     for picture in pictures:
-        if picture.name in seen or not _safe(picture.name):
-            why = "stands for two pictures" if picture.name in seen else "is none for a file on every machine"
+        name = picture.name.casefold()  # not every disk tells capital letters from small ones
+        if name in seen or not _safe(picture.name) or _ELSEWHERE.search(name):
+            why = "stands for two pictures" if name in seen else "is none for a file on every machine"
             raise BadInput(f"The name {picture.name!r} {why}; rename it.")
-        seen.add(picture.name)
+        seen.add(name)
     rows = "\0".join(" ".join(map(str, picture)) for picture in pictures).encode("utf-8", "surrogateescape")
     if len(rows) > _ROOM:
         raise BadInput(f"{len(pictures):,} pictures are too many for a container; make several.")

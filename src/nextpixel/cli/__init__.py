@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -63,15 +64,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _told(arguments: Sequence[str] | None) -> int:
     """The exit status, when all is told."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = _run(list(sys.argv[1:] if arguments is None else arguments))
+        status = _run(words)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # the reader, `head` for one, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains
         return 0
     except BadInput as error:
-        return _refuse(re.sub(r"(?<![\w.-])data\.(?=\w+=)", "--data.", str(error)))  # as it is typed
+        return _refuse(re.sub(r"(?<![\w.-])data\.(\w+)(?==)", partial(_typed, words), str(error)))
     except OSError as error:
         return _refuse(f"{error.filename or 'The output'} cannot be used: {error.strerror or error}.")
     except (MemoryError, RuntimeError) as error:  # torch has no MemoryError
@@ -82,6 +84,14 @@ def _told(arguments: Sequence[str] | None) -> int:
         return _refuse(NO_MEMORY)
     except KeyboardInterrupt:
         return 130
+
+
+def _typed(words: list[str], setting: re.Match[str]) -> str:
+    """A setting of `open_data` as this command has it: its own, or a recipe's, which others take from config.yaml."""
+    own, option = PARSERS.get(" ".join(words[:2])) or PARSERS[words[0]], f"--{setting[1].replace('_', '-')}"
+    if own.takes(option):
+        return option
+    return f"{'--' if words[0] == 'train' else ''}{setting[0]}"
 
 
 def _run(words: list[str]) -> int:

@@ -20,14 +20,16 @@ from torch import Tensor
 
 import nextpixel as npx
 from nextpixel import pictures, processes, shipped
+from nextpixel.cli.parsers import keep
 from nextpixel.cli.recipe import check_data, read
 from nextpixel.data import CATALOGUE, DataSet, Split, open_data
+from nextpixel.data.dataset import joined
 from nextpixel.data.opening import own_path
 from nextpixel.data.readers import Options, read_path
 from nextpixel.data.readers.folder import IMAGE_SUFFIXES
 from nextpixel.data.readers.hub import is_hub
 from nextpixel.errors import BadInput, require
-from nextpixel.files import whole_file
+from nextpixel.files import here, whole_file
 from nextpixel.pairing import difference, fit, part_of
 from nextpixel.training.display import BAR_STYLES
 
@@ -44,7 +46,8 @@ def afford(count: int, spec: npx.ImageSpec, out: Sequence[Path], *, lower: str) 
 
 
 def load(options: argparse.Namespace) -> npx.Model:
-    """The model MODEL on --device."""
+    """The model MODEL on --device; what stands beside it is looked at before the work."""
+    config_of(options.model)
     return npx.load(options.model, device=processes.device(options.device))
 
 
@@ -83,14 +86,15 @@ def asked_images(model: npx.Model, options: argparse.Namespace) -> tuple[str, Te
 
 
 def one_source(options: argparse.Namespace) -> Path | None:
-    """IMAGES, or None for --data; both are refused."""
-    if options.source is not None and options.data is not None:
-        raise BadInput(f"Give either IMAGES ({options.source}) or --data {options.data}, not both.")
+    """IMAGES, or None for --data; both are refused, and what is for the latter alone."""
+    for name in ("data", "data_root"):
+        if options.source is not None and (value := vars(options)[name]) is not None:
+            raise BadInput(f"Give either IMAGES ({options.source}) or --{name.replace('_', '-')} {value}, not both.")
     return options.source
 
 
 def source_of(model: npx.Model, source: Path, options: argparse.Namespace) -> tuple[Split, list[str]]:
-    """The images of a file or folder, read as those that the model learnt from, and what to `tell`."""
+    """The images of a file or folder, all or of --split, read as those that the model learnt from; what to `tell`."""
     if not source.is_file() and not source.is_dir():
         raise BadInput(f"There is no file or folder {source}.")
     asked = config_of(options.model)["data"]
@@ -109,7 +113,13 @@ def source_of(model: npx.Model, source: Path, options: argparse.Namespace) -> tu
         parts = read_path(source, Options(**meant, **said))
         grey = "grey " if spec.channels == 1 else ""
         brought.append(f"pictures of {source} are made {grey}{spec.width}x{spec.height}, as the model's are")
-    split, notes = fit(model, parts, parts.test or parts.train, what=str(source))
+    there, wanted = parts.splits, options.split if "--split" in vars(options).get("typed", ()) else "all"
+    if wanted not in (*there, "all"):
+        raise BadInput(f"{source} has no {wanted} split, but {', '.join(there)}; leave out --split for all its images.")
+    own = joined(there.values()) if wanted == "all" else there[wanted]
+    if wanted == "all" and len(there) > 1:
+        brought.append(f"these are all {len(own)} images of {source}: {', '.join(there)}; --split takes one of them")
+    split, notes = fit(model, parts, own, what=str(source))
     return split, [*brought, *notes, *parts.notes]
 
 
@@ -133,7 +143,10 @@ def data_of(model: npx.Model, options: argparse.Namespace) -> DataSet:
         raise BadInput(f"Nothing says which data set {options.model} learnt from; name one with --data.")
     if options.data_root is not None:
         recipe = {**recipe, "root": options.data_root}
-    there = learnt in CATALOGUE or is_hub(learnt) or own_path(str(learnt), recipe.get("root")).exists()
+    path = own_path(str(recipe["name"]), recipe.get("root"))
+    if recipe["name"] not in CATALOGUE and not is_hub(recipe["name"]):
+        keep(options, path)
+    there = learnt in CATALOGUE or is_hub(learnt) or path.exists()
     if options.data is None and not there:
         raise BadInput(f"{options.model} learnt from {learnt}, which is not there; say where it is now with --data.")
     return open_data(**{**recipe, "like": None if recipe.get("bits") else model.spec.levels})
@@ -174,10 +187,13 @@ def labels_of(context: npx.ClassLabel, text: str) -> list[int]:
         return [context.number(text)]
     if text == "all":
         return list(range(context.classes))
-    labels: list[int] = []
+    labels, names = list[int](), context.names or ()
+    numbered = {int(name): place for place, name in enumerate(names) if re.fullmatch("[0-9]{1,9}", name)}
     for part in text.split(","):
-        ends = part.split("-") if part not in (context.names or ()) and re.fullmatch("[0-9]+-[0-9]+", part) else [part]
-        more = range(context.number(ends[0]), context.number(ends[-1]) + 1)
+        ends = part.split("-") if part not in names and re.fullmatch("[0-9]+-[0-9]+", part) else [part]
+        more: Sequence[int] = range(context.number(ends[0]), context.number(ends[-1]) + 1)
+        if len(ends) > 1 and {*ends} <= {*names}:  # names that are numbers, which may be in another order
+            more = [numbered[number] for number in sorted(numbered) if int(ends[0]) <= number <= int(ends[1])]
         if not more or {*labels} & {*more}:
             raise BadInput(f"--label {text} names a class twice or none at {part}; the model knows {context.listed}.")
         labels += more
@@ -187,6 +203,8 @@ def labels_of(context: npx.ClassLabel, text: str) -> list[int]:
 def place(text: str, *suffixes: str) -> Path:
     """The file to be written, with any suffix where none are given; refused before the work, not after it."""
     path = Path(text)
+    if text.startswith("hf:") or path.suffix == ".safetensors":
+        here(path)
     if suffixes and path.suffix.lower() not in suffixes:
         raise BadInput(f"The output must end in {' or '.join(suffixes)}, not {text}.")
     if path.exists() and not path.is_file():
@@ -261,7 +279,12 @@ def config_of(model: Path) -> dict[str, Any]:
     path = (model if model.is_dir() else model.parent) / "config.yaml"
     if not path.is_file():
         return {"data": {}}
-    recipe = read(path)
+    try:
+        recipe = read(path)
+    except BadInput:
+        if model.is_dir():
+            raise
+        return {"data": {}}  # a file may stand beside another program's
     if recipe["data"]:
         check_data(recipe["data"], path)
     return recipe

@@ -112,7 +112,7 @@ def known_pixels(which: str, images: Tensor, *, seed: int, beside: Path | None =
         return torch.from_numpy(drawn < float(found[1]) / 100)
     mask = _part(which, height, width) if which in PARTS else _of_file(Path(which))
     if mask.ndim == 2 and mask.shape != (height, width) and beside is not None and _size(beside) == mask.shape:
-        mask = Options(size=f"{height}x{width}", fit=fit).fitted(mask[None])[0, 0]
+        mask = Options(size=f"{height}x{width}", fit=fit).fitted(mask[None])[:, 0]  # several for tiles
     shape = mask.shape
     if mask.ndim == 4 and shape[1:3] == (height, width):
         mask = np.moveaxis(mask, 3, 1)
@@ -195,6 +195,8 @@ def _beside(model: npx.Model, options: Namespace, out: list[Path]) -> Split:
         common.afford(each * len(chosen), model.spec, out, lower="-n")
         return Split(np.empty(each * len(chosen)), None if classes is None else np.repeat(chosen, each))
     maps, labels = read_maps(options.maps, kind.size)
+    if {"images", "maps"} <= load_arrays(options.maps).keys():
+        common.tell([f"the maps are the images of {options.maps}, not the maps that these were given"])
     count = options.images or len(maps)
     if count > len(maps):
         raise npx.BadInput(f"{options.maps} has {len(maps)} maps, too few for {count} images.")
@@ -272,6 +274,8 @@ def _latents(options: Namespace) -> Plot:
         left, right = [x[:, None]], [y[:, None]]
     else:
         if options.of == "prior":
+            if typed := {"--data", "--split", "--data-root"} & options.typed:
+                raise npx.BadInput(f"The prior needs no images; leave out {min(typed)}, or plot --of reconstructions.")
             each = torch.from_numpy(np.random.default_rng(options.seed).standard_normal((LATENT_ROWS, model.latent)))
             make, about = model.decode, "latent vectors, a row of {} images of each"
         else:

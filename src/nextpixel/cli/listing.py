@@ -83,10 +83,7 @@ def data(options: Namespace) -> None:
     out = place(options.out, *PICTURES) if options.kind == "show" else home(options.out)
     asked = ("levels", "size", "fit", "channels", "damaged", "columns", "splits")
     reading = {name: getattr(options, name) for name in asked}
-    try:
-        own = open_data(options.name, options.data_root, **reading)
-    except npx.BadInput as error:
-        raise npx.BadInput(re.sub(rf"\bdata\.(?={'|'.join(reading)})", "--", str(error))) from error
+    own = open_data(options.name, options.data_root, **reading)
     if options.kind == "pack":
         for file in pack(own, out):
             print(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")

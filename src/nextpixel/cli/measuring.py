@@ -54,13 +54,13 @@ def check(options: Namespace) -> int:
     out = None if options.out is None else common.place(options.out, *PICTURES)
     model = common.load(options)
     tested = model.decoder if isinstance(model, npx.PixelVAE) else common.exact(model, "check")
+    pixel = model.spec.height // 2, model.spec.width // 2
+    field = None if out is None else plots.receptive_field(tested, *pixel, seed=options.seed)
     images, context, about, notes = _checked(model, options)
     began, watch = time.monotonic(), common.with_bar("checking")
     findings = checks.check(tested, context, images=images, seed=options.seed, watch=watch)
     seconds, failed = time.monotonic() - began, any(finding.fails for finding in findings)
-    pixel = model.spec.height // 2, model.spec.width // 2
-    if out is not None:
-        field = plots.receptive_field(tested, *pixel, seed=options.seed)
+    if out is not None and field is not None:
         pictures.write(plots.draw_receptive_field(tested, field, *pixel), out)
     common.tell(notes)
     if options.json:

@@ -29,6 +29,9 @@ Option = tuple[list[str], dict[str, Any]]  # its names, and what `add_argument` 
 class Parser(argparse.ArgumentParser):
     """A command's options; what is wrong with them is one sentence."""
 
+    def takes(self, option: str) -> bool:
+        return option in self._option_string_actions
+
     def error(self, message: str) -> NoReturn:
         unknown = re.match("unrecognized arguments: (--[a-z-]+)", message)
         close = difflib.get_close_matches(unknown[1], self._option_string_actions, 1, 0.8) if unknown else []
@@ -140,12 +143,28 @@ def parse(words: Sequence[str]) -> Namespace:
     asked = _parsed(*words)
     if module := vars(asked).get("import"):
         imported(module)
-    outs = vars(asked).get("out") or []  # none of which may be an input
-    for out in map(Path, outs if isinstance(outs, list) else [outs]):
-        for value in (value for name, value in vars(asked).items() if name != "out" and isinstance(value, str | Path)):
-            if any(its.is_file() and out.is_file() and its.samefile(out) for its in (Path(value), Path(value, FILE))):
-                raise BadInput(f"The output {out} is what the command reads, and would be lost; give another name.")
+    asked.typed = {word.partition("=")[0] for word in words}
+    for name, value in vars(asked).items():
+        if (
+            name != "out"
+            and isinstance(value, str | Path)
+            and (name in ("source", "data", "outside", "name") or Path(value).is_file())
+        ):
+            keep(asked, Path(value))
+    for name in ("model.safetensors", "last.safetensors", "state.safetensors", "") if "model" in asked else ():
+        keep(asked, Path(asked.model, name))
     return asked
+
+
+def keep(asked: Namespace, place: Path) -> None:
+    """Refuse an output that is a file to be read, or a picture in a folder of images to be read."""
+    outs = vars(asked).get("out") or []
+    for out in map(Path, outs if isinstance(outs, list) else [outs]):
+        if not out.is_file():
+            continue
+        below = place.is_dir() and place.resolve() in out.resolve().parents and out.suffix.lower() in PICTURES
+        if (place.is_file() and out.samefile(place)) or (below and not (place / FILE).exists()):
+            raise BadInput(f"The output {out} is what the command reads, and would be lost; give another name.")
 
 
 def _parsed(verb: str, *rest: str) -> Namespace:

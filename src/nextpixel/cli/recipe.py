@@ -21,7 +21,14 @@ from nextpixel.errors import BadInput
 SECTIONS = ("model", "data", "training")
 MOST_BYTES = 2**18  # of a file; the reader of YAML takes a second for so many
 MOST_OF_A_MODEL = 2**16  # filters, blocks and the like: a layer of more has more weights than memory
-KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "NoneType": "null"}
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "NoneType": "null",
+    "tuple": "a list",
+}
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,5 @@
 """`nextpixel export`, `push` and `import`: a trained model with its card, and models that other programs trained."""
 
-import csv
 import platform
 import re
 import shutil
@@ -12,6 +11,7 @@ from nextpixel import cards, pictures, plots, shipped
 from nextpixel.cli.common import config_of, images_of, load
 from nextpixel.cli.measuring import as_json, measured
 from nextpixel.data import CATALOGUE
+from nextpixel.errors import BadInput
 from nextpixel.evaluation import Evaluation, baselines
 from nextpixel.files import empty, whole_folder
 from nextpixel.port import import_pixelcnnpp
@@ -33,7 +33,7 @@ def export(options: Namespace) -> None:
     figures = {**{key: found[key] for key in FIGURES}, "split": options.split, "baselines": others}
     sheet = plots.samples(model, split, COUNT, seed=0)
     licence = options.licence or (CATALOGUE[data].licence if data in CATALOGUE else None)
-    training = _training(run / "metrics.csv", options.machine)
+    training = _training(run, options.machine)
     card = cards.Card(name, Path(data).name, licence, options.command, training, figures)
     with whole_folder(folder) as beside:
         cards.export(model, beside, card)
@@ -56,14 +56,14 @@ def import_(options: Namespace) -> None:
     print(f"{options.out} holds a {options.name} of {count:,} weights, for images {model.spec}.")
 
 
-def _training(metrics: Path, machine: str | None) -> str:
+def _training(run: Path, machine: str | None) -> str:
     """How it was trained, in words, as far as the run tells."""
-    rows = list(csv.DictReader(metrics.read_text("utf-8").splitlines())) if metrics.is_file() else []
-    if not rows:
-        return "Nothing beside the weights says how they were trained."
-    last, about = rows[-1], Path("/proc/cpuinfo")
+    about = Path("/proc/cpuinfo")
+    try:
+        step, epoch, minutes = (plots.read_curves(run, over) for over in ("step", "epoch", "minutes"))
+    except BadInput:
+        return f"Nothing beside the weights says how they were trained{f' on {machine}' if machine else ''}."
     processor = re.search(r"model name\s*: (.*)", about.read_text("utf-8")) if about.is_file() else None
     machine = machine or (processor[1] if processor else platform.processor() or platform.machine())
-    best = min(float(row["validation_bits_per_dim"]) for row in rows)
-    took = f"{int(last['step']):,} steps, {float(last['epoch']):.2f} epochs, {float(last['minutes']):.0f} minutes"
-    return f"{took} on {machine}; validation {best:.4f} bits per dimension."
+    took = f"{step.over[-1]:,.0f} steps, {epoch.over[-1]:.2f} epochs, {minutes.over[-1]:.0f} minutes"
+    return f"{took} on {machine}; validation {epoch.validation.min():.4f} bits per dimension."

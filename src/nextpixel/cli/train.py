@@ -37,19 +37,25 @@ from nextpixel.training.settings import Training
 from nextpixel.training.start import start_from
 
 LOWER = "model.filters, model.kernel or how many layers model has"
-MOST_CALLS = (
-    2**15
-)  # of torch, to make a model: some eight seconds, and ten times as many as the largest recipe asks for
+MOST_CALLS = 2**15  # of torch, to make a model: some eight seconds; the largest recipe asks for a tenth
 
 
 def train(arguments: list[str]) -> None:
     """Train, or go on training, and say where the run is."""
     if arguments[0].startswith("-"):
         raise BadInput(f"The recipe comes first, before {arguments[0]}: nextpixel train RECIPE {arguments[0]} ….")
+    if (name := override(arguments, "--data")) is not None:
+        raise BadInput(f"The data set of a recipe is a setting: --data.name {name}.")
     dialled = override(arguments, "--minutes") is not None
     if dialled and "--resume" in arguments:
         how = "to go on until so many in all, say --resume --training.max_minutes M"
         raise BadInput(f"--minutes is for a new run; {how}.")
+    if dialled and (other := override(arguments, "--data.name")) is not None:
+        raise BadInput(f"--minutes is for the data set that is named first, {arguments[0]}, not for {other}; name one.")
+    if "--resume" in arguments and (start := override(arguments, "--training.start")) is not None:
+        raise BadInput(
+            f"A run that is resumed has its weights; leave out --training.start {start}, or begin a new run."
+        )
     if "--resume" in arguments and Path(arguments[0]).is_dir() and not Path(arguments[0], "config.yaml").exists():
         raise BadInput(f"{arguments[0]} holds no run to resume; start it again.")
     several = {name: override(arguments, f"--training.{name}") or "1" for name in ("devices", "nodes")}
@@ -65,7 +71,7 @@ def train(arguments: list[str]) -> None:
     own = own_path(settings.data.name, settings.data.root)
     if not is_hub(settings.data.name) and own.suffix and not own.exists():
         raise BadInput(f"There is no file or folder {own}; say where your own data is with --data.name PATH.")
-    out = source if settings.resume else home(settings.out or Path("runs") / source.stem.removeprefix("hf:"))
+    out = _place(settings, source)
 
     training = Training(**settings.training.as_dict())
     _as_several(training, arguments)
@@ -111,12 +117,23 @@ def _dial(arguments: list[str]) -> dict[str, Any]:
     data: dict[str, Any] = {"name": arguments[0]}
     base = {"model": {"name": "gated_pixelcnn", "likelihood": "logistic_mixture"}, "data": data}
     said = _settings(Path(arguments[0]), arguments, base)
+    _place(said, Path(arguments[0]))
     options, seed, where = said.data.as_dict(), said.training.seed, device(said.device).type
     # Of several processes the first one chooses: each would measure another speed.
     own = choose(open_data(**options), said.minutes, seed=seed, device=where) if processes.rank() == 0 else None
     recipe, lines = processes.told(own)[0]
     print("\n  ".join([f"{said.minutes:g} minutes for {arguments[0]}", *lines]), file=sys.stderr)
     return {**recipe, "data": data}
+
+
+def _place(settings: Namespace, source: Path) -> Path:
+    """The run folder, which must not be among the images that are learnt."""
+    called = (source if source.stem.strip(".") else source.resolve()).stem.removeprefix("hf:")
+    out = source if settings.resume else home(settings.out or Path("runs") / called)
+    own = own_path(settings.data.name, settings.data.root)
+    if not settings.resume and own.is_dir() and own.resolve() in (out.resolve(), *out.resolve().parents):
+        raise BadInput(f"{out} is in {own}, whose images are learnt, and would be one of them; give another --out.")
+    return out
 
 
 def _costs(model: npx.Model, data: DataSet, training: Training) -> list[str]:
@@ -200,8 +217,9 @@ def _settings(source: Path, arguments: list[str], recipe: dict[str, Any] | None 
         parser.print_help()
         raise SystemExit(0)
     settings = parse(parser, {**recipe, "recipe": str(source)}, arguments)
-    if settings.data_root is not None:
-        settings.data.root = settings.data_root
-    if settings.seed is not None:
-        settings.training.seed = settings.seed
+    for short, section, key in (("data_root", "data", "root"), ("seed", "training", "seed")):
+        if (value := settings[short]) is not None:
+            if override(arguments, f"--{section}.{key}") is not None:
+                raise BadInput(f"--{short.replace('_', '-')} and --{section}.{key} are one setting; give one of them.")
+            settings[section][key] = value
     return settings

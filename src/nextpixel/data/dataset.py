@@ -1,7 +1,7 @@
 """What a data set is: three splits of integer images, with labels and maps where there are any."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -180,9 +180,16 @@ class DataSet:
             return self.splits[name]
         if self.train.draw is not None:
             raise BadInput(f"{self.name} draws its training images anew for every batch; name one split, not all.")
-        kinds = ([vars(split)[kind] for split in self.splits.values()] for kind in ("images", "labels", "maps"))
-        images, labels, maps = ([part for part in parts if part is not None] for parts in kinds)
-        return Split(View(images), np.concatenate(labels) if labels else None, maps=View(maps) if maps else None)
+        return joined(self.splits.values())
+
+
+def joined(splits: Iterable[Split]) -> Split:
+    """The images of several splits as one, with their labels, maps and files."""
+    every = [vars(split) for split in splits]
+    kinds = ([its[kind] for its in every if its[kind] is not None] for kind in ("images", "labels", "maps", "files"))
+    images, labels, maps, files = kinds
+    labels, files = (np.concatenate(its) if its else None for its in (labels, files))
+    return Split(View(images), labels, maps=View(maps) if maps else None, files=files)
 
 
 def describe(data: DataSet) -> list[str]:

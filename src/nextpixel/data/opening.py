@@ -96,8 +96,12 @@ def open_data(
     if not isinstance(name, str | os.PathLike) or not str(name).strip():
         raise BadInput(f"A data set is a name, or the path of a file or folder, not {shown(name)}.")
     for value, what in ((splits, "splits"), (columns, "columns")):
-        if not isinstance(value, dict | None):
+        if not isinstance(value, dict | None) or not all(isinstance(its, str) for its in (value or {}).values()):
             raise BadInput(f"{what} must be a dictionary of names, not {shown(value)}.")
+    if not isinstance(root, str | os.PathLike | None):
+        raise BadInput(f"root must be a folder, not {shown(root)}.")
+    if like is not None:
+        whole(like, "like", least=2)
     files = Options(levels=levels, like=like, ordinal=ordinal, layout=layout, splits=splits, first_label=first_label)
     options = replace(
         files, damaged=damaged, size=size, fit=fit, channels=channels, columns=columns, streaming=streaming

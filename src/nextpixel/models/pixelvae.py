@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
 from nextpixel.autoregressive import Autoregressive
-from nextpixel.errors import BadInput, one_of, whole
+from nextpixel.errors import BadInput, one_of, shown, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.model import Model, evaluating
 from nextpixel.models.gated_pixelcnn import GatedPixelCNN
@@ -204,6 +204,8 @@ class PixelVAE(Model):
 
     def decode(self, z: Tensor, *, seed: Whole = 0, temperature: Number = 1.0, first: Whole = 0) -> Tensor:
         """Draw an image for each latent vector, z of shape (B, z); all else is as of `Autoregressive.sample`."""
+        if not isinstance(z, Tensor) or z.ndim != 2:
+            raise BadInput(f"Latent vectors are a tensor of shape (B, {self.latent}), not {shown(z)}.")
         return self.decoder.sample(len(z), z, seed=seed, temperature=temperature, first=first)
 
     def reconstruct(self, x: Tensor, *, seed: Whole = 0, temperature: Number = 1.0, first: Whole = 0) -> Tensor:
@@ -219,7 +221,7 @@ class PixelVAE(Model):
         would be too short. Its ends, decoded from their posteriors' means, are among the steps, which are two at least.
         Levels of shape (B, C, H, W) each give levels, int64, of (B, steps, C, H, W).
         """
-        steps = whole(steps, "steps", least=2)
+        steps, x, y = whole(steps, "steps", least=2), self.spec.check(x), self.spec.check(y)
         if len(x) != len(y):
             raise BadInput(f"There must be as many ends as beginnings, not {len(y)} for {len(x)}.")
         with torch.no_grad():
@@ -246,7 +248,7 @@ class PixelVAE(Model):
         result and errors are those of `Autoregressive.complete`.
         """
         self._refuse(context)
-        rounds = whole(rounds, "rounds", least=0)
+        rounds, x = whole(rounds, "rounds", least=0), self.spec.check(x)
         settings = {"seed": seed, "temperature": temperature, "first": first}
         if z is not None:
             return self.decoder.complete(x, known, z, **settings)

@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import partial
 from itertools import chain
@@ -13,14 +13,15 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+import yaml
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer, RMSprop
 
 from nextpixel import pictures, plots, processes
-from nextpixel.checkpoint import save
+from nextpixel.checkpoint import load, save
 from nextpixel.data import DataSet, describe, learnt_from
-from nextpixel.errors import BadInput, shown
+from nextpixel.errors import BadInput, flag, shown
 from nextpixel.evaluation import baselines, compared
 from nextpixel.model import Model, a_model, evaluating
 from nextpixel.pairing import check_all, difference, given
@@ -31,7 +32,7 @@ from nextpixel.training.engine import engine, gathered
 from nextpixel.training.muon import Muon
 from nextpixel.training.run import Metrics, RunFolder
 from nextpixel.training.settings import Training
-from nextpixel.training.start import start_from
+from nextpixel.training.start import differences, start_from
 from nextpixel.training.state import MovingAverage, Position, State
 
 MARGIN = 1.5  # how many times as quick as all threads one must be: less does not change the sums of a run
@@ -77,6 +78,12 @@ def train(
     for value, its, what in ((data, DataSet, "data"), (settings, Training, "settings"), (out, str | Path, "out")):
         if not isinstance(value, its):
             raise BadInput(f"{what} must be a {getattr(its, '__name__', 'path')}, not {shown(value)}.")
+    flag(resume, "resume")
+    if config is not None:
+        try:
+            yaml.safe_dump(dict(config))
+        except (TypeError, ValueError, yaml.YAMLError) as error:
+            raise BadInput(f"config must be what YAML can write, not {shown(config)}.") from error
     if ":" in str(device):
         raise BadInput(f"Training takes a kind of device, not {str(device)!r}; CUDA_VISIBLE_DEVICES picks cards.")
     where = processes.device(device).type
@@ -149,6 +156,11 @@ class _Loop:
 
     def resume(self) -> None:
         """Go back to where the run in the folder was saved last."""
+        changed: list[Any] = []
+        with suppress(BadInput):  # where its weights are not there, or damaged, the state is all that counts
+            changed = differences(load(self.folder.last), self.plain) if self.plain.recipe else []
+        for key, found, wanted in changed:
+            raise BadInput(f"The run in {self.folder.path} has {key} {found}, not {wanted}; resume it as it began.")
         try:
             self.state.load(self.folder.state)
         except BadInput as error:

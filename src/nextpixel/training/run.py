@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 from nextpixel.errors import BadInput
-from nextpixel.files import whole_file
+from nextpixel.files import here, whole_file
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path, *, resume: bool, ours: bool = True) -> None:
-        self.path = path
+        self.path = here(path)
         self.best, self.last, self.state = (path / f"{name}.safetensors" for name in ("model", "last", "state"))
         self.previous = path / "state.previous"
         self._metrics = path / "metrics.csv"

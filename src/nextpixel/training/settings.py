@@ -112,6 +112,10 @@ class Training:
             raise BadInput("training.compile is not for training.strategy fsdp; leave out one of them.")
         if self.optimizer == "muon" and self.strategy == "fsdp":
             raise BadInput("training.optimizer muon needs whole matrices, not strategy fsdp; take adamw or ddp.")
+        if self.optimizer == "rmsprop" and (tuple(self.betas), self.epsilon) != ((0.9, 0.999), 1e-8):
+            raise BadInput(
+                "training.betas and training.epsilon are of adam, adamw and muon, not of rmsprop; leave them."
+            )
         if self.decay != 1 and self.schedule != "exponential":
             raise BadInput(
                 f"training.decay is for the exponential schedule, but {self.decay} is given for {self.schedule}."

@@ -26,9 +26,8 @@ def start_from(path: str, model: Model) -> None:
     its = load(home(path))
     if not model.recipe:
         raise BadInput("training.start needs a model that npx.build made, whose settings can be compared.")
-    there = _settings(its)
-    for key, wanted in _settings(model).items():
-        if (found := there.get(key)) != wanted and (key, found) != ("orders", 1):
+    for key, found, wanted in differences(its, model):
+        if (key, found) != ("orders", 1):
             told = f"training.start {path} is a model whose {key} is {found}, but that to train has {wanted}"
             raise BadInput(f"{told}; take the recipe that it was trained with, or another model.")
     weights = its.state_dict()
@@ -37,6 +36,12 @@ def start_from(path: str, model: Model) -> None:
         if old.shape != fresh.shape:
             weights[key] = F.pad(old, (0, 0, 0, 0, 0, fresh.shape[1] - old.shape[1]))
     model.load_state_dict(weights)
+
+
+def differences(one: Model, other: Model) -> list[tuple[str, Any, Any]]:
+    """Settings with which the weights of one model mean something else in the other, and what both have; of `build`."""
+    there, wanted = _settings(one), _settings(other)
+    return [(key, there.get(key), value) for key, value in wanted.items() if there.get(key) != value]
 
 
 def _settings(model: Model) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def _split_folders(path: Path, asked: Mapping[str, str] | None) -> dict[str, Pat
         if not (path / name).is_dir():
             raise BadInput(f"{path} has no folder {name}, which data.splits names.")
     with told(path):
-        folders = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
+        folders = sorted(each.name for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
     if asked is None:
         found = {name: SPLIT_OF[name.lower()] for name in folders if name.lower() in SPLIT_OF}
         others = [name for name in folders if found and name not in found]
@@ -82,6 +82,11 @@ def _images_below(folder: str | Path, skipped: Counter[str], within: str = "") -
     with told(folder):
         entries = list(os.scandir(folder))
     for entry in entries:
+        try:
+            entry.stat()
+        except OSError:  # a link that leads to nothing, or in a circle
+            skipped["links or devices"] += 1
+            continue
         if entry.name.startswith("."):
             skipped["hidden"] += 1
         elif entry.is_dir(follow_symlinks=not within):  # deeper links may lead in a circle

@@ -4,6 +4,7 @@ Here that is a folder of parquet or arrow files, webdataset tars or images, what
 Pictures stay in its memory map, encoded, until they are asked for. A part `:NAME` at the end names a configuration.
 """
 
+import glob
 import json
 import logging
 import sys
@@ -247,7 +248,8 @@ def _opened(name: str, *, streaming: bool) -> Any:
             if path.suffix not in _KINDS:
                 raise BadInput(f"{name} is no file of {', '.join(_KINDS)}; give its folder, or the file without hf:.")
             return datasets.load_dataset(_KINDS[path.suffix], data_files=str(path), streaming=streaming)
-        return datasets.load_dataset(str(path) if path.is_dir() else place, configuration or None, streaming=streaming)
+        place = glob.escape(str(path)) if path.is_dir() else place
+        return datasets.load_dataset(place, configuration or None, streaming=streaming)
     except ConnectionError as error:
         why = "there is no network, or no such data set; hf:./FOLDER is a folder here"
         raise BadInput(f"{name} cannot be reached: {why}.") from error
