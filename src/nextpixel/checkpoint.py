@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from nextpixel import processes, sealed, shipped
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, closest
 from nextpixel.files import here
 from nextpixel.integers import install, prove
 from nextpixel.model import Model, a_model
@@ -58,8 +58,9 @@ def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") ->
     if path.is_dir():
         path = path / shipped.FILE
     if not path.is_file():
-        names = ", ".join(shipped.names())
-        raise BadInput(f"There is no model at {asked}; those that come with nextpixel are {names}.")
+        close, names = closest(asked.name, shipped.names()), ", ".join(shipped.names())
+        meant = f" Did you mean {close}?" if close else ""
+        raise BadInput(f"There is no model at {asked}; those that come with nextpixel are {names}.{meant}")
     file = sealed.Sealed(path, key=KEY)
     try:
         model = _rebuild(file)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nextpixel.data import DataSet, Split
-from nextpixel.data.dataset import Parts
+from nextpixel.data.dataset import Parts, evenly
 from nextpixel.data.lazy import change
 from nextpixel.data.transforms import reduce_bits
 from nextpixel.errors import BadInput
@@ -38,13 +38,19 @@ def context_of(kind: str, data: DataSet) -> Context | None:
 
 
 def check_all(model: Model, data: DataSet) -> None:
-    """Refuse labels and maps that a model cannot be given, all those of training and validation images."""
-    if model.context is None:
-        return
+    """Refuse images, of which some are looked at, and labels and maps, all of them, that a model cannot be given."""
+    known, names = part_of(model.context, ClassLabel), data.class_names
+    if known is not None and known.names is not None and names and known.names[: len(names)] != names:
+        told = (
+            f"{data.name} has the classes {', '.join(names)}, but the model {known.listed}: labels would change places"
+        )
+        raise BadInput(f"{told}; build it with npx.ClassLabel(data.classes, data.class_names).")
     for split in (data.train, data.validation):
+        model.spec.check(split.look(evenly(len(split), _AT_ONCE))[0])
         for start in range(0, len(split), _AT_ONCE):
             indices = np.arange(start, min(len(split), start + _AT_ONCE))
-            model.context.check(given(model.context, split, indices), len(indices), model.spec)
+            if model.context is not None:
+                model.context.check(given(model.context, split, indices), len(indices), model.spec)
 
 
 def fit(model: Model, data: DataSet | Parts, split: Split, *, what: str) -> tuple[Split, list[str]]:

@@ -274,3 +274,47 @@ def test_several_threads_may_save_at_one_place(here: Path) -> None:
         for done in [threads.submit(npx.save, model, "same.safetensors") for _ in range(40)]:
             done.result()
     assert npx.load("same.safetensors").spec == model.spec
+
+
+def test_a_folder_of_a_known_name_hides_nothing(here: Path, call: Callable[..., Any]) -> None:
+    _pictures(here / "digits", 12)
+    said = call("train", "digits", "--dry-run", "--model.filters", 4, "--model.blocks", 1)
+    assert said.status == 0, said.err
+    assert "this is the set of that name; what is here is ./digits" in "\n".join(open_data("digits").notes)
+    assert open_data("./digits").spec.shape == (1, *SIZE)
+
+
+def test_codes_that_have_a_book_are_shown_as_what_they_stand_for(here: Path, call: Callable[..., Any]) -> None:
+    np.savez("codes.npz", images=np.random.default_rng(0).integers(256, size=(2, 7, 7)), levels=256, ordinal=False)
+    said = call(
+        "complete",
+        "mnist-codes",
+        "codes.npz",
+        "--label",
+        3,
+        "--known",
+        "top-half",
+        "--completions",
+        1,
+        "--out",
+        "a.png",
+    )
+    assert said.status == 0, said.err
+    with Image.open("a.png") as picture:
+        colours = np.asarray(picture.convert("RGB"))[40:]
+    grey = (colours.max(-1) == colours.min(-1)).mean()
+    assert grey > 0.6  # all but what is unknown, which has a colour of its own
+
+
+def test_what_a_picture_loses_is_said(here: Path, call: Callable[..., Any]) -> None:
+    Image.fromarray(np.full((4, 4, 4), 100, np.uint8)).save("clear.png")
+    said = call("score", "run", "clear.png", "--out", "a.csv")
+    assert "transparency is laid over white" in said.err, said.err
+    _pictures(here / "large", 30, (8, 8))
+    assert call("train", _recipe(here / "t.yaml", here / "large", bits=1, size=4), "--out", "t").status == 0
+    assert "are brought to 4 by crop" in call("score", "t", "large/000.png", "--out", "a.csv").err
+
+
+def test_a_name_with_a_slip_is_guessed(here: Path, call: Callable[..., Any]) -> None:
+    _refused(call("sample", "mnist-clas"), "Did you mean mnist-class?")
+    _refused(call("sample", "emoji", "--label", "animal"), "Did you mean animals?")

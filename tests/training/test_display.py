@@ -47,6 +47,6 @@ def test_a_run_of_so_many_minutes_takes_no_longer_and_says_so_from_the_first_ste
         for now in (0.0, 30.0):
             shown.show(0.64 + now / 21000, epoch=16.5, bits=2.6, rate=12.0, limit=7500 - now)
     assert [line.rpartition(", ")[2] for line in capsys.readouterr().err.splitlines()] == [
-        "125 min left",
+        "at most 125 min left",
         "124 min left",
     ]

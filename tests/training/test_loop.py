@@ -359,7 +359,7 @@ def test_states_that_do_not_fit_are_refused_and_left_alone(
     with pytest.raises(npx.BadInput, match="5 steps in an epoch, not 10"):
         train(model, data, out=folder, settings=replace(more, batch=4), resume=True)
     wider = npx.build("gated_pixelcnn", data.spec, context=npx.ClassLabel(2), filters=6, blocks=1, head=4)
-    with pytest.raises(npx.BadInput, match="not the training state of this model"):
+    with pytest.raises(npx.BadInput, match="has filters 4, not 6; resume it as it began"):
         train(wider, data, out=folder, settings=more, resume=True)
     assert contents(folder) == before
 

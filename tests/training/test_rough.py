@@ -249,7 +249,7 @@ def fail_once(usual: Callable[..., Any], error: BaseException, call: int) -> Cal
     ("owner", "name", "call", "step"),
     [
         (Batches, "part", 8, 7),  # one call comes before the first step
-        (Split, "batch", 19, 10),  # 11 batches of training and 2 of validation come before
+        (Split, "batch", 21, 10),  # 2 looks, 11 batches of training and 2 of validation come before
         (_Loop, "validation_nats", 1, 10),
         (pictures, "by_class", 1, 10),
         (pictures, "write", 1, 10),

@@ -4,10 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import nextpixel as npx
+from nextpixel.cli import main
 from nextpixel.data import DataSet
 from nextpixel.models import settings_of
 from nextpixel.training import Training, train
@@ -112,3 +114,36 @@ def test_weights_of_16_bits_are_trained_in_32(dtype: torch.dtype, data: DataSet,
     weights, before = trained.state_dict().values(), npx.load(tmp_path / "a.safetensors").state_dict().values()
     assert {weight.dtype for weight in weights} == {torch.float32}
     assert all((new - old).any() for new, old in zip(weights, before, strict=True))
+
+
+def test_classes_of_another_order_are_not_learnt_as_those_of_the_model(tmp_path: Path) -> None:
+    data = npx.open_data("digits")
+    named = replace(data, class_names=tuple("abcdefghij"))
+    settings = npx.Training(epochs=1, samples=0, batch=512, precision="fp32")
+    sizes = {"filters": 4, "blocks": 0, "head": 4}
+    for names, fits in (("abcdefghij", True), ("bacdefghij", False), ("abcdefghijk", True)):
+        context = npx.ClassLabel(len(names), tuple(names))
+        model = npx.build("gated_pixelcnn", data.spec, context=context, **sizes)
+        if fits:
+            npx.train(model, named, out=tmp_path / names, settings=settings)
+        else:
+            with pytest.raises(npx.BadInput, match="labels would change places"):
+                npx.train(model, named, out=tmp_path / names, settings=settings)
+
+
+def test_images_that_are_not_what_their_spec_says_are_not_learnt(tmp_path: Path) -> None:
+    data = npx.open_data("digits")
+    model = npx.build("gated_pixelcnn", data.spec, filters=4, blocks=0, head=4)
+    for change in (lambda x: x.astype(np.int64) - 1, lambda x: x + np.uint8(9), lambda x: x[:, 0]):
+        spoilt = data.with_splits(lambda split, change=change: replace(split, images=change(np.asarray(split.images))))
+        with pytest.raises(npx.BadInput):
+            npx.train(model, spoilt, out=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_python_says_how_python_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = npx.open_data("digits", limit=60)
+    model = npx.build("gated_pixelcnn", data.spec, filters=4, blocks=0, head=4)
+    npx.train(model, data, out=tmp_path / "run", settings=npx.Training(epochs=1, samples=0, batch=32))
+    assert main(["train", str(tmp_path / "run"), "--resume", "--training.epochs", "2"]) == 2
+    assert "npx.train(…, out=…, resume=True)" in capsys.readouterr().err

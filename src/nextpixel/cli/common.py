@@ -26,6 +26,7 @@ from nextpixel.data import CATALOGUE, DataSet, Split, open_data
 from nextpixel.data.dataset import joined
 from nextpixel.data.opening import own_path
 from nextpixel.data.readers import Options, read_path
+from nextpixel.data.readers.encoded import left_out
 from nextpixel.data.readers.folder import IMAGE_SUFFIXES
 from nextpixel.data.readers.hub import is_hub
 from nextpixel.errors import BadInput, require
@@ -108,6 +109,12 @@ def source_of(model: npx.Model, source: Path, options: argparse.Namespace) -> tu
         if not able:
             raise
         parts = None
+    if source.is_file() and able:
+        brought += [f"of {source}, {what}" for what in left_out(source)]
+    if said.get("size") and able:
+        brought.append(
+            f"pictures of {source} are brought to {said['size']} by {said.get('fit', 'crop')}, as the run's were"
+        )
     if parts is None or (able and parts.spec.shape != spec.shape):
         said |= {"size": f"{spec.height}x{spec.width}", "channels": spec.channels}
         parts = read_path(source, Options(**meant, **said))

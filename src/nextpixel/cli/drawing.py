@@ -79,8 +79,12 @@ def complete(options: Namespace) -> None:
     each = common.several(options.completions, "completion")
 
     def sheet() -> Image.Image:
-        spec, columns = model.spec, f"given, {each}{', original' * original}"
-        made = pictures.completions(images, known, completed, spec.levels, ordinal=spec.ordinal, original=original)
+        columns = f"given, {each}{', original' * original}"
+        (before, spec), (after, _) = _looks(model, options, images), _looks(model, options, completed)
+        seen = known.repeat_interleave(spec.height // known.shape[2], 2).repeat_interleave(
+            spec.width // known.shape[3], 3
+        )
+        made = pictures.completions(before, seen, after, spec.levels, ordinal=spec.ordinal, original=original)
         return pictures.titled(made, f"{options.model}: {columns}; {_how(options)}")
 
     said, beside = f"{common.several(len(images), 'image')}, {each} of each", split.take(every.numpy())
@@ -207,17 +211,23 @@ def _beside(model: npx.Model, options: Namespace, out: list[Path]) -> Split:
 
 
 def _sheet(model: npx.Model, options: Namespace, images: Tensor, beside: Split) -> Image.Image:
-    """A row a class, where the images have classes alone; a title says what they are. Of codes, the book's patches."""
-    spec, classes, labels = model.spec, part_of(model.context, npx.ClassLabel), beside.labels
-    if common.config_of(options.model)["data"].get("name") == "mnist-codes":
-        images = torch.from_numpy(codes.decode(images.cpu().numpy(), codes.book()))
-        spec = npx.ImageSpec(*images.shape[1:], levels=256)
+    """A row a class, where the images have classes alone; a title says what they are."""
+    classes, labels = part_of(model.context, npx.ClassLabel), beside.labels
+    images, spec = _looks(model, options, images)
     title, names = f"{options.model}: {common.several(len(images), 'sample')}, {_how(options)}", list[str]()
     if classes is not None and labels is not None and beside.maps is None:
         names = [classes.name(label) for label in dict.fromkeys(labels.tolist())]
     if len(names) == 1:
         title += f", class {names.pop()}"
     return pictures.titled(pictures.by_class(images, names, spec.levels, ordinal=spec.ordinal), title)
+
+
+def _looks(model: npx.Model, options: Namespace, images: Tensor) -> tuple[Tensor, npx.ImageSpec]:
+    """What images look like: as they are, but codes of the set that has a book as its patches."""
+    if common.config_of(options.model)["data"].get("name") != "mnist-codes":
+        return images, model.spec
+    images = torch.from_numpy(codes.decode(images.cpu().numpy(), codes.book()))
+    return images, npx.ImageSpec(*images.shape[1:], levels=256)
 
 
 def _receptive_field(options: Namespace) -> Plot:
@@ -243,7 +253,8 @@ def _figure(options: Namespace) -> Plot:
     if len(split) < ACROSS:
         raise npx.BadInput(f"The figure needs {ACROSS} images; the {options.split} split of {name} has {len(split)}.")
     images = common.first(split, options.seed, ACROSS)
-    pictures.grid(images, model.spec.levels, ordinal=model.spec.ordinal)  # refuses what has no picture, before the work
+    shown, spec = _looks(model, options, images)
+    pictures.grid(shown, spec.levels, ordinal=spec.ordinal)  # refuses what has no picture, before the work
     rows = DRAWN + COMPLETED
     every, halves = np.tile(np.arange(ACROSS), rows), images.repeat(rows, 1, 1, 1)
     # Nothing is known of the images of the first rows: to complete them is to draw them.
@@ -256,7 +267,7 @@ def _figure(options: Namespace) -> Plot:
     made = common.drawn(options, len(halves), "drawing", draw)
     common.tell(notes)
     about = f"{ACROSS * DRAWN} images from scratch, {COMPLETED} completions of each of {ACROSS} top halves"
-    return pictures.grid(made, model.spec.levels, ordinal=model.spec.ordinal, columns=ACROSS), about
+    return pictures.grid(_looks(model, options, made)[0], spec.levels, ordinal=spec.ordinal, columns=ACROSS), about
 
 
 def _latents(options: Namespace) -> Plot:

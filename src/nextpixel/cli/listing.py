@@ -145,6 +145,8 @@ def find(text: str) -> Path:
     """What `nextpixel train` is given: a file or folder that is there, else a recipe by name, or as a clone has it."""
     path = Path(text)
     known = path.exists() or text in RECIPES
+    if text in RECIPES and path.is_dir() and not (path / "config.yaml").exists():
+        return RECIPES[text]
     if ((text in CATALOGUE or is_hub(text)) and not known) or (path.is_dir() and not (path / "config.yaml").exists()):
         how = f"to train on these data say how long: nextpixel train {text} --minutes 20"
         raise npx.BadInput(f"There is no recipe {text}; {how}.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nextpixel as npx
 from nextpixel import cards, pictures, plots, shipped
-from nextpixel.cli.common import config_of, images_of, load
+from nextpixel.cli.common import config_of, images_of, load, several
 from nextpixel.cli.measuring import as_json, measured
 from nextpixel.data import CATALOGUE
 from nextpixel.errors import BadInput
@@ -65,5 +65,5 @@ def _training(run: Path, machine: str | None) -> str:
         return f"Nothing beside the weights says how they were trained{f' on {machine}' if machine else ''}."
     processor = re.search(r"model name\s*: (.*)", about.read_text("utf-8")) if about.is_file() else None
     machine = machine or (processor[1] if processor else platform.processor() or platform.machine())
-    took = f"{step.over[-1]:,.0f} steps, {epoch.over[-1]:.2f} epochs, {minutes.over[-1]:.0f} minutes"
+    took = f"{several(int(step.over[-1]), 'step')}, {epoch.over[-1]:.2f} epochs, {minutes.over[-1]:.3g} minutes"
     return f"{took} on {machine}; validation {epoch.validation.min():.4f} bits per dimension."

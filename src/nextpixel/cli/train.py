@@ -202,6 +202,8 @@ def _settings(source: Path, arguments: list[str], recipe: dict[str, Any] | None 
     """The recipe, read from its source if it is not given, with the overrides of the command line."""
     recipe = recipe or read(source / "config.yaml" if source.is_dir() else source)
     said = recipe["model"]
+    if "spec" in said:
+        raise BadInput(f"{source} is a run of npx.train: go on with it there, by npx.train(…, out=…, resume=True).")
     name = override(arguments, "--model.name") or said.get("name")
     if name is None:
         raise BadInput(f"{source} does not say model.name; there is {', '.join(npx.MODELS)}.")

@@ -113,6 +113,8 @@ def open_data(
         data = row.change(cut(row.load(root), name, validation=chosen, test=row.sizes[2]))
         if data.spec != row.spec:
             raise BadInput(f"{name} has images {data.spec}, not {row.spec}; its files are those of something else.")
+        if Path(name).exists():
+            data = replace(data, notes=(*data.notes, f"this is the set of that name; what is here is ./{name}"))
     else:
         parts = read_hub(name, options) if is_hub(name) else read_path(_path(name, root), options)
         data = cut_by_content(parts, str(name), validation=validation)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nextpixel.errors import BadInput, plain, whole
+from nextpixel.errors import BadInput, closest, plain, whole
 from nextpixel.nn.embedding import Named
 from nextpixel.nn.latent import SpreadOut
 from nextpixel.spec import ImageSpec, kind, within
@@ -76,7 +76,9 @@ class ClassLabel(Context):
         if self.names is not None and name in self.names:
             return self.names.index(name)
         if not name.isascii() or not name.isdecimal() or len(name) > 18 or int(name) >= self.classes:
-            raise BadInput(f"There is no class {name!r}; the model knows {self.listed}.")
+            close = closest(name, self.names or ())
+            meant = f" Did you mean {close}?" if close else ""
+            raise BadInput(f"There is no class {name!r}; the model knows {self.listed}.{meant}")
         return int(name)
 
     @property

@@ -54,12 +54,14 @@ class Display:
             seconds = min(seconds, (time.monotonic() - began) * (1 - progress) / done)
         if math.isfinite(seconds):
             left = f"{seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"
+            left = left if done > 0 else f"at most {left}"
         text = f"{bits:.4f} bits/dim{self._validation}, {rate:.0f} images/s, {left}"
         if self._console.is_terminal:
             self._bar.update(self._task, completed=progress, description=f"epoch {epoch:.2f}, {text}")
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            self.say(f"epoch {epoch:.2f}/{self._epochs}: {text}")
+            last = "" if math.isfinite(limit) else f"/{self._epochs}"  # minutes will end it, some time before
+            self.say(f"epoch {epoch:.2f}{last}: {text}")
 
     def say(self, text: str) -> None:
         """Print a line of its own."""

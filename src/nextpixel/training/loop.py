@@ -75,6 +75,8 @@ def train(
     model = a_model(model)
     if isinstance(data, str | Path):
         raise BadInput(f"The data must be what npx.open_data({str(data)!r}) gives, not its name.")
+    if hasattr(data, "__array__"):
+        raise BadInput("Arrays are trained from a file: numpy.savez('x.npz', images=…), then npx.open_data('x.npz').")
     for value, its, what in ((data, DataSet, "data"), (settings, Training, "settings"), (out, str | Path, "out")):
         if not isinstance(value, its):
             raise BadInput(f"{what} must be a {getattr(its, '__name__', 'path')}, not {shown(value)}.")
@@ -107,6 +109,7 @@ def train(
     folder = RunFolder(Path(out), resume=resume, ours=first)
     with closing(folder), torch.random.fork_rng(), Display(epochs=settings.epochs) as display:
         loop = _Loop(model, data, settings, folder, display, where)
+        loop.python = config is None
         if resume:
             loop.resume()
         if first:
@@ -150,6 +153,7 @@ class _Loop:
         self.steps = settings.epochs * self.batches.per_epoch
         self.interval = max(1, round(settings.validate_every * self.batches.per_epoch))
         self.rate, self.seconds, self.cost, self.reserved = 0.0, 0.0, 0.0, 0.0
+        self.python = False  # whether npx.train was called, and not the command
         self.first, self.stopping, self.left_out = processes.rank() == 0, False, 0
         self.watched = min(len(data.validation), settings.validation_images or len(data.validation))
         self.baselines = baselines(model.spec, data.train, data.validation, images=self.watched)
@@ -221,7 +225,7 @@ class _Loop:
                 self.save()
                 self.display.say(
                     f"Stopped at step {self.position.step}; {self.folder.path} can be resumed: "
-                    f"nextpixel train {self.folder.path} --resume."
+                    + ("npx.train(…, resume=True)." if self.python else f"nextpixel train {self.folder.path} --resume.")
                 )
                 processes.total(0.0)  # who leaves earlier lets torchrun end the others, before it is saved
                 raise KeyboardInterrupt

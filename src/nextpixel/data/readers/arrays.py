@@ -167,7 +167,8 @@ def _check_shapes(arrays: Mapping[str, np.ndarray], what: str, path: Path) -> No
 def _images(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray:
     """Integers, shape (N, C, H, W)."""
     if array.dtype.kind not in "bui":
-        how = "(x * 255).round()" if array.dtype.kind == "f" and array.size and array.max() <= 1 else "x"
+        lowest, highest = (array.min(), array.max()) if array.dtype.kind == "f" and array.size else (0, 2)
+        how = "(x * 255).round()" if lowest >= 0 and highest <= 1 else "((x + 1) // 2)" if lowest == -1 else "x"
         raise BadInput(
             f"{what} must be integer levels, not {array.dtype} values; store {how}.astype('uint8') or the like."
         )

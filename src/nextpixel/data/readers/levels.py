@@ -82,6 +82,7 @@ def check_levels(levels: int, lowest: int, highest: int, what: object, *, named:
     if lowest < 0 or highest >= levels:
         bad = lowest if lowest < 0 else highest
         hint = " (for black and white of 0 and 255 say data.bits=1 instead)" if (levels, highest) == (2, 255) else ""
+        hint = hint or (" (of spins -1 and 1 store (x + 1) // 2)" if (lowest, highest) == (-1, 1) else "")
         raise BadInput(f"{what} must hold {named} in [0, {levels}); one is {bad}{hint}.")
     return levels
 
