@@ -24,7 +24,7 @@ def _but_closures(**settings: Any) -> Any:
     return lambda its: its if "<locals>" in its.__qualname__ else decorate(its)
 
 
-vars(_clawaststar)["__beartype__"] = _but_closures
+_clawaststar.__beartype__ = _but_closures
 
 # Hugging Face's caches are the tests' own, and nothing is asked of the network.
 _CACHES = tempfile.TemporaryDirectory()

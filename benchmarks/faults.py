@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -290,7 +290,7 @@ class _Child:
         self.processes = [self._fork(words, rank) for rank in ranks]
         self.process = self.processes[0]
 
-    def _fork(self, words: tuple[object, ...], environment: dict[str, object]) -> int:
+    def _fork(self, words: tuple[object, ...], environment: Mapping[str, object]) -> int:
         process = os.fork()
         if process:
             return process

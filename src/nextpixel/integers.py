@@ -7,6 +7,7 @@ of a power of two as well, and below 2^24 of them whatever the image: float32 ho
 import copy
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -188,11 +189,13 @@ def _measured(
     given: dict[str, Tensor] = {}
     generator = torch.Generator().manual_seed(0)
 
-    def take(name: str, layer: Any, x: Tensor) -> None:
+    def take(name: str, layer: Any, its: tuple[Tensor, ...]) -> None:
         kernel = kernels(layer)
         if kernel[0].numel() > _WIDEST:
             return
-        windows = F.unfold(layer.padded(x[::4]), kernel.shape[2:], stride=getattr(layer, "stride", 1)).mT.flatten(0, 1)
+        windows = F.unfold(layer.padded(its[0][::4]), kernel.shape[2:], stride=getattr(layer, "stride", 1)).mT.flatten(
+            0, 1
+        )
         some = windows[torch.randperm(len(windows), generator=generator)[:_WINDOWS]]
         some = torch.cat((some, torch.ones(len(some), 1)), 1)
         given[name] = given.get(name, torch.zeros(())) + some.T @ some
@@ -214,8 +217,7 @@ def _measured(
             if isinstance(layer, RowsAbove | PixelsLeft | WeightNorm) and not (
                 layer in entered or isinstance(layer, SpreadDown | SpreadDownRight)  # which have no windows
             ):
-                hook = layer.register_forward_pre_hook(lambda layer, its, name=name: take(name, layer, its[0]))
-                hooks.enter_context(hook)
+                hooks.enter_context(layer.register_forward_pre_hook(partial(take, name)))
             if isinstance(layer, Block):  # where it drops, there is the ELU of both signs of what `enter` gives
                 watch(layer, name, lambda made: made.plain, wide=True)
                 watch(layer.dropout, f"{name}.enter", lambda made: torch.maximum(*made.abs().chunk(2, 1)), wide=True)

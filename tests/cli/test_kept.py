@@ -18,8 +18,10 @@ from nextpixel.data import open_data
 from nextpixel.tiles import Picture, packed
 
 SIZE = (4, 4)
-SMALL = {"model": {"name": "gated_pixelcnn", "likelihood": "categorical", "filters": 4, "head": 4, "blocks": 2}}
-SMALL["training"] = {"epochs": 1, "batch": 8, "samples": 0, "precision": "fp32"}  # type: ignore[assignment]
+SMALL: dict[str, dict[str, Any]] = {
+    "model": {"name": "gated_pixelcnn", "likelihood": "categorical", "filters": 4, "head": 4, "blocks": 2},
+    "training": {"epochs": 1, "batch": 8, "samples": 0, "precision": "fp32"},
+}
 
 
 def _images(count: int, seed: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray:

@@ -120,7 +120,7 @@ def test_classes_of_another_order_are_not_learnt_as_those_of_the_model(tmp_path:
     data = npx.open_data("digits")
     named = replace(data, class_names=tuple("abcdefghij"))
     settings = npx.Training(epochs=1, samples=0, batch=512, precision="fp32")
-    sizes = {"filters": 4, "blocks": 0, "head": 4}
+    sizes: dict[str, Any] = {"filters": 4, "blocks": 0, "head": 4}
     for names, fits in (("abcdefghij", True), ("bacdefghij", False), ("abcdefghijk", True)):
         context = npx.ClassLabel(len(names), tuple(names))
         model = npx.build("gated_pixelcnn", data.spec, context=context, **sizes)
