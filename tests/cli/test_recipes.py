@@ -20,7 +20,7 @@ def test_the_list_says_what_each_is_what_it_costs_and_what_was_measured(call: Ca
     assert [line for line in lines if not line.startswith(" ")] == sorted(path.stem for path in FOLDER.glob("*.yaml"))
     digits = lines.index("digits")
     assert lines[digits + 1].startswith("  Class-conditional digits: ")
-    assert lines[digits + 2].startswith("  Cost: at most two minutes")
+    assert lines[digits + 2].startswith("  Cost: two minutes on one core")
     assert lines[digits + 3].startswith("  Measured: ")
     assert len(lines) == 4 * len(RECIPES)
 
@@ -60,9 +60,15 @@ def test_a_file_of_ones_own_comes_before_a_recipe(name: str, call: Callable[...,
 
 def test_a_folder_of_that_name_is_no_recipe(call: Callable[..., Any]) -> None:
     Path("digits").mkdir()
+    both = "recipes/digits.yaml is the recipe, ./digits --minutes 20 trains on what is in the folder."
+    assert both in call("train", "digits").err
+    said = call("train", "recipes/digits.yaml", "--dry-run", "--model.filters", 4, "--model.blocks", 1)
+    assert said.status == 0, said.err
+    assert "digits has no images in it" in call("train", "./digits", "--minutes", 1).err
+    Path("own").mkdir()
     assert (
-        "no recipe digits; to train on these data say how long: nextpixel train digits --minutes 20."
-        in call("train", "digits").err
+        "no recipe own; to train on these data say how long: nextpixel train own --minutes 20"
+        in call("train", "own").err
     )
     assert "no recipe mnist; to train on these data say how long" in call("train", "mnist").err  # a data set's name
 

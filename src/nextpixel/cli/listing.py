@@ -146,7 +146,8 @@ def find(text: str) -> Path:
     path = Path(text)
     known = path.exists() or text in RECIPES
     if text in RECIPES and path.is_dir() and not (path / "config.yaml").exists():
-        return RECIPES[text]
+        own = f"recipes/{text}.yaml is the recipe, ./{text} --minutes 20 trains on what is in the folder"
+        raise npx.BadInput(f"There is a recipe {text}, and a folder {path} here; {own}.")
     if ((text in CATALOGUE or is_hub(text)) and not known) or (path.is_dir() and not (path / "config.yaml").exists()):
         how = f"to train on these data say how long: nextpixel train {text} --minutes 20"
         raise npx.BadInput(f"There is no recipe {text}; {how}.")
