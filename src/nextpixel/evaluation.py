@@ -63,7 +63,7 @@ def evaluate(
     """Measure a model on a split of a data set, image by image, in evaluation mode and the precision of its weights.
 
     Args:
-        model: with the split's spec; it is given the split's labels or maps, if it has a context.
+        model: with the split's spec; it is given the split's labels, by number, or maps, if it has a context.
         images: only the first so many; None for all.
         batch: images at once.
         seed: of images that are drawn: the train split's, if dynamically binarised.
