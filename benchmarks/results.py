@@ -42,7 +42,7 @@ IMAGES = {  # the data of a run -> what a reader is told that it is; the order o
     "fashion-mnist": "Fashion-MNIST",
     "shapes": "shapes in black and white",
     "shapes-coloured": "shapes in colours",
-    "digits": "digits of 8x8",
+    "digits": "handwritten numerals, 8x8",
     "photos32.npz": "32x32 photographs",
     "emoji32.npz": "32x32 drawings in nine classes",
     "mnist": "MNIST, 256 levels",
