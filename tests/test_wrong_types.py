@@ -140,6 +140,7 @@ CASES = [
     ("npx.train(model, npx.open_data('digits'), out='run', resume='no')", "resume must be True or False, not 'no'"),
     ("npx.train(model, npx.open_data('digits'), out='run', config=5)", "config must be what YAML can write, not 5"),
     ("npx.train(model, npx.open_data('digits'), out='run', config={'a': object()})", "config must be what YAML can"),
+    ("npx.Training(optimizer='rmsprop', betas=5)", "training.betas must be two numbers, not 5"),
     ("npx.open_data('mnist', root=5)", "root must be a folder, not 5"),
     ("npx.open_data('digits', splits={'train': 5})", "splits must be a dictionary of names, not {'train': 5}"),
     ("npx.open_data('digits', like='x')", "like must be a whole number of at least 2, not 'x'"),

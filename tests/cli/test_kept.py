@@ -124,7 +124,7 @@ def test_a_run_is_not_put_among_the_images_that_it_learns_from(here: Path, call:
         (("--out", "x", "--data-root", "a", "--data.root", "b"), "--data-root and --data.root are one setting"),
         (("--out", "x", "--data", "plain"), "--data.name plain"),
         (("--out", "x", "--training.betas", "0.9,0.99"), "training.betas must be a list"),
-        (("--out", "x", "--training.optimizer", "rmsprop", "--training.epsilon", 0.1), "not of rmsprop"),
+        (("--out", "x", "--training.optimizer", "rmsprop", "--training.epsilon", 0.1), "leave them to rmsprop"),
     ],
 )
 def test_what_a_run_cannot_be_is_said_before_it_begins(
@@ -236,6 +236,9 @@ def test_a_way_out_is_one_that_the_command_has(here: Path, call: Callable[..., A
     np.savez("white.npz", images=255 * _images(9))
     assert "data.bits=1" in (said := call("data", "show", "white.npz", "--levels", 2, "--out", "a.png").err)
     assert "--data." not in said
+    assert (
+        call("--quiet", "data", "show", "white.npz", "--levels", 2, "--out", "a.png").err == said
+    )  # wherever it stands
     for name in ("train", "other"):
         _pictures(here / "parts" / name, 3)
     assert " --splits={train: NAME" in call("data", "show", "parts", "--out", "a.png").err

@@ -44,6 +44,7 @@ nextpixel help COMMAND, or COMMAND --help, says more, with examples. Each says m
 --quiet only results and what goes wrong."""
 
 PLAIN = {ord("±"): "+/-", ord("−"): "-", ord("×"): "x", ord("…"): "..."}
+SAID = ("--verbose", "--quiet")  # of any command, at any place
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,10 +89,9 @@ def _told(arguments: Sequence[str] | None) -> int:
 
 def _typed(words: list[str], setting: re.Match[str]) -> str:
     """A setting of `open_data` as this command has it: its own, or a recipe's, which others take from config.yaml."""
-    own, option = PARSERS.get(" ".join(words[:2])) or PARSERS[words[0]], f"--{setting[1].replace('_', '-')}"
-    if own.takes(option):
-        return option
-    return f"{'--' if words[0] == 'train' else ''}{setting[0]}"
+    asked, option = [word for word in words if word not in SAID], f"--{setting[1].replace('_', '-')}"
+    own = PARSERS.get(" ".join(asked[:2])) or PARSERS[asked[0]]
+    return option if own.takes(option) else f"{'--' if asked[0] == 'train' else ''}{setting[0]}"
 
 
 def _run(words: list[str]) -> int:
@@ -99,7 +99,7 @@ def _run(words: list[str]) -> int:
         log = logging.getLogger("nextpixel")
         log.addHandler(logging.StreamHandler())
         log.setLevel(logging.INFO)
-    arguments = [word for word in words if word not in ("--verbose", "--quiet")]
+    arguments = [word for word in words if word not in SAID]
     for argument in arguments:
         if "\0" in argument or re.fullmatch(r"(--[\w.-]+=)?\s*", argument):
             raise BadInput(f"The argument {argument!r} is empty, or has a character that no name can have.")

@@ -112,10 +112,6 @@ class Training:
             raise BadInput("training.compile is not for training.strategy fsdp; leave out one of them.")
         if self.optimizer == "muon" and self.strategy == "fsdp":
             raise BadInput("training.optimizer muon needs whole matrices, not strategy fsdp; take adamw or ddp.")
-        if self.optimizer == "rmsprop" and (tuple(self.betas), self.epsilon) != ((0.9, 0.999), 1e-8):
-            raise BadInput(
-                "training.betas and training.epsilon are of adam, adamw and muon, not of rmsprop; leave them."
-            )
         if self.decay != 1 and self.schedule != "exponential":
             raise BadInput(
                 f"training.decay is for the exponential schedule, but {self.decay} is given for {self.schedule}."
@@ -124,6 +120,8 @@ class Training:
             raise BadInput(f"training.betas must be two numbers, not {self.betas!r}.")
         below_1 = "at least 0 and below 1", lambda value: 0 <= value < 1
         self._set("betas", tuple(self._checked("betas", value, *below_1) for value in self.betas))
+        if self.optimizer == "rmsprop" and (self.betas, self.epsilon) != ((0.9, 0.999), 1e-8):
+            raise BadInput("training.betas and training.epsilon are for adam, adamw and muon; leave them to rmsprop.")
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

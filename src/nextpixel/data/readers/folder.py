@@ -82,13 +82,10 @@ def _images_below(folder: str | Path, skipped: Counter[str], within: str = "") -
     with told(folder):
         entries = list(os.scandir(folder))
     for entry in entries:
-        try:
-            entry.stat()
-        except OSError:  # a link that leads to nothing, or in a circle
-            skipped["links or devices"] += 1
-            continue
         if entry.name.startswith("."):
             skipped["hidden"] += 1
+        elif entry.is_symlink() and not Path(entry.path).exists():  # it leads to nothing, or in a circle
+            skipped["links or devices"] += 1
         elif entry.is_dir(follow_symlinks=not within):  # deeper links may lead in a circle
             yield from _images_below(entry.path, skipped, f"{within}{entry.name}/")
         elif entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file():
