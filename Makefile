@@ -11,7 +11,7 @@ PYTHON ?= python3.11 python3 python
 BIN := .venv/bin
 RUNTIME := .venv/runtime.stamp
 DEVELOPMENT := .venv/development.stamp
-INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
+INSTALL := $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check --constraint constraints.txt
 
 # $(call environment,FOLDER): a virtual environment of the first interpreter that is new enough, unless there is one. Debian
 # splits venv's copy of pip from Python; where it is missing, the interpreter's own pip installs one.

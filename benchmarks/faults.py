@@ -23,12 +23,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "1"  # children are forked, which threads would not survive
+os.environ["OMP_NUM_THREADS"] = "1"  # commands are forked, which threads would not survive
 
+import forked
 import lightning_fabric.strategies.ddp  # noqa: F401 (what commands import, before they are forked)
 import torch
 import torch.utils.tensorboard
@@ -45,7 +47,6 @@ training: {epochs: 2, batch: 8, samples: 4, precision: fp32, validate_every: 0.5
            save_every: 1e-9}
 """
 WIDE = ["--model.filters", "32", "--model.head", "48"]  # a first save takes 1.3 MiB, the next ones 2.2
-TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "nextpixel.cli"]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN = "begun again, as nothing was saved"
 FELL_BACK = "The run goes on from the state that was saved before"
@@ -106,7 +107,7 @@ def kills(folder: Path, trials: int | None, noise: random.Random) -> Iterator[tu
                 done[:] = struct.pack("q", 0)
                 child = _start("train", folder / "recipe.yaml", "--out", out)
                 time.sleep(noise.uniform(0, seconds))
-                os.kill(child.process, number)
+                os.kill(child.pid, number)
                 status, _ = child.wait()
                 if status == 0:  # it was done
                     shutil.rmtree(out)
@@ -235,8 +236,8 @@ def several(folder: Path, trials: int | None, noise: random.Random) -> Iterator[
         ):
             status, said = run(*words) if run else _start(*words).wait()
             found.append(_refused(status, said, "is training in|is not empty", statuses=(1,) if run else (2,)))
-        process.send_signal(signal.SIGTERM)
-        process.communicate()
+        os.kill(process.pid, signal.SIGTERM)
+        process.wait()
     yield "a second run in the folder of one that runs: two processes new, two and one resumed", found
     for place in ("torchrun", "the first process", "the second process", "all at once, as Ctrl-C in a terminal"):
         found = []
@@ -244,19 +245,19 @@ def several(folder: Path, trials: int | None, noise: random.Random) -> Iterator[
             shutil.rmtree(out, ignore_errors=True)
             with _running(*long, until=out / "state.safetensors") as process:
                 time.sleep(noise.uniform(0, 1))
-                own = _children(process.pid)
+                own = forked.children(process.pid)
                 if place.startswith("all"):
                     os.killpg(process.pid, number)
                 else:
                     target = {"torchrun": process.pid, "the first process": own[0], "the second process": own[1]}
                     os.kill(target[place], number)
-                said, _ = process.communicate(timeout=120)
+                status, said = process.wait(120)
             saved, told = _step(out), said.count("can be resumed")
             stopped = int(said.partition("Stopped at step ")[2].partition(";")[0] or -1)
             epochs = str(saved // 8 + 1)
             again, _ = _start("train", out, "--resume", "--training.epochs", epochs).wait()
             good = told == 1 and stopped == saved and again == 0 and "nextpixel/cli/__init__" not in said
-            what = f"saved, said once, resumed; torchrun's status {process.returncode}"
+            what = f"saved, said once, resumed; torchrun's status {status}"
             found.append(
                 what
                 if good
@@ -268,84 +269,65 @@ def several(folder: Path, trials: int | None, noise: random.Random) -> Iterator[
         shutil.rmtree(out, ignore_errors=True)
         with _running("train", recipe, "--out", out, until=out / ".lock") as process:
             time.sleep(noise.uniform(0, 0.3))
-            own = _children(process.pid)
+            own = forked.children(process.pid)
             os.kill(own[number % 2], signal.SIGKILL)
-            process.communicate(timeout=120)
+            process.wait(120)
         after = "resumed" if _step(out) else AGAIN
         found.append(_end(out, recipe, whole, after, two=True))
     yield "kill -9 of one of two processes at the start of a run", found
 
 
-class _Child:
-    """A command in a process of its own, forked from this one, where all is imported, or in two that are one run."""
+class _Command:
+    """A command of ours in a process forked from this one, where all is imported, or in several that are one run."""
 
-    def __init__(self, *words: object, processes: int = 1) -> None:
-        self.said = tempfile.TemporaryFile()  # noqa: SIM115 (until `wait`)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        with socket.create_server(("127.0.0.1", 0)) as free:  # as torchrun would tell them
-            place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free.getsockname()[1], "WORLD_SIZE": processes}
-        place |= {"LOCAL_WORLD_SIZE": processes, "TORCHELASTIC_RUN_ID": "none"}
-        ranks = [place | {"RANK": rank, "LOCAL_RANK": rank} for rank in range(processes)] if processes > 1 else [{}]
-        self.processes = [self._fork(words, rank) for rank in ranks]
-        self.process = self.processes[0]
+    def __init__(self, *words: object, processes: int = 1, torchrun: bool = False) -> None:
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (until `wait`)
+        asked = [str(word) for word in words]
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            ranks = forked.ranked(1 if torchrun else processes, free.getsockname()[1])
 
-    def _fork(self, words: tuple[object, ...], environment: Mapping[str, object]) -> int:
-        process = os.fork()
-        if process:
-            return process
-        status = 1
-        try:
-            os.setsid()
-            os.environ.update({name: str(value) for name, value in environment.items()})
-            for number in SIGNALS:
-                signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
-            for stream in (1, 2):
-                os.dup2(self.said.fileno(), stream)
-            status = cli.main([str(word) for word in words])
-        except BaseException:  # noqa: BLE001 (whatever it is, the child must not go on as its parent)
-            import traceback
+        def main(rank: dict[str, str]) -> object:
+            os.environ.update(rank)
+            if torchrun:
+                return forked.torchrun(*forked.TORCHRUN[2:], str(processes), "-m", "nextpixel.cli", *asked)
+            return cli.main(asked)
 
-            traceback.print_exc()
-        finally:
-            os._exit(status)
+        self._forks = [forked.Fork(partial(main, rank), [self._said, self._said]) for rank in ranks]
+        self.pid = self._forks[0].pid
 
-    def wait(self) -> tuple[int, str]:
+    def ended(self) -> bool:
+        """Whether the first process has."""
+        return self._forks[0].poll() is not None
+
+    def wait(self, timeout: float = 300) -> tuple[int, str]:
         """The exit status, the worst of several, and what was said."""
-        statuses = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in self.processes]
-        self.said.seek(0)
-        return max(statuses, key=abs), self.said.read().decode()
+        statuses = [fork.wait(timeout) for fork in self._forks]
+        self._said.seek(0)
+        return max(statuses, key=abs), self._said.read().decode()
 
 
-_start: Callable[..., _Child] = _Child
+_start: Callable[..., _Command] = _Command
 
 
 def _two(*words: object) -> tuple[int, str]:
     """The same of two processes under torchrun, which ends all when one ends."""
-    done = subprocess.run([*TWO, *map(str, words)], capture_output=True, text=True, check=False, timeout=300)
-    return done.returncode, done.stdout + done.stderr
+    return _start(*words, processes=2, torchrun=True).wait()
 
 
 @contextlib.contextmanager
-def _running(*words: object, until: Path) -> Generator[subprocess.Popen[str]]:
-    """Two processes that have made that file."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen([*TWO, *map(str, words)], start_new_session=True, **pipes) as process:
-        try:
-            for _ in range(1200):
-                if until.exists() or process.poll() is not None:
-                    break
-                time.sleep(0.05)
-            assert until.exists(), process.communicate()
-            yield process
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-def _children(process: int) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True, check=True)
-    return sorted(int(line) for line in found.stdout.split())
+def _running(*words: object, until: Path) -> Generator[_Command]:
+    """Two processes under torchrun that have made that file."""
+    process = _start(*words, processes=2, torchrun=True)
+    try:
+        for _ in range(1200):
+            if until.exists() or process.ended():
+                break
+            time.sleep(0.05)
+        assert until.exists(), process.wait()
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _whole(folder: Path, *words: str, two: bool = False) -> Path:

@@ -7,18 +7,18 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-import forked
 import nextpixel as npx
 from nextpixel import processes
 from nextpixel.data import open_data
@@ -35,17 +35,15 @@ training: {epochs: 2, batch: 32, samples: 10, precision: fp32, validate_every: 0
            gradient_clip: 50}
 """
 # torchrun gives each process one thread; one process has one in all tests.
-TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "nextpixel.cli"]
-ONE = [sys.executable, "-m", "nextpixel.cli"]
+TORCHRUN = [*forked.TORCHRUN, "2"]
+ONE = ["-m", "nextpixel.cli"]
+TWO = [*TORCHRUN, *ONE]
 
 
 def call(command: list[str], *words: object, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command; torchrun itself only where something is to go wrong, which it must end."""
-    if command in (ONE, TWO) and (check or command == ONE):
-        done = forked.run([*ONE[1:], *words], cwd=cwd, processes=1 + (command == TWO))
-    else:
-        asked = [*command, *map(str, words)]
-        done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=cwd, timeout=120)
+    itself = command == TWO and check
+    done = forked.run([*(ONE if itself else command), *words], cwd=cwd, processes=1 + itself)
     assert done.returncode == 0 or not check, done.stderr
     return done
 
@@ -191,7 +189,7 @@ sys.exit(main())
     (folder / "spoilt.py").write_text(spoilt)
     words = ["train", "recipe.yaml", "--out", "kept", "--data.name", pictures, "--model.context", "none"]
     words += ["--training.batch", 8, "--training.validate_every", 1]
-    command = [*TWO[:-2], "spoilt.py"]
+    command = [*TORCHRUN, "spoilt.py"]
     done = call(command, *words, cwd=folder, check=False)
     assert done.returncode != 0
     assert len(sentences(done.stderr)) == 1
@@ -218,7 +216,7 @@ sys.exit(main())
     (folder / "ondisk.py").write_text(script)
     words = ["train", "recipe.yaml", "--out", f"t{allowed}", "--data.name", pictures, "--model.context", "none"]
     words += ["--training.batch", 8, "--training.validate_every", 1, "--training.unreadable", allowed]
-    done = call([*TWO[:-2], "ondisk.py"], *words, cwd=folder, check=False)
+    done = call([*TORCHRUN, "ondisk.py"], *words, cwd=folder, check=False)
     named = re.findall(
         r"(\d\d)\.pgm cannot be read as an image [^:;]*: another stands in", " ".join(done.stderr.split())
     )
@@ -232,30 +230,26 @@ sys.exit(main())
 
 
 @pytest.fixture
-def running(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+def running(folder: Path) -> Iterator[tuple[forked.Command, Path]]:
     """A long run of two processes that has saved something."""
     run = folder / "long"
     shutil.rmtree(run, ignore_errors=True)
-    words = [*TWO, "train", "recipe.yaml", "--out", "long", "--training.epochs", "2000"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder) as process:
-        for _ in range(600):
-            if (run / "state.safetensors").exists():
-                break
-            time.sleep(0.1)
-        yield process, run
-        process.kill()
-
-
-def children(process: subprocess.Popen[str]) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True)
-    return sorted(int(line) for line in found.stdout.split())
+    process = forked.Command([*TWO, "train", "recipe.yaml", "--out", "long", "--training.epochs", "2000"], cwd=folder)
+    for _ in range(600):
+        if (run / "state.safetensors").exists():
+            break
+        time.sleep(0.1)
+    yield process, run
+    if process.returncode is None:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
 
 
 def test_one_process_killed_ends_the_other_with_a_sentence(running: tuple, folder: Path) -> None:
     process, run = running
     began = time.monotonic()
-    os.kill(children(process)[1], signal.SIGKILL)
-    _, errors = process.communicate(timeout=60)
+    os.kill(forked.children(process.pid)[1], signal.SIGKILL)
+    _, errors = process.communicate()
     assert time.monotonic() - began < 40
     assert process.returncode != 0
     assert len(sentences(errors)) <= 1  # torchrun may end the other one before it has noticed
@@ -269,7 +263,7 @@ def test_an_interruption_saves_and_the_run_goes_on_with_one_process(running: tup
     """SIGTERM; the other signals, to any of the processes, are in benchmarks/faults.py, which test_faults.py runs."""
     process, run = running
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate()
     assert errors.count("long can be resumed") == 1
     step = int(errors.partition("Stopped at step ")[2].partition(";")[0])
     epochs = step // 39 + 2
@@ -291,8 +285,8 @@ def test_a_run_of_one_process_goes_on_with_two_and_says_what_may_differ(folder: 
 
 
 @pytest.fixture
-def machines() -> Iterator[list[list[str]]]:
-    """Two network namespaces, joined by a pair of virtual devices: what a command begins with to run in each."""
+def machines(folder: Path) -> Iterator[list[Callable[..., forked.Command]]]:
+    """Two network namespaces, joined by a pair of virtual devices: what starts a command in each."""
     names = [f"np{os.getpid()}{side}" for side in "ab"]
 
     def ip(*words: str) -> None:
@@ -309,65 +303,57 @@ def machines() -> Iterator[list[list[str]]]:
             ip("-n", name, "addr", "add", f"10.77.0.{number + 1}/24", "dev", f"v{'ab'[number]}")
             for device in ("lo", f"v{'ab'[number]}"):
                 ip("-n", name, "link", "set", device, "up")
-        run = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
-        run += ["--master-addr", "10.77.0.1", "--master-port", "29417"]
-        yield [
-            ["ip", "netns", "exec", name, "env", f"GLOO_SOCKET_IFNAME=v{'ab'[number]}", "OMP_NUM_THREADS=1", *run,
-             "--node-rank", str(number), "-m", "nextpixel.cli"]
-            for number, name in enumerate(names)
-        ]  # fmt: skip
+
+        def start(number: int, *words: object, **more: str) -> forked.Command:
+            place = {"GLOO_SOCKET_IFNAME": f"v{'ab'[number]}", "OMP_NUM_THREADS": "1"}
+            return forked.Command(words, cwd=folder, env={**os.environ, **place, **more}, network=names[number])
+
+        yield [partial(start, number) for number in range(2)]
     finally:
         for name in names:
             end(name)
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
-def end(machine: str) -> None:
+def end(network: str) -> None:
     """Kill all that runs in a network namespace, torchrun and its process, as if the power had gone."""
-    found = subprocess.run(["ip", "netns", "pids", machine], capture_output=True, text=True, check=False)
+    found = subprocess.run(["ip", "netns", "pids", network], capture_output=True, text=True, check=False)
     for process in found.stdout.split():
         os.kill(int(process), signal.SIGKILL)
 
 
 def test_two_machines_train_together_and_one_notices_that_the_other_is_gone(machines: list, folder: Path) -> None:
-    def start(*words: object) -> list[subprocess.Popen[str]]:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": folder}
-        return [subprocess.Popen([*machine, "train", *map(str, words)], **pipes) for machine in machines]
+    def start(*words: object) -> list[forked.Command]:
+        place = ["--nnodes", 2, "--nproc-per-node", 1, "--master-addr", "10.77.0.1", "--master-port", 29417]
+        ranks = enumerate(machines)
+        return [run(*TORCHRUN[:2], *place, "--node-rank", rank, *ONE, "train", *words) for rank, run in ranks]
 
     run = folder / "far"
     first, second = start("recipe.yaml", "--out", "far", "--training.epochs", 2000)
-    try:
-        for _ in range(300):
-            if (run / "state.safetensors").exists():
-                break
-            time.sleep(0.1)
-        began = time.monotonic()
-        end(machines[1][3])
-        _, errors = first.communicate(timeout=60)
-        assert time.monotonic() - began < 30
-        assert first.returncode != 0
-        assert "Another process of the run has ended; the run is saved at step" in errors
-        epochs = int(rows(run)[-1]["step"] // 39) + 2
-        again = start("far", "--resume", "--training.epochs", epochs)
-        said = [process.communicate(timeout=60) for process in again]
-        assert [process.returncode for process in again] == [0, 0], said
-        assert [out for out, _ in said] == ["The run is in far; its best model is far/model.safetensors.\n", ""]
-        assert rows(run)[-1]["step"] == 39 * epochs
-    finally:
-        for machine, process in zip(machines, (first, second), strict=True):
-            end(machine[3])
-            process.communicate()
+    for _ in range(300):
+        if (run / "state.safetensors").exists():
+            break
+        time.sleep(0.1)
+    began = time.monotonic()
+    end(second.network)
+    _, errors = first.communicate()
+    assert time.monotonic() - began < 30
+    assert first.returncode not in (0, -signal.SIGALRM)
+    assert "Another process of the run has ended; the run is saved at step" in errors
+    second.communicate()
+    epochs = int(rows(run)[-1]["step"] // 39) + 2
+    again = start("far", "--resume", "--training.epochs", epochs)
+    said = [process.communicate() for process in again]
+    assert [process.returncode for process in again] == [0, 0], said
+    assert [out for out, _ in said] == ["The run is in far; its best model is far/model.safetensors.\n", ""]
+    assert rows(run)[-1]["step"] == 39 * epochs
 
 
 def test_two_machines_that_the_recipe_asks_for(machines: list, folder: Path) -> None:
     """Without torchrun: each is given the same command, and where the first one is."""
-    words = ["train", "recipe.yaml", "--out", "near", "--training.nodes", "2"]
-    both = []
-    for number, machine in enumerate(machines):
-        place = [*machine[: machine.index(sys.executable)], "MASTER_ADDR=10.77.0.1", f"NODE_RANK={number}"]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": folder}
-        both.append(subprocess.Popen([*place, *ONE, *words], **pipes))
-    said = [process.communicate(timeout=120) for process in both]
+    words = [*ONE, "train", "recipe.yaml", "--out", "near", "--training.nodes", 2]
+    both = [run(*words, MASTER_ADDR="10.77.0.1", NODE_RANK=str(number)) for number, run in enumerate(machines)]
+    said = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert sorted(out for out, _ in said) == ["", "The run is in near; its best model is near/model.safetensors.\n"]
     assert [row["train_nats"] for row in rows(folder / "near")] == pytest.approx(

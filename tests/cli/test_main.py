@@ -3,6 +3,7 @@ import inspect
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -163,6 +164,19 @@ NOWHERE = f"nextpixel: There is no model at nowhere; those that come with nextpi
 def test_the_process_says_one_sentence_and_exits_with_2() -> None:
     done = subprocess.run([*COMMAND, "sample", "nowhere"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", NOWHERE)
+
+
+def test_a_line_is_written_whole_under_torchrun_too() -> None:
+    """It starts `python -u`, which writes a line and its end apart: what another process says came in between."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # which keeps apart what is written apart
+    command = [sys.executable, "-u", "-m", "nextpixel.cli", "sample", "nowhere"]
+    with ours, its:
+        assert subprocess.run(command, stdout=its, stderr=its, check=False).returncode == 2
+        its.shutdown(socket.SHUT_WR)
+        written = [*iter(lambda: ours.recv(10_000), b"")]
+    assert len(written) == 1
+    assert written[0].startswith(b"nextpixel: There is no model at nowhere")
+    assert written[0].endswith(b"\n")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (for as long as the process lives)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="nextpixel")
+            # line by line even under `python -u`: what other processes print must not come in between
+            stream.reconfigure(errors="nextpixel", line_buffering=True, write_through=False)
     status = _told(arguments)
     processes.leave(status)
     return status
