@@ -171,7 +171,7 @@ def test_a_line_is_written_whole_under_torchrun_too() -> None:
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # which keeps apart what is written apart
     command = [sys.executable, "-u", "-m", "nextpixel.cli", "sample", "nowhere"]
     with ours, its:
-        assert subprocess.run(command, stdout=its, stderr=its, check=False).returncode == 2
+        assert subprocess.run(command, stdout=its.fileno(), stderr=its.fileno(), check=False).returncode == 2
         its.shutdown(socket.SHUT_WR)
         written = [*iter(lambda: ours.recv(10_000), b"")]
     assert len(written) == 1
