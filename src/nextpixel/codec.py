@@ -259,17 +259,17 @@ class _Coder:
             self.state >>= 32
         self.state = (self.state // wide << 24) + self.state % wide + first
 
-    def get(self, edges: list[int]) -> int:
-        """A level, of those whose parts have these edges."""
+    def get(self, edges: list[int] | memoryview, start: int, end: int) -> int:
+        """A level, of those whose parts have the edges from number `start` to before `end`."""
         part = self.state & (PARTS - 1)
-        level = min(max(bisect_right(edges, part) - 1, 0), len(edges) - 2)
-        first, last = edges[level : level + 2]
+        place = min(max(bisect_right(edges, part, start, end) - 1, start), end - 2)
+        first, last = int(edges[place]), int(edges[place + 1])
         if not first <= part < last:
             raise ValueError
         self.state = (last - first) * (self.state >> 24) + part - first
         if self.state < _LOW:
             self.state = self.state << 32 | self._next()
-        return level
+        return place - start
 
     def _next(self) -> int:
         if not self.words:
@@ -332,14 +332,16 @@ def _decoded(model: Autoregressive, stream: bytes, count: int) -> Tensor | None:
     try:
         coder = _Coder(stream)
         order, label = (
-            torch.tensor([coder.get(edges) if len(edges) > 2 else 0 for _ in range(count)]) for edges in kinds
+            torch.tensor([coder.get(edges, 0, len(edges)) if len(edges) > 2 else 0 for _ in range(count)])
+            for edges in kinds
         )
 
         def choose(site: Site, distribution: Any) -> Tensor:
             assert isinstance(distribution, Frequencies), "an exact twin gives no others"
             edges = distribution.edges.permute(1, 0, 2)  # by channels, then images
-            rows = edges.reshape(-1, edges.shape[-1]).long().tolist()
-            return torch.tensor([coder.get(row) for row in rows], device=edges.device).view(edges.shape[:2]).t()
+            flat, width = edges.flatten().cpu().numpy().data, edges.shape[-1]  # lists would take ten times as long
+            levels = [coder.get(flat, start, start + width) for start in range(0, len(flat), width)]
+            return torch.tensor(levels, device=edges.device).view(edges.shape[:2]).t()
 
         chosen = model.reading.check(order, count)
         images = model.unroll(choose, count, label if len(kinds[1]) > 2 else None, order=chosen)
