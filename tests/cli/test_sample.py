@@ -9,6 +9,7 @@ from PIL import Image
 
 import nextpixel as npx
 from nextpixel import pictures
+from nextpixel.cli.common import at_once
 from nextpixel.data import MapKind, codes, open_data
 from nextpixel.data.readers import read_path
 
@@ -22,6 +23,16 @@ def test_samples_are_those_of_the_model(call: Callable[..., Any], plain: Path) -
     assert arrays["levels"] == 3
     assert "labels" not in arrays
     assert sorted(path.name for path in Path().iterdir()) == ["a.npz", "a.png"]
+
+
+def test_many_are_drawn_in_larger_pieces_and_are_the_same_images(call: Callable[..., Any], plain: Path) -> None:
+    spec, large = npx.ImageSpec(1, 28, 28), npx.ImageSpec(3, 64, 64)
+    assert [at_once(count, spec) for count in (1, 64, 255, 256, 511, 512, 10**6)] == [64, 64, 64, 128, 128, 256, 256]
+    assert at_once(10**6, large) == 64, "each has a state"
+    for count, name in ((300, "many.npz"), (70, "few.npz")):
+        assert call("sample", plain, "-n", count, "--seed", 5, "--out", name).status == 0
+    many, few = (np.load(name)["images"] for name in ("many.npz", "few.npz"))
+    assert np.array_equal(many[:70], few)
 
 
 def test_codes_of_the_shipped_book_are_shown_as_what_they_stand_for(call: Callable[..., Any]) -> None:

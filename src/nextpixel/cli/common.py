@@ -268,6 +268,14 @@ def pieces(count: int, batch: int = BATCH) -> list[slice]:
     return [slice(start, min(count, start + batch)) for start in range(0, count, batch)]
 
 
+def at_once(count: int, spec: npx.ImageSpec) -> int:
+    """How many of so many images to draw at once.
+
+    Of more, each costs less, down to a half; but several processes shall have pieces, and memory room for all states.
+    """
+    return next((many for many in (256, 128) if 2 * many <= count and many * spec.subpixels <= 2**19), BATCH)
+
+
 def drawn(
     options: argparse.Namespace, count: int, doing: str, draw: Callable[..., Tensor], batch: int = BATCH
 ) -> Tensor:

@@ -45,7 +45,7 @@ def sample(options: Namespace) -> None:
         which = range(piece.start, piece.stop)
         return model.sample(len(which), given(model.context, beside, which), **asked)
 
-    images = common.drawn(options, len(beside), "sampling", draw)
+    images = common.drawn(options, len(beside), "sampling", draw, common.at_once(len(beside), model.spec))
     said = common.several(len(images), "image")
     _write(out, said, lambda: _sheet(model, options, images, beside), model, images, beside)
 
@@ -68,7 +68,8 @@ def complete(options: Namespace) -> None:
         which = every[piece]
         return model.complete(images[which], known[which], given(model.context, split, which), **asked, **particles)
 
-    completed = common.drawn(options, len(every), "completing", draw, max(1, common.BATCH // options.particles))
+    batch = max(1, common.at_once(len(every), model.spec) // options.particles)
+    completed = common.drawn(options, len(every), "completing", draw, batch)
     here = known.to(model.device)
     if isinstance(model, npx.Autoregressive) and not particles and bool(model.reading.met(here).amin(1).any()):
         late = "some known pixels come after unknown ones in the model's reading order, and are not seen by these"
