@@ -68,7 +68,7 @@ def test_a_label_for_an_unconditional_model_is_refused(model: npx.Autoregressive
     ("count", "settings", "sentence"),
     [
         (0, {}, "number of samples must be a whole number of at least 1, not 0"),
-        (1, {"temperature": 0.0}, "temperature must be above 0 and finite, not 0.0"),
+        (1, {"temperature": 0.0}, "temperature must be above 0 and finite, from 1e-30 to 1e30, not 0.0"),
         (1, {"temperature": -1.0}, "not -1.0"),
         (1, {"temperature": float("nan")}, "not nan"),
         (1, {"temperature": float("inf")}, "not inf"),
@@ -77,7 +77,7 @@ def test_a_label_for_an_unconditional_model_is_refused(model: npx.Autoregressive
         (True, {}, "number of samples must be a whole number of at least 1, not True"),
         (1, {"seed": True}, "seed must be a whole number of at least 0 and below 2.63, not True"),
         (1, {"seed": 2**63}, "not 9223372036854775808"),
-        (1, {"temperature": True}, "temperature must be above 0 and finite, not True"),
+        (1, {"temperature": True}, "temperature must be above 0 and finite, from 1e-30 to 1e30, not True"),
     ],
 )
 def test_impossible_samples_are_refused(model: npx.Autoregressive, count: Any, settings: dict, sentence: str) -> None:

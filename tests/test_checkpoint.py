@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 import nextpixel as npx
+from nextpixel import sealed
 from zoo import CASES
 
 SPEC = npx.ImageSpec(1, 4, 3, levels=4)
@@ -300,7 +301,8 @@ def test_numbers_that_are_not_finite_are_neither_written_nor_read(saved: Path, n
 
 
 def test_a_model_that_build_did_not_make_is_not_called_damaged(tmp_path: Path) -> None:
-    npx.save(npx.build("pixelvae", SPEC, **SMALL["pixelvae"]).decoder, tmp_path / "m.safetensors")
+    decoder = npx.build("pixelvae", SPEC, **SMALL["pixelvae"]).decoder
+    sealed.write(tmp_path / "m.safetensors", decoder.state_dict(), key="nextpixel", about={"format": 1})
     with pytest.raises(npx.BadInput, match=r"the weights of a model that nextpixel\.build did not make"):
         npx.load(tmp_path / "m.safetensors")
 

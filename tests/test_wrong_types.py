@@ -6,6 +6,20 @@ import sys
 import pytest
 
 CASES = [
+    ("Split(numpy.zeros((3, 1, 2, 2)), [0] * 3)", "one for each of the 3 images, not [0, 0, 0]"),
+    ("Split(numpy.zeros((3, 1, 2, 2)), torch.zeros(3).long())", "one for each of the 3 images, not tensor([0, 0, 0])"),
+    ("Split([numpy.zeros((1, 2, 2))])", "an array, (N, C, H, W), not a list"),
+    ("open_data('b.npz', ordinal='False')", "ordinal must be True or False, not 'False'"),
+    ("open_data('b.npz', streaming='no')", "streaming must be True or False, not 'no'"),
+    ("open_data('b.npz', size=4, channels=True)", "channels must be 1 or 3, not 'True'"),
+    (
+        "evaluate_bounds(npx.build('gated_pixelcnn', spec, filters=4), None)",
+        "the likelihood of a gated_pixelcnn is exact: npx.evaluate measures it",
+    ),
+    (
+        "evaluate_bounds(npx.build('pixelvae', spec, filters=4), None, samples=None)",
+        "samples must be a whole number of at least 0, not None",
+    ),
     ("npx.ImageSpec(width=2.5)", "width must be a whole number of at least 1, not 2.5"),
     ("npx.ImageSpec(True)", "channels must be a whole number of at least 1, not True"),
     ("npx.ImageSpec(numpy.True_)", "channels must be a whole number of at least 1, not np.True_"),
@@ -47,7 +61,7 @@ CASES = [
     ("model.complete(zeros, zeros == 1, particles=2.5)", "particles must be a whole number of at least 1, not 2.5"),
     ("model.sample(2.0)", "must be a whole number of at least 1, not 2.0"),
     ("model.sample(1, seed=1.5)", "not 1.5"),
-    ("model.sample(1, temperature='hot')", "above 0 and finite, not 'hot'"),
+    ("model.sample(1, temperature='hot')", "above 0 and finite, from 1e-30 to 1e30, not 'hot'"),
     ("model.log_prob([[1]])", "must be a tensor of integer levels, not list; torch.as_tensor makes one"),
     ("model.log_prob(numpy.zeros((1, 1, 3, 3), int))", "of integer levels, not ndarray; torch.as_tensor makes one"),
     ("model.complete(zeros, [True])", "must be a bool tensor, not list; torch.as_tensor(known).bool() takes"),
@@ -177,6 +191,8 @@ SAME = [  # numbers of numpy and torch, and what they become
 SCRIPT = """
 import numpy, torch
 import nextpixel as npx
+from nextpixel.data import Split, open_data
+from nextpixel.evaluation import evaluate_bounds
 spec = npx.ImageSpec(1, 3, 3)
 model = npx.build("gated_pixelcnn", spec, filters=2, blocks=0, head=2)
 zeros = torch.zeros(1, 1, 3, 3, dtype=torch.long)

@@ -11,7 +11,7 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
 from nextpixel.distributions import Finite
-from nextpixel.errors import BadInput, called, flag, whole
+from nextpixel.errors import BadInput, called, flag, shown, whole
 from nextpixel.likelihoods import Likelihood
 from nextpixel.model import Model, are_finite, evaluating
 from nextpixel.nn.context import Context
@@ -323,7 +323,7 @@ class Autoregressive(Model):
         if self.context is not None:
             return self.context.check(context, batch, self.spec)
         if context is not None:
-            said = f"of shape {tuple(context.shape)}" if isinstance(context, Tensor) else repr(context)
+            said = f"of shape {tuple(context.shape)}" if isinstance(context, Tensor) else shown(context)
             raise BadInput(f"This model is not conditioned on anything, but was given the context {said}.")
         return None
 

@@ -8,8 +8,8 @@ from torch import nn
 
 from nextpixel import processes, sealed, shipped
 from nextpixel.errors import BadInput, closest
-from nextpixel.files import here
-from nextpixel.integers import install, prove
+from nextpixel.files import here, home
+from nextpixel.integers import install, prove, twin
 from nextpixel.model import Model, a_model
 from nextpixel.models import build, loaded, outline
 from nextpixel.nn.context import restore
@@ -32,12 +32,21 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
             no model of images.
     """
     inner = a_model(model)
+    recorded(inner)
+    if "exact" in inner.recipe:
+        twin(inner)
     about = {"format": FORMAT, **inner.recipe, **({} if inner.learnt is None else {"learnt": inner.learnt})}
-    if "<locals>" in inner.recipe.get("name", ""):
-        raise BadInput(f"{inner.recipe['name']} is in a function, where no file can find it; move it out, to a module.")
     if (file := here(_path(path))).suffix in PICKLES:
         raise BadInput(f"{file} would say that it is a pickle; models are saved as {file.stem}.safetensors.")
     sealed.write(file, inner.state_dict(), key=KEY, about=about)
+
+
+def recorded(model: Model) -> None:
+    """Refuse a model that no file can make again."""
+    if not model.recipe:
+        raise BadInput("This model has no recipe by which a file could make it again; npx.build makes one that has.")
+    if "<locals>" in (name := model.recipe["name"]):
+        raise BadInput(f"{name} is in a function, where no file can find it; move it out, to a module.")
 
 
 def load(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Model:
@@ -116,4 +125,4 @@ def _rebuild(file: sealed.Sealed) -> Model:
 def _path(path: object) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise BadInput(f"A model's file must be a path, not {path!r}.")
-    return Path(path)
+    return home(path)

@@ -34,7 +34,8 @@ def bits_per_dim(model: Model, x: Tensor, context: object = None) -> PerImage:
     The model is any exact one; other arguments and errors are those of its `log_prob`.
     """
     with torch.no_grad():
-        return -a_model(model).log_prob(x, context) / (model.spec.subpixels * math.log(2))
+        inner = a_model(model)
+        return -inner.log_prob(x, context) / (inner.spec.subpixels * math.log(2))
 
 
 @dataclass(frozen=True)
@@ -116,14 +117,19 @@ def evaluate_bounds(
     watch: Watch = iter,
 ) -> Bounds:
     """Measure the bounds of a model as `evaluate` does; `samples` (0: none) are for the importance-weighted one."""
+    vae = a_model(model)
+    if not isinstance(vae, PixelVAE):
+        name = vae.recipe.get("name")
+        raise BadInput(f"Bounds are of a pixelvae; the likelihood of a {name} is exact: npx.evaluate measures it.")
+    samples = whole(samples, "samples", least=0)
 
     def costs(x: Tensor, indices: np.ndarray) -> list[Tensor]:
         first = int(indices[0])
-        elbo = model.elbo(x, seed=seed, first=first)
-        tighter = [-model.iw_bound(x, samples=samples, seed=seed, first=first)] if samples else []
+        elbo = vae.elbo(x, seed=seed, first=first)
+        tighter = [-vae.iw_bound(x, samples=samples, seed=seed, first=first)] if samples else []
         return [-elbo.nats, -elbo.reconstruction, elbo.kl, *tighter]
 
-    parts = [summarise(nats, model.spec) for nats in _measured(costs, split, images, batch, seed, watch)]
+    parts = [summarise(nats, vae.spec) for nats in _measured(costs, split, images, batch, seed, watch)]
     return Bounds(parts[0], parts[1], parts[2], parts[3] if samples else None, samples)
 
 

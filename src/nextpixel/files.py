@@ -7,11 +7,15 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nextpixel.errors import BadInput
+from nextpixel.errors import BadInput, shown
 
 
 def home(path: str | os.PathLike[str]) -> Path:
     """The path with ~ at its start read as a home folder; as it stands where there is no such user."""
+    if "\0" in str(path) or any(len(part.encode(errors="surrogatepass")) > 255 for part in Path(path).parts):
+        raise BadInput(
+            f"{shown(str(path))} cannot be written or read: a name on a disk has at most 255 bytes, none of them zero."
+        )
     return Path(os.path.expanduser(path))  # noqa: PTH111 (Path's raises there)
 
 
@@ -22,8 +26,8 @@ def here(path: str | os.PathLike[str]) -> Path:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise BadInput(f"{os.fsencode(path)!r} is not UTF-8, as the name of a model's file must be.") from error
-    return Path(path)
+        raise BadInput(f"{str(path)!a} is not UTF-8, as the name of a model's file must be.") from error
+    return home(path)
 
 
 @contextmanager

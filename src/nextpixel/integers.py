@@ -64,6 +64,8 @@ def exact(model: Model, images: Tensor, context: object = None) -> Autoregressiv
     images = model.spec.check(images).cpu()
     if not len(images):
         raise BadInput("An exact twin needs some images to measure the ranges of activations; there are none.")
+    if model.context is not None:
+        context = model.context.check(context, len(images), model.spec).cpu()
     twin = copy.deepcopy(model).to("cpu", torch.float32).eval()
     measured, given = _measured(twin, images, context)
     grids = {name: _grid(most, bits) for name, (most, bits) in measured.items()}
@@ -105,8 +107,12 @@ def prove(model: Model) -> None:
 
 def twin(model: Model) -> Autoregressive:
     """The model, if it is an exact twin; else BadInput."""
+    model = a_model(model)
     if not isinstance(model, Autoregressive) or model.tables is None:
-        raise BadInput("This needs an exact model: nextpixel exact MODEL -o FILE makes the exact twin of MODEL.")
+        how = "nextpixel exact MODEL -o FILE, in Python npx.exact(model, images)"
+        raise BadInput(f"This needs an exact model: {how}, makes the exact twin of a model.")
+    if short := {str(weight.dtype) for weight in model.state_dict().values() if weight.dtype.itemsize == 2}:
+        raise BadInput(f"An exact twin whose weights were brought to {', '.join(short)} is none; load its file again.")
     return model
 
 
@@ -116,6 +122,8 @@ def refusal(model: Model) -> str | None:
         return f"a {model.recipe.get('name')} has no exact likelihood"
     if model.tables is not None:
         return "it is one"
+    if not model.recipe:
+        return "it has no recipe, as npx.build did not make it"
     network, name = model.backbone, model.recipe["name"]
     if not isinstance(network, GatedPixelCNN | PixelCNN | ResidualPixelCNN | PixelCNNpp | PixelSNAIL):
         exact = "gated_pixelcnn, pixelcnn, residual_pixelcnn, pixelcnnpp and pixelsnail"

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nextpixel.errors import BadInput, plain
+from nextpixel.errors import BadInput, plain, shown
 from nextpixel.spec import ImageSpec, within
 from nextpixel.typing import Whole
 from nextpixel.unroll import generators
@@ -71,7 +71,7 @@ class Orders(nn.Module):
         except (TypeError, ValueError, RuntimeError):
             asked = torch.zeros(0, 0)
         if asked.dtype == torch.bool or asked.is_floating_point() or asked.shape not in ((), (batch,)):
-            raise BadInput(f"An order is a whole number below {self.count}, or one for each image, not {order!r}.")
+            raise BadInput(f"An order is a whole number below {self.count}, or one for each image, not {shown(order)}.")
         asked = within(asked, self.count, "Orders must be").long().expand(batch).to(self._unit.device)
         return None if self.count == 1 else asked
 

@@ -120,7 +120,7 @@ def given(context: Context | None, split: Split, indices: Sequence[int] | np.nda
         case Both(first, second):
             return given(first, split, chosen), given(second, split, chosen)
         case ClassLabel() if split.labels is not None:
-            return torch.from_numpy(split.labels[chosen])
+            return torch.from_numpy(split.labels[chosen].astype(np.int64))
         case Map() if split.maps is not None:
             maps = np.asarray(split.maps[chosen])
             return torch.from_numpy(maps.astype(np.float32 if maps.dtype.kind == "f" else np.int64))

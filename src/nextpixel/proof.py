@@ -299,7 +299,7 @@ def _rounded(
     bias = None if bias is None else bias[rows].double()
     if bool((unit > 0).all()):
         step = (unit.view(-1, 1, 1, 1) / its.unit.view(1, -1, 1, 1)).expand_as(weight)
-        if gram is None:
+        if gram is None or not gram[-1, -1] > 0:  # of a layer that was given nothing
             weight = (weight / step).round() * step
         else:
             gram = gram.double() / gram[-1, -1]
@@ -323,7 +323,9 @@ def compensated(weight: Tensor, step: Tensor, gram: Tensor) -> Tensor:
     order = gram.diagonal().argsort(descending=True)
     weight, step, rounded, shown = weight[:, order], step[:, order], torch.zeros_like(weight), weight[:, order] != 0
     damped = gram[order][:, order] + DAMPED * gram.diagonal().mean().clamp(min=1e-9) * torch.eye(len(gram)).to(gram)
-    shares = torch.linalg.cholesky(torch.linalg.inv(damped), upper=True)
+    shares, wrong = torch.linalg.cholesky_ex(torch.linalg.inv(damped), upper=True)
+    if int(wrong):  # of inputs that are as good as the same: none is like another in part
+        shares = torch.eye(len(gram)).to(gram)
     for start in range(0, len(gram), 64):  # products of many at once are faster
         end = min(start + 64, len(gram))
         off = torch.zeros_like(weight[:, start:end])

@@ -54,11 +54,12 @@ def score(
         torch.Size([3])
     """
     model, ratio = a_model(model), None
-    spec = model.spec
-    if against is not None and (a_model(against).spec != spec or against.context not in (None, model.context)):
+    spec, against = model.spec, None if against is None else a_model(against)
+    typical = plain(typical)
+    if against is not None and (against.spec != spec or against.context not in (None, model.context)):
         first, second = (f"is about images {its.spec}, given {its.context}" for its in (model, against))
         raise BadInput(f"The second model {second}, but the first {first}.")
-    if not isinstance(typical, int | float | None) or typical != typical or isinstance(typical, bool):
+    if not isinstance(typical, int | float | None) or isinstance(typical, bool) or not 0 <= (typical or 0) < math.inf:
         raise BadInput(f"typical must be the mean bits per dimension of usual images, not {shown(typical)}.")
     with torch.no_grad():
         total, bits = _bits(model, x, context)

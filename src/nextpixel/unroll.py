@@ -149,7 +149,7 @@ def unroll(
     images = images.clone()
     batch, channels, _, width = images.shape
     state = network.init_state(batch, context)
-    copies = None
+    copies, parameters = None, torch.zeros(())
     if ancestors is not None and batch > 1:
         other = 3 if batch == 2 else 2
         twin = network.init_state(other, None if context is None else context[:1].expand(other, -1, -1, -1))
@@ -166,7 +166,8 @@ def unroll(
                 for substep in range(network.substeps):
                     before = substep * each
                     levels = images[:, before : before + each, row, column]
-                    distribution = likelihood.given(network.step(column, substep, state))
+                    parameters = network.step(column, substep, state)
+                    distribution = likelihood.given(parameters)
                     for draw in draws if row in visited else ():
                         site = Site(row, column, slice(before + draw.start, before + draw.stop))
                         levels[:, draw].copy_(choose(site, distribution(levels, draw)))
@@ -175,6 +176,8 @@ def unroll(
                         images.copy_(images[taken])
                         copies.take(taken)
                     threads.lap()
+            if not bool(parameters.isfinite().all()):  # nothing could be drawn but the first level, without a word
+                raise BadInput(f"The network's numbers for row {row} are not all finite, so that none can be drawn.")
             if progress is not None:
                 progress(images.clone())
     return images
@@ -210,8 +213,8 @@ def generators(count: int, *, seed: Whole, first: Whole = 0, stream: int = 0) ->
 def draw(numbers: Tensor, temperature: Number = 1.0) -> Choose:
     """Choose by the inverse cumulative distribution at the given numbers, (B, C, H, W)."""
     power = plain(temperature)
-    if isinstance(power, bool) or not isinstance(power, int | float) or not 0 < power < 2.0**1000:
-        raise BadInput(f"The temperature must be above 0 and finite, not {temperature!r}.")
+    if isinstance(power, bool) or not isinstance(power, int | float) or not 1e-30 <= power <= 1e30:
+        raise BadInput(f"The temperature must be above 0 and finite, from 1e-30 to 1e30, not {temperature!r}.")
 
     def choose(site: Site, distribution: Finite) -> Tensor:
         tempered = distribution if power == 1 else distribution.temper(power)

@@ -46,7 +46,7 @@ LINES: list[tuple[str, str]] = [
     ("data show FIFO", "There is no file or folder"),
     ("evaluate RUN --data ~nouser", "There is no file or folder ~nouser."),
     ("evaluate RUN --data mnist --data-root ~nouser", "~nouser"),
-    (f"evaluate RUN --data {LONG}", "cannot be used: File name too long."),
+    (f"evaluate RUN --data {LONG}", "a name on a disk has at most 255 bytes"),
     ("evaluate RUN --device cuda:99", "There is no device 'cuda:99' here"),
     ("evaluate /dev/null", "There is no model at"),
     ("plot receptive-field RUN --pixel 99999999999999999999,0", "is not a pixel r,c such as 14,7"),

@@ -356,8 +356,13 @@ def test_states_that_do_not_fit_are_refused_and_left_alone(
     folder = train(model, data, out=tmp_path / "a", settings=SETTINGS)
     more = replace(SETTINGS, epochs=9)
     before = contents(folder)
+    with pytest.raises(npx.BadInput, match=r"has training\.batch 8, not 4; resume it as it began"):
+        train(model, data, out=folder, settings=replace(more, batch=4), resume=True)
+    config = (folder / "config.yaml").read_bytes()
+    (folder / "config.yaml").unlink()  # the state itself says so too
     with pytest.raises(npx.BadInput, match="5 steps in an epoch, not 10"):
         train(model, data, out=folder, settings=replace(more, batch=4), resume=True)
+    (folder / "config.yaml").write_bytes(config)
     wider = npx.build("gated_pixelcnn", data.spec, context=npx.ClassLabel(2), filters=6, blocks=1, head=4)
     with pytest.raises(npx.BadInput, match="has filters 4, not 6; resume it as it began"):
         train(wider, data, out=folder, settings=more, resume=True)

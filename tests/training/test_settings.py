@@ -17,7 +17,7 @@ from nextpixel.training import Training
         ({"learning_rate": 0.0}, r"learning_rate must be above 0, not 0\.0"),
         ({"learning_rate": math.inf}, "learning_rate must be above 0, not inf"),
         ({"optimizer": "sgd"}, "optimizer must be one of adam, adamw, rmsprop, muon, not 'sgd'"),
-        ({"epsilon": 0.0}, r"epsilon must be above 0, not 0\.0"),
+        ({"epsilon": 0.0}, r"epsilon must be at least 1e-30, not 0\.0"),
         ({"betas": (0.9, 1.0)}, r"betas must be at least 0 and below 1, not 1\.0"),
         ({"weight_decay": -0.1}, r"weight_decay must be at least 0, not -0\.1"),
         ({"warmup": -1}, "warmup must be at least 0, not -1"),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nextpixel.data.lazy import Images, View, change, choose, contents
-from nextpixel.errors import BadInput, Damaged
+from nextpixel.errors import BadInput, Damaged, shown
 from nextpixel.spec import ImageSpec
 
 _MOST_DIGESTED = 2**16  # images
@@ -32,6 +32,15 @@ class Split:
     files: np.ndarray | None = None  # paths of the images' files, (N,); None where they are not, or stay on disk
     stream: Any = None  # where training images come from of which these are the first ones only; see `Stream`
 
+    def __post_init__(self) -> None:
+        if isinstance(self.images, list | tuple):
+            raise BadInput("The images of a split are an array, (N, C, H, W), not a list; numpy.stack makes one.")
+        labels = self.labels
+        whole = isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu"
+        if labels is not None and not (whole and len(labels) == len(self.images)):
+            wanted = f"an array of whole numbers, one for each of the {len(self.images):,} images"
+            raise BadInput(f"The labels of a split are {wanted}, not {shown(labels)}.")
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -50,9 +59,12 @@ class Split:
         images = np.asarray(self.images[chosen])
         if self.draw is not None:
             images = self.draw(images, noise)
+        if images.dtype.kind not in "bui" or (images.dtype.itemsize > 4 and np.abs(images).max(initial=0) >= 2**31):
+            low, high = images.min(), images.max()
+            raise BadInput(f"Images must be whole levels, not {images.dtype} values from {low:g} to {high:g}.")
         if images.dtype != np.uint8:  # torch computes little with wider unsigned integers
             images = images.astype(np.int32)
-        labels = None if self.labels is None else torch.from_numpy(self.labels[chosen])
+        labels = None if self.labels is None else torch.from_numpy(self.labels[chosen].astype(np.int64))
         return torch.from_numpy(np.ascontiguousarray(images)), labels
 
     def readable(self, indices: np.ndarray) -> np.ndarray:

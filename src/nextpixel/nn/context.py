@@ -323,6 +323,6 @@ def _tensor(value: object, wanted: str, *, integers: bool = False) -> Tensor:
     other = isinstance(value, Tensor) and (value.is_complex() or value.dtype == torch.bool)
     if not isinstance(value, Tensor) or other or value.is_floating_point() == integers:
         raise BadInput(f"This model needs {wanted}, as a tensor of {numbers}, not {kind(value)}.")
-    if not integers and not bool(value.isfinite().all()):
-        raise BadInput(f"This model needs {wanted}; some are not finite.")
+    if not integers and not bool(value.float().isfinite().all()):
+        raise BadInput(f"This model needs {wanted}; some are not finite, in float32.")
     return value

@@ -19,10 +19,11 @@ from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer, RMSprop
 
 from nextpixel import pictures, plots, processes
-from nextpixel.checkpoint import load, save
+from nextpixel.checkpoint import load, recorded, save
 from nextpixel.data import DataSet, describe, learnt_from
 from nextpixel.errors import BadInput, flag, shown
 from nextpixel.evaluation import baselines, compared
+from nextpixel.files import home
 from nextpixel.model import Model, a_model, evaluating
 from nextpixel.pairing import check_all, difference, given
 from nextpixel.threads import Threads
@@ -104,9 +105,10 @@ def train(
         model.float()
     if settings.start is not None and not resume:
         start_from(settings.start, model)
+    recorded(model)
     model.learnt = learnt_from(data)
     first = processes.rank() == 0
-    folder = RunFolder(Path(out), resume=resume, ours=first)
+    folder = RunFolder(home(out), resume=resume, ours=first)
     with closing(folder), torch.random.fork_rng(), Display(epochs=settings.epochs) as display:
         loop = _Loop(model, data, settings, folder, display, where)
         loop.python = config is None
@@ -163,6 +165,10 @@ class _Loop:
         changed: list[Any] = []
         with suppress(BadInput):  # where its weights are not there, or damaged, the state is all that counts
             changed = differences(load(self.folder.last), self.plain) if self.plain.recipe else []
+        for name in ("batch", "seed"):
+            asked = getattr(self.settings, name)
+            if (began := self.folder.config().get(name, asked)) != asked:
+                changed.append((f"training.{name}", began, asked))
         for key, found, wanted in changed:
             raise BadInput(f"The run in {self.folder.path} has {key} {found}, not {wanted}; resume it as it began.")
         try:

@@ -86,6 +86,14 @@ class RunFolder:
             self.close()
             raise BadInput(f"{path} cannot be written: {error.strerror}.") from error
 
+    def config(self) -> dict[str, Any]:
+        """The settings of training that config.yaml names."""
+        with suppress(OSError, UnicodeError, yaml.YAMLError):
+            found = yaml.safe_load((self.path / "config.yaml").read_text("utf-8"))
+            if isinstance(found, dict) and isinstance(found.get("training"), dict):
+                return found["training"]
+        return {}
+
     def configure(self, config: Mapping[str, Any]) -> None:
         """Write config.yaml."""
         self._write(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
@@ -162,9 +170,8 @@ class RunFolder:
     def _left(self) -> list[Path]:
         """The files of a run that ended before it saved; the folder must have no others."""
         if self.state.exists() or self.previous.exists():
-            raise BadInput(
-                f"{self.path} is not empty; give another folder, or resume the run that is there (--resume)."
-            )
+            how = "resume the run that is there (--resume, resume=True)"
+            raise BadInput(f"{self.path} is not empty; give another folder, or {how}.")
         ours = OURS
         if (self.path / ".lock").exists() and len(_lines(self._metrics)) < 2:  # it was ended at its first validation
             ours = (*OURS, self.best.name, self.last.name)

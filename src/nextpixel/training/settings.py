@@ -1,6 +1,7 @@
 """What can be set about a training run, and what follows from it."""
 
 import math
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ LARGEST = {"samples": 2**16, "seed": 2**63 - 1, "warmup": 2**53}  # 2^31 − 1 o
 Rule = tuple[str, Callable[[float], bool], str]
 RULES: tuple[Rule, ...] = (
     ("at least 1", lambda value: value >= 1, "epochs batch devices nodes accumulate validation_images patience"),
-    ("above 0", lambda value: value > 0, "max_minutes learning_rate epsilon gradient_clip validate_every save_every"),
+    ("above 0", lambda value: value > 0, "max_minutes learning_rate gradient_clip validate_every save_every"),
     ("at least 0", lambda value: value >= 0, "warmup samples seed unreadable weight_decay"),
+    ("at least 1e-30", lambda value: value >= 1e-30, "epsilon"),  # less is 0 in float32, and 0 / 0 no step
     ("above 0 and at most 1", lambda value: 0 < value <= 1, "decay"),
     ("at least 0 and below 1", lambda value: 0 <= value < 1, "ema"),
 )
@@ -104,6 +106,8 @@ class Training:
         for rule, holds, names in RULES:
             for name in names.split():
                 self._set(name, self._checked(name, getattr(self, name), rule, holds))
+        if isinstance(self.start, os.PathLike):
+            self._set("start", os.fspath(self.start))
         if not isinstance(self.start, str | None):
             raise BadInput(f"training.start must be a model's file, run folder or name, not {self.start!r}.")
         if not isinstance(self.compile, bool):

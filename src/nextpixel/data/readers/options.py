@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from nextpixel.data.transforms import desaturate
-from nextpixel.errors import BadInput, one_of
+from nextpixel.errors import BadInput, flag, one_of, plain
 
 SPLITS = {
     "train": ("train", "training"),
@@ -45,6 +45,10 @@ class Options:
     streaming: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("levels", "first_label", "size", "channels", "like"):  # numpy's whole numbers too
+            object.__setattr__(self, name, plain(getattr(self, name)))
+        for name in ("ordinal", "streaming"):
+            flag(getattr(self, name), name)
         if self.layout is not None:
             one_of(self.layout, "layout", ("NHWC", "NCHW", "HWCN"))
         one_of(self.damaged, "damaged", ("refuse", "skip"))
@@ -58,7 +62,7 @@ class Options:
             raise BadInput(f"splits must say which is train, not only {', '.join(self.splits)}.")
         one_of(self.fit, "fit", FITS)
         if self.channels is not None:
-            one_of(self.channels, "channels", (1, 3))
+            one_of(str(self.channels) if isinstance(self.channels, bool) else self.channels, "channels", (1, 3))
         if self.size is None and self.fit != "crop":
             raise BadInput(f"fit={self.fit} needs a size, such as 32 or 32x48.")
         if self.size is not None and not all(1 <= side <= _MOST for side in self._sides):
