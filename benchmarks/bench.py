@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from measures import growth, machine, memory, peaks, streaming, training, use
+from nextpixel.files import whole_file
 from plainly import compare
 from report import draw, held, table
 from subjects import ALL, ROOT, SUBJECTS, Bench
-
-from nextpixel.files import whole_file
 
 MACHINES, QUICK = ROOT / "benchmarks" / "machines", ROOT / "runs" / "bench-quick"
 

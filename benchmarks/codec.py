@@ -22,7 +22,6 @@ import numpy as np
 import pillow_jxl  # noqa: F401  # tells Pillow of JPEG XL
 import pyarrow as pa
 import torch
-from orders import machine
 from PIL import Image
 
 import nextpixel as npx
@@ -30,6 +29,7 @@ from nextpixel import shipped
 from nextpixel.cli.common import at_once
 from nextpixel.evaluation import lossless
 from nextpixel.pairing import given
+from orders import machine
 
 KEPT = Path(__file__).parents[1] / "results" / "shipped" / "codec.json"
 PAGE = Path(__file__).parents[1] / "docs" / "compression.md"

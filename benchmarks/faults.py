@@ -30,11 +30,11 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # commands are forked, which threads would not survive
 
-import forked
 import lightning_fabric.strategies.ddp  # noqa: F401 (what commands import, before they are forked)
 import torch
 import torch.utils.tensorboard
 
+import forked
 import nextpixel.cli.drawing
 import nextpixel.cli.train  # noqa: F401 (the same)
 from nextpixel import cli, sealed

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from subjects import Bench, Subject
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from nextpixel.training.engine import has_fast_bf16
+from subjects import Bench, Subject
 
 INSTRUCTIONS = ("avx2", "fma3", "avx512_f", "avx512_bf16", "amx_bf16", "sve", "sve2", "bf16")
 ENOUGH = 0.3  # seconds of short work

@@ -21,13 +21,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from subjects import SUBJECTS, Bench
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import nextpixel as npx
 from nextpixel.models.pixelsnail import AttentionLayer
 from nextpixel.nn.attention import attend
 from nextpixel.nn.blocks import features
+from subjects import SUBJECTS, Bench
 
 KERNELS = {
     "chosen": [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH],

@@ -8,12 +8,12 @@ import copy
 
 import torch
 import torch.nn.functional as F
-from measures import seconds
-from subjects import Bench
 from torch import Tensor, nn
 
 import nextpixel as npx
+from measures import seconds
 from nextpixel.nn.causal import PixelsLeft, RowsAbove
+from subjects import Bench
 
 
 class FullKernel(nn.Module):

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from orders import machine, train_classifier
-from results import RESULTS, ROOT
 
 import nextpixel as npx
 from nextpixel import pictures, shipped
 from nextpixel.cli.listing import RECIPES
 from nextpixel.data import DataSet, codes, open_data
 from nextpixel.evaluation import formats, lossless
+from orders import machine, train_classifier
+from results import RESULTS, ROOT
 
 KEPT = RESULTS / "shipped"
 CODES = {"mnist-codes": "mnist"}  # a set of codes -> that of the images that they stand for

@@ -5,14 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import measures
 import pytest
-import report
-import subjects
 import yaml
 from PIL import Image
 
+import measures
 import nextpixel as npx
+import report
+import subjects
 
 ROOT = Path(__file__).parents[1]
 FIGURES = {

@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import forked
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+import forked
 import nextpixel as npx
 from nextpixel import processes
 from nextpixel.data import open_data

@@ -53,12 +53,18 @@ def check_all(model: Model, data: DataSet) -> None:
                 model.context.check(given(model.context, split, indices), len(indices), model.spec)
 
 
-def fit(model: Model, data: DataSet | Parts, split: Split, *, what: str) -> tuple[Split, list[str]]:
+def fit(
+    model: Model, data: DataSet | Parts, split: Split, *, what: str, whole: bool = False
+) -> tuple[Split, list[str]]:
     """Images and labels of a split of `data` as a model knows them, and sentences without a full stop about that.
 
     Levels are reduced to the model's number, classes are matched by name; `what` is how a sentence calls the data.
+    If they are to stay `whole`, no level is reduced.
     """
     spec, wanted, notes = data.spec, model.spec, []
+    if whole and spec.levels > wanted.levels:
+        lost = f"{what} has {spec.levels} levels, of which the model's {wanted.levels} would lose some"
+        raise BadInput(f"{lost}; take a model of as many, or make a file of images that says levels={wanted.levels}.")
     if spec.ordinal and wanted.ordinal and wanted.levels < spec.levels and wanted.levels.bit_count() == 1:
         reduce = partial(reduce_bits, bits=wanted.levels.bit_length() - 1, levels=spec.levels)
         split, spec = replace(split, images=change(split.images, reduce)), replace(spec, levels=wanted.levels)

@@ -149,7 +149,7 @@ def unroll(
     images = images.clone()
     batch, channels, _, width = images.shape
     state = network.init_state(batch, context)
-    copies, parameters = None, torch.zeros(())
+    copies = None
     if ancestors is not None and batch > 1:
         other = 3 if batch == 2 else 2
         twin = network.init_state(other, None if context is None else context[:1].expand(other, -1, -1, -1))
@@ -176,8 +176,6 @@ def unroll(
                         images.copy_(images[taken])
                         copies.take(taken)
                     threads.lap()
-            if not bool(parameters.isfinite().all()):  # nothing could be drawn but the first level, without a word
-                raise BadInput(f"The network's numbers for row {row} are not all finite, so that none can be drawn.")
             if progress is not None:
                 progress(images.clone())
     return images
@@ -218,7 +216,10 @@ def draw(numbers: Tensor, temperature: Number = 1.0) -> Choose:
 
     def choose(site: Site, distribution: Finite) -> Tensor:
         tempered = distribution if power == 1 else distribution.temper(power)
-        return tempered.icdf(numbers[:, site.channels, site.row, site.column])
+        levels = tempered.icdf(numbers[:, site.channels, site.row, site.column])
+        if site.column == numbers.shape[-1] - 1 and bool(tempered.log_prob(levels).isnan().any()):  # would be all 0
+            raise BadInput(f"The network's numbers for row {site.row} are not all finite, so that none can be drawn.")
+        return levels
 
     return choose
 

@@ -321,3 +321,24 @@ def test_what_a_picture_loses_is_said(here: Path, call: Callable[..., Any]) -> N
 def test_a_name_with_a_slip_is_guessed(here: Path, call: Callable[..., Any]) -> None:
     _refused(call("sample", "mnist-clas"), "Did you mean mnist-class?")
     _refused(call("sample", "emoji", "--label", "animal"), "Did you mean animals?")
+
+
+def test_levels_are_not_lost_by_what_is_without_loss(here: Path, call: Callable[..., Any]) -> None:
+    spec = npx.ImageSpec(1, 8, 8, levels=16)
+    model = npx.build("pixelcnn", spec, filters=2, layers=1)
+    npx.save(npx.exact(model, torch.zeros(2, 1, 8, 8).long()), "twin.safetensors")
+    images = np.random.default_rng(0).integers(256, size=(30, 8, 8)).astype(np.uint8)
+    np.savez("x.npz", images=images)
+    for words in (("x.npz",), ("--data", "x.npz")):
+        said = call("compress", "twin.safetensors", *words, "-o", "x.npxc")
+        assert said.status == 2
+        assert "x.npz has 256 levels, of which the model's 16 would lose some" in said.err
+    assert not Path("x.npxc").exists()
+    np.savez("x.npz", images=images // 16, levels=16)
+    assert call("compress", "twin.safetensors", "x.npz", "-o", "x.npxc").status == 0
+
+
+def test_settings_of_a_run_are_not_abbreviated(call: Callable[..., Any]) -> None:
+    said = call("train", "digits", "--training.epoch", 1, "--dry-run")
+    assert said.status == 2
+    assert "There is no setting training.epoch; did you mean training.epochs?" in said.err

@@ -49,7 +49,10 @@ def compress(options: Namespace) -> None:
             raise BadInput(f"--split is of sets, but the pictures of {source} are taken as they are, all of them.")
         x, found, notes = _tiles(source, model.spec, options.images)
     else:
-        split, notes = images_of(model, options)[1:3] if source is None else source_of(model, source, options)
+        if source is None:
+            split, notes = images_of(model, options, whole=True)[1:3]
+        else:
+            split, notes = source_of(model, source, options, whole=True)
         x = common.first(split, options.seed, options.images)
         labels = None if split.labels is None else given(model.context, split, range(len(x)))
     made = npx.compress(model, x, labels, verify=not options.no_verify, pictures=found)

@@ -52,10 +52,12 @@ def load(options: argparse.Namespace) -> npx.Model:
     return npx.load(options.model, device=processes.device(options.device))
 
 
-def images_of(model: npx.Model, options: argparse.Namespace) -> tuple[str, Split, list[str], Split]:
+def images_of(
+    model: npx.Model, options: argparse.Namespace, *, whole: bool = False
+) -> tuple[str, Split, list[str], Split]:
     """The name of --data, its images of --split as the model knows them, what to `tell`, and the train split."""
     data = data_of(model, options)
-    split, notes = fit(model, data, data.split(options.split), what=data.name)
+    split, notes = fit(model, data, data.split(options.split), what=data.name, whole=whole)
     splits = [*data.splits] if options.split == "all" else [options.split]
     inside = options.data is None or options.data != vars(options).get("outside")  # else they are to differ
     if inside and (differs := difference(model.learnt, data, splits=splits)):
@@ -94,7 +96,9 @@ def one_source(options: argparse.Namespace) -> Path | None:
     return options.source
 
 
-def source_of(model: npx.Model, source: Path, options: argparse.Namespace) -> tuple[Split, list[str]]:
+def source_of(
+    model: npx.Model, source: Path, options: argparse.Namespace, *, whole: bool = False
+) -> tuple[Split, list[str]]:
     """The images of a file or folder, all or of --split, read as those that the model learnt from; what to `tell`."""
     if not source.is_file() and not source.is_dir():
         raise BadInput(f"There is no file or folder {source}.")
@@ -126,7 +130,7 @@ def source_of(model: npx.Model, source: Path, options: argparse.Namespace) -> tu
     own = joined(there.values()) if wanted == "all" else there[wanted]
     if wanted == "all" and len(there) > 1:
         brought.append(f"these are all {len(own)} images of {source}: {', '.join(there)}; --split takes one of them")
-    split, notes = fit(model, parts, own, what=str(source))
+    split, notes = fit(model, parts, own, what=str(source), whole=whole)
     return split, [*brought, *notes, *parts.notes]
 
 

@@ -180,7 +180,9 @@ def _parser(name: str, likelihood: str) -> ArgumentParser:
         imported(name.partition(":")[0])
     model = kind_of(name)
     about = {key: getattr(PARSERS["train"], key) for key in ("prog", "usage", "description", "epilog")}
-    parser = ArgumentParser(**about, formatter_class=_Format, exit_on_error=False, default_env=False)
+    parser = ArgumentParser(
+        **about, formatter_class=_Format, exit_on_error=False, default_env=False, allow_abbrev=False
+    )
     add = parser.add_argument
     for names, about in options(COMMANDS["train"]["takes"]):
         add(*names, **about)
