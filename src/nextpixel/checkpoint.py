@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from nextpixel import processes, sealed, shipped
+from nextpixel.data.dataset import is_learnt
 from nextpixel.errors import BadInput, closest
 from nextpixel.files import here, home
 from nextpixel.integers import install, prove, twin
@@ -94,6 +95,8 @@ def _rebuild(file: sealed.Sealed) -> Model:
         raise BadInput("it has the weights of a model that nextpixel.build did not make, and so no recipe to make it.")
     for key in recipe.keys() ^ RECIPE:
         raise BadInput(f"its recipe {'has no' if key in RECIPE else 'has an unknown'} entry {key!r:.80}.")
+    if learnt is not None and not is_learnt(learnt):
+        raise BadInput(f"what it says of the data that it learnt from is damaged: {learnt!r:.80}.")
     module, own, _ = recipe["name"].partition(":")
     if own and loaded(module) is None:  # a file must not choose what is imported
         raise BadInput(f"its network is {recipe['name']}, your own; import {module} first (--import {module}).")

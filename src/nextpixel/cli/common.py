@@ -6,7 +6,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -102,13 +103,11 @@ def source_of(
     """The images of a file or folder, all or of --split, read as those that the model learnt from; what to `tell`."""
     if not source.is_file() and not source.is_dir():
         raise BadInput(f"There is no file or folder {source}.")
-    asked = config_of(options.model)["data"]
-    said = {name: asked[name] for name in ("size", "fit", "channels", "damaged") if name in asked}
     spec, brought = model.spec, list[str]()
-    meant = {"like": spec.levels} if spec.ordinal else {"levels": spec.levels, "ordinal": False}
+    said = _alike(model, _learnt(model, options))
     able = (source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES) and spec.ordinal and spec.channels in (1, 3)
     try:
-        parts = read_path(source, Options(**meant, **said))
+        parts = read_path(source, Options(**said))
     except BadInput:  # which comes again below, if not of pictures of several sizes
         if not able:
             raise
@@ -121,7 +120,7 @@ def source_of(
         )
     if parts is None or (able and parts.spec.shape != spec.shape):
         said |= {"size": f"{spec.height}x{spec.width}", "channels": spec.channels}
-        parts = read_path(source, Options(**meant, **said))
+        parts = read_path(source, Options(**said))
         grey = "grey " if spec.channels == 1 else ""
         brought.append(f"pictures of {source} are made {grey}{spec.width}x{spec.height}, as the model's are")
     there, wanted = parts.splits, options.split if "--split" in vars(options).get("typed", ()) else "all"
@@ -142,25 +141,52 @@ def first(split: Split, seed: int, count: int | None = None) -> Tensor:
 
 def data_of(model: npx.Model, options: argparse.Namespace) -> DataSet:
     """The data set of --data, or else the one that MODEL learnt from, by config.yaml beside it or its own file."""
-    recipe = config_of(options.model)["data"] or ({} if model.learnt is None else {"name": model.learnt["data"]})
-    learnt = recipe.get("name")
-    if options.data is not None and options.data != learnt:
-        both_own = learnt not in CATALOGUE and options.data not in CATALOGUE
-        # Files of one's own are read as those that the run learnt from.
-        other = {"limit"} if is_hub(options.data) else {"limit", "columns", "streaming"}
-        kept = {key: value for key, value in recipe.items() if key not in other} if both_own else {}
-        recipe = {**kept, "name": options.data}
-    if "name" not in recipe:
+    recipe = _learnt(model, options)
+    learnt, other = recipe.get("name"), options.data
+    named = learnt in CATALOGUE or other in CATALOGUE
+    root: dict[str, Any] = {"root": options.data_root or (None if named and other else recipe.get("root"))}
+    if learnt is None and other is None:
         raise BadInput(f"Nothing says which data set {options.model} learnt from; name one with --data.")
-    if options.data_root is not None:
-        recipe = {**recipe, "root": options.data_root}
-    path = own_path(str(recipe["name"]), recipe.get("root"))
-    if recipe["name"] not in CATALOGUE and not is_hub(recipe["name"]):
+    path = own_path(str(other or learnt), root["root"])
+    if (other or learnt) not in CATALOGUE and not is_hub(str(other or learnt)):
         keep(options, path)
-    there = learnt in CATALOGUE or is_hub(learnt) or path.exists()
-    if options.data is None and not there:
-        raise BadInput(f"{options.model} learnt from {learnt}, which is not there; say where it is now with --data.")
-    return open_data(**{**recipe, "like": None if recipe.get("bits") else model.spec.levels})
+    there = learnt is None or learnt in CATALOGUE or is_hub(learnt) or own_path(learnt, root["root"]).exists()
+    if other is None or other == learnt:
+        if not there:
+            how = "say where it is now with --data"
+            raise BadInput(f"{options.model} learnt from {learnt}, which is not there; {how}.")
+        return open_data(**{**recipe, **root})
+    if named:
+        return open_data(other, **root, like=model.spec.levels)
+    if not there:  # that may be where it is now
+        with suppress(BadInput):
+            data = open_data(**{**recipe, **root, "name": other})
+            if difference(model.learnt, data, splits=data.splits) is None:
+                return data
+    if is_hub(other):
+        root |= {key: recipe[key] for key in ("columns", "streaming") if key in recipe}
+    return open_data(other, **root, **_alike(model, recipe))
+
+
+def _learnt(model: npx.Model, options: argparse.Namespace) -> dict[str, Any]:
+    """How the data that MODEL learnt from were opened, by config.yaml beside it or its own file; empty if none says."""
+    told = model.learnt or {}
+    if not (recipe := config_of(options.model)["data"]) and told:
+        recipe = {**told.get("options", {}), "name": told["data"]}
+        check_data(recipe, options.model)
+    like = recipe.get("like") or told.get("options", {}).get("like")
+    return {**recipe, "like": like or (256 if recipe.get("bits") else model.spec.levels)} if recipe else {}
+
+
+def _alike(model: npx.Model, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by which other files of one's own are read like those that a model learnt from, if it did."""
+    levels, like = model.spec.levels, recipe.get("like")
+    said = {name: recipe[name] for name in ("size", "fit", "channels", "damaged") if name in recipe}
+    if not model.spec.ordinal:
+        said |= {"levels": levels, "ordinal": False}
+    like = like if isinstance(like, dict) else {"levels": like or levels}
+    named = {name: recipe[name] for name in ("layout", "first_label") if recipe.get(name) is not None}
+    return {**said, "like": {**like, **named}}
 
 
 def tell(notes: Iterable[str], *, wrong: bool = False) -> None:

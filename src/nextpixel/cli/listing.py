@@ -21,6 +21,7 @@ from nextpixel.cli.parsers import PICTURES
 from nextpixel.data import CATALOGUE, Split, describe, open_data
 from nextpixel.data.download import ROOT_VARIABLE, cache_folder
 from nextpixel.data.packing import pack
+from nextpixel.data.readers import is_readable
 from nextpixel.data.readers.hub import is_hub
 from nextpixel.files import home
 from nextpixel.likelihoods import LIKELIHOODS, Likelihood
@@ -148,7 +149,8 @@ def find(text: str) -> Path:
     if text in RECIPES and path.is_dir() and not (path / "config.yaml").exists():
         own = f"recipes/{text}.yaml is the recipe, ./{text} --minutes 20 trains on what is in the folder"
         raise npx.BadInput(f"There is a recipe {text}, and a folder {path} here; {own}.")
-    if ((text in CATALOGUE or is_hub(text)) and not known) or (path.is_dir() and not (path / "config.yaml").exists()):
+    images = path.is_dir() and not (path / "config.yaml").exists()
+    if images or (path.is_file() and is_readable(path)) or ((text in CATALOGUE or is_hub(text)) and not known):
         how = f"to train on these data say how long: nextpixel train {text} --minutes 20"
         raise npx.BadInput(f"There is no recipe {text}; {how}.")
     return path if path.exists() else named(re.sub(r"^recipes/(.+)\.yaml$", r"\1", text), RECIPES, "recipe")

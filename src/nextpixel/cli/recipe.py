@@ -9,6 +9,7 @@ import math
 import re
 from argparse import ArgumentError
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from nextpixel.data import open_data
+from nextpixel.data.readers import Options
 from nextpixel.errors import BadInput
 
 SECTIONS = ("model", "data", "training")
 MOST_BYTES = 2**18  # of a file; the reader of YAML takes a second for so many
 MOST_OF_A_MODEL = 2**16  # filters, blocks and the like: a layer of more has more weights than memory
+NUMBERS = ("minutes", "seed")  # of the options of `train` that are no settings
 KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -28,6 +31,7 @@ KINDS = {
     "str": "a text",
     "NoneType": "null",
     "tuple": "a list",
+    "dict": "names with values",
 }
 
 
@@ -41,7 +45,8 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
         recipe = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
-        why = f": {error.problem}" if isinstance(error, _Refused) else ""
+        why = f": {error.problem}" if isinstance(error, _Refused | yaml.constructor.ConstructorError) else ""
+        why = ": it is not in UTF-8" if isinstance(error, UnicodeDecodeError) else why
         raise BadInput(f"{path} is not YAML{'' if line is None else f', see line {line + 1}'}{why}.") from error
     if not isinstance(recipe, dict):
         raise BadInput(f"{path} is not a recipe: it has no sections {', '.join(SECTIONS)}.")
@@ -50,11 +55,18 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
             raise BadInput(f"{path} has a section {name!r}; a recipe has {', '.join(SECTIONS)}.")
         if not isinstance(section, dict | None):
             raise BadInput(f"The section {name} of {path} must have settings, not {section!r}.")
+        if other := next((key for key in section or {} if not isinstance(key, str)), None):
+            raise BadInput(f"The section {name} of {path} has a setting {other!r}, which is no name.")
     return {name: recipe.get(name) or {} for name in SECTIONS}
 
 
 def parse(parser: ArgumentParser, recipe: Mapping[str, Any], arguments: Sequence[str] = ()) -> Namespace:
     """The settings of a recipe with the overrides of a command line, if each is of the type that is asked for."""
+    for word in (argument.partition("=")[0] for argument in arguments if argument.startswith("--")):
+        if word.removeprefix("--") in SECTIONS:
+            raise BadInput(f"{word} is no setting but a section of them; give them one by one, as {word}.NAME VALUE.")
+        if word.endswith("+"):
+            raise BadInput(f"{word} would add to a setting; give all of it: {word.removesuffix('+')} VALUE.")
     try:
         settings = parser.parse_object(dict(recipe))
         if arguments:
@@ -62,7 +74,7 @@ def parse(parser: ArgumentParser, recipe: Mapping[str, Any], arguments: Sequence
     except ArgumentError as error:
         raise BadInput(_sentence(error.message, parser)) from error
     for name, value in settings.items():
-        text = override(arguments, f"--{name}") if "." in name or name == "seed" else None  # the others are no values
+        text = override(arguments, f"--{name}") if "." in name or name in NUMBERS else None  # others are no values
         given = recipe.get(name.partition(".")[0])
         given = given.get(name.partition(".")[2], value) if isinstance(given, dict) else value
         if text is not None:
@@ -85,7 +97,8 @@ def check_data(settings: Mapping[str, Any], path: Path) -> None:
     parser = ArgumentParser(exit_on_error=False, default_env=False)
     parser.add_function_arguments(open_data, "data")
     try:
-        parse(parser, {"data": dict(settings)})
+        found = parse(parser, {"data": dict(settings)}).data
+        Options(**{its.name: found[its.name] for its in fields(Options) if its.name != "like"})
     except BadInput as error:
         raise BadInput(f"{path} cannot be used: {error}") from error
 
@@ -156,4 +169,5 @@ def _called(kind: str) -> str:
     """How jsonargparse's name of a type is called in a sentence."""
     if choices := re.fullmatch(r"typing\.Literal\[(.*)\]", kind):
         return "one of " + choices[1].replace("'", "")
-    return KINDS.get(kind.removeprefix("<class '").removesuffix("'>"), f"a {kind}")
+    kind = kind.removeprefix("<class '").removesuffix("'>")
+    return KINDS.get(kind.partition("[")[0], f"a {kind}")

@@ -22,7 +22,7 @@ from nextpixel.cli.common import afford
 from nextpixel.cli.listing import find
 from nextpixel.cli.parsers import COMMANDS, PARSERS, imported, options
 from nextpixel.cli.recipe import SECTIONS, override, parse, read
-from nextpixel.data import DataSet, open_data
+from nextpixel.data import CATALOGUE, DataSet, open_data
 from nextpixel.data.opening import from_anywhere, own_path
 from nextpixel.data.readers.hub import is_hub
 from nextpixel.errors import BadInput, require
@@ -57,7 +57,10 @@ def train(arguments: list[str]) -> None:
             f"A run that is resumed has its weights; leave out --training.start {start}, or begin a new run."
         )
     if "--resume" in arguments and Path(arguments[0]).is_dir() and not Path(arguments[0], "config.yaml").exists():
-        raise BadInput(f"{arguments[0]} holds no run to resume; start it again.")
+        how = "holds no run to resume; start it again"
+        if Path(arguments[0], "state.safetensors").exists():
+            how = "lacks its config.yaml, which says what to train: put it back, or begin a new run in another folder"
+        raise BadInput(f"{arguments[0]} {how}.")
     several = {name: override(arguments, f"--training.{name}") or "1" for name in ("devices", "nodes")}
     if dialled and processes.size() == 1 and all(map(str.isdecimal, several.values())):
         _as_several(Training(devices=int(several["devices"]), nodes=int(several["nodes"])), arguments)
@@ -69,7 +72,8 @@ def train(arguments: list[str]) -> None:
     if source.is_dir() and not settings.resume and not dialled:
         raise BadInput(f"{source} is a run folder; give a recipe, or add --resume to go on with the run.")
     own = own_path(settings.data.name, settings.data.root)
-    if not is_hub(settings.data.name) and own.suffix and not own.exists():
+    named = is_hub(settings.data.name) or settings.data.name in CATALOGUE
+    if not named and (own.suffix or os.sep in settings.data.name) and not own.exists():
         raise BadInput(f"There is no file or folder {own}; say where your own data is with --data.name PATH.")
     out = _place(settings, source)
 
@@ -206,6 +210,9 @@ def _settings(source: Path, arguments: list[str], recipe: dict[str, Any] | None 
     said = recipe["model"]
     if "spec" in said:
         raise BadInput(f"{source} is a run of npx.train: go on with it there, by npx.train(…, out=…, resume=True).")
+    for key in ("name", "likelihood"):
+        if not isinstance(text := said.get(key, ""), str):
+            raise BadInput(f"model.{key} must be a text, not {text!r}.")
     name = override(arguments, "--model.name") or said.get("name")
     if name is None:
         raise BadInput(f"{source} does not say model.name; there is {', '.join(npx.MODELS)}.")

@@ -1,9 +1,9 @@
 """What a data set is: three splits of integer images, with labels and maps where there are any."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -146,6 +146,7 @@ class DataSet:
     class_names: tuple[str, ...] | None = None  # in the order of their labels; None where they have numbers only
     rule: str = ""  # where the splits come from, in words
     notes: tuple[str, ...] = ()  # sentences without a full stop, about what was skipped, left alone or converted
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])  # with which `open_data` read it, but its place
 
     def __repr__(self) -> str:
         """All that is known without a look at the images: splits and where they come from, shape, classes, notes."""
@@ -216,10 +217,24 @@ def learnt_from(data: DataSet) -> dict[str, Any]:
     """What a model keeps of the data that it learnt from, as JSON values."""
     return {
         "data": data.name,
+        "options": dict(data.options),
         "rule": data.rule,
         "class_names": None if data.class_names is None else list(data.class_names),
         "splits": {name: {"images": len(split), "digest": split.digest()} for name, split in data.splits.items()},
     }
+
+
+def is_learnt(value: Any) -> bool:
+    """Whether that is what `learnt_from` makes, as far as it is used."""
+    if not isinstance(value, dict) or not isinstance(name := value.get("data"), str) or not name.strip():
+        return False
+    names, splits = value.get("class_names"), value.get("splits")
+    return (
+        isinstance(value.get("options", {}), dict)
+        and (names is None or (isinstance(names, list) and all(isinstance(each, str) for each in names)))
+        and isinstance(splits, dict)
+        and all(isinstance(its, dict) and {"images", "digest"} <= its.keys() for its in splits.values())
+    )
 
 
 def evenly(images: int, most: int) -> np.ndarray:

@@ -10,11 +10,13 @@ first tenth of all numbers, validation images those in the second. So copies are
 removed or renamed moves no other image, but that an empty split gets the image of the next number, with its copies.
 """
 
+import inspect
 import itertools
 import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +26,7 @@ from nextpixel.data.download import below_root
 from nextpixel.data.readers import Options, read_path
 from nextpixel.data.readers.hub import is_hub, read_hub
 from nextpixel.data.transforms import reduce_bits
-from nextpixel.errors import BadInput, closest, shown, whole
+from nextpixel.errors import BadInput, closest, plain, shown, whole
 from nextpixel.files import home
 
 ORDER_SEED = 2016
@@ -48,7 +50,7 @@ def open_data(
     size: int | str | None = None,
     fit: str = "crop",
     channels: int | None = None,
-    like: int | None = None,
+    like: int | dict[str, Any] | None = None,
     columns: dict[str, str] | None = None,
     streaming: bool = False,
 ) -> DataSet:
@@ -80,7 +82,8 @@ def open_data(
         size: rows and columns that pictures are brought to, as a number for both or as "HxW".
         fit: how: "crop", "pad", "stretch" or "tiles"; see `Options`.
         channels: 1 or 3, to make pictures grey or coloured.
-        like: levels of a model that the images are for, where nothing else says how many there are.
+        like: levels of a model that the images are for, where nothing else says how many there are; or so with
+            `levels`, `layout` and `first_label` of the data that it learnt from (`DataSet.options`).
         streaming: whether a set that Hugging Face `datasets` opens is read as it comes, and never stored; then the
             first images are for validation and test where it has no such splits, and `limit` says what an epoch is.
         columns: of a set that Hugging Face `datasets` opens, those of `image` and `label`, where that is not clear.
@@ -93,6 +96,8 @@ def open_data(
         >>> data.spec.shape, data.spec.levels, len(data.train), len(data.validation), len(data.test)
         ((1, 8, 8), 17, 1257, 180, 360)
     """
+    asked = {key: plain(value) for key, value in locals().items() if key not in ("name", "root", "like")}
+    given = {key: its for key, its in asked.items() if its != inspect.signature(open_data).parameters[key].default}
     if not isinstance(name, str | os.PathLike) or not str(name).strip():
         raise BadInput(f"A data set is a name, or the path of a file or folder, not {shown(name)}.")
     for value, what in ((splits, "splits"), (columns, "columns")):
@@ -100,9 +105,8 @@ def open_data(
             raise BadInput(f"{what} must be a dictionary of names, not {shown(value)}.")
     if not isinstance(root, str | os.PathLike | None):
         raise BadInput(f"root must be a folder, not {shown(root)}.")
-    if like is not None:
-        whole(like, "like", least=2)
-    files = Options(levels=levels, like=like, ordinal=ordinal, layout=layout, splits=splits, first_label=first_label)
+    alike = like if isinstance(like, dict) else {} if like is None else {"levels": whole(like, "like", least=2)}
+    files = Options(levels=levels, like=alike, ordinal=ordinal, layout=layout, splits=splits, first_label=first_label)
     options = replace(
         files, damaged=damaged, size=size, fit=fit, channels=channels, columns=columns, streaming=streaming
     )
@@ -118,6 +122,8 @@ def open_data(
     else:
         parts = read_hub(name, options) if is_hub(name) else read_path(_path(name, root), options)
         data = cut_by_content(parts, str(name), validation=validation)
+        given["like"] = data.spec.levels
+    data = replace(data, options=given)
     if bits is not None:
         data = with_bits(data, bits)
     if limit is None:

@@ -72,10 +72,11 @@ class ClassLabel(Context):
         return str(label) if self.names is None else self.names[label]
 
     def number(self, name: str) -> int:
-        """The label of a class, by its name or as a number; BadInput if there is none."""
+        """The label of a class, by its name, or as a number if not all names are numbers; BadInput if there is none."""
         if self.names is not None and name in self.names:
             return self.names.index(name)
-        if not name.isascii() or not name.isdecimal() or len(name) > 18 or int(name) >= self.classes:
+        plain = name.isascii() and name.isdecimal() and len(name) <= 18
+        if not plain or int(name) >= self.classes or all(map(str.isdecimal, self.names or ("a",))):
             close = closest(name, self.names or ())
             meant = f" Did you mean {close}?" if close else ""
             raise BadInput(f"There is no class {name!r}; the model knows {self.listed}.{meant}")

@@ -181,6 +181,10 @@ class _Loop:
             self.display.say(f"{error} The run goes on from the state that was saved before, {self.folder.previous}.")
         if told := difference(self.position.learnt, self.data, splits=("train", "validation"), classes=True):
             raise BadInput(f"{told}; a run is resumed with the data that it began with.")
+        lost = self.first and math.isfinite(self.position.best) and not self.folder.best.is_file()
+        if any(processes.total(float(lost))):
+            self.position.best = math.inf  # of what is not there any more
+            self.display.say(f"{self.folder.best} is not there any more; the next validation writes it anew.")
         if self.first:
             self.folder.rewind(self.position.step, self.position.row)
         if self.progress() >= 1 and not self.due():

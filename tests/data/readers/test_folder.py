@@ -17,7 +17,7 @@ SavePicture = Callable[..., Path]
 
 
 def read_image(path: Path, levels: int | None = None) -> np.ndarray:
-    return read_picture(path, Options(levels=levels, like=256)).train.images[0]
+    return read_picture(path, Options(levels=levels, like={"levels": 256})).train.images[0]
 
 
 @pytest.fixture

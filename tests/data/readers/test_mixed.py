@@ -58,8 +58,8 @@ def test_a_picture_for_a_model(tmp_path: Path, like: int, highest: int, levels: 
     dtype = np.uint16 if highest > 255 or like > 256 else np.uint8
     pixels = np.full((3, 4), highest, dtype)
     for parts in (
-        read_path(_png(tmp_path / "a.png", pixels), Options(like=like)),
-        read_path(_png(tmp_path / "b" / "a.png", pixels).parent, Options(like=like)),
+        read_path(_png(tmp_path / "a.png", pixels), Options(like={"levels": like})),
+        read_path(_png(tmp_path / "b" / "a.png", pixels).parent, Options(like={"levels": like})),
     ):
         assert parts.spec.levels == levels
         assert (parts.train.images == highest >> shift).all()

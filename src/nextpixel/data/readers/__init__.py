@@ -46,6 +46,11 @@ def read_path(path: Path, options: Options = UNSAID) -> Parts:
     )
 
 
+def is_readable(path: Path) -> bool:
+    """Whether the name of a file is that of one that `read_path` reads."""
+    return path.suffix.lower() in (*_LOADERS, *IMAGE_SUFFIXES) or IDX.search(path.name) is not None
+
+
 def _joined(files: dict[Path, Callable[[Path], dict[str, np.ndarray]]]) -> dict[str, np.ndarray]:
     """The arrays of several files by the names of both; a file of one array gives it its name."""
     arrays: dict[str, np.ndarray] = {}
@@ -58,4 +63,4 @@ def _joined(files: dict[Path, Callable[[Path], dict[str, np.ndarray]]]) -> dict[
     return arrays
 
 
-__all__ = ["Options", "read_path"]
+__all__ = ["Options", "is_readable", "read_path"]

@@ -48,18 +48,21 @@ def arrange(arrays: Mapping[str, np.ndarray], path: Path, options: Options = UNS
         options: as `open_data` has them. Without a layout the axis of 1 to 4 is the colours; maps of which that is true
             of both or neither follow the images. Labels and maps of `splits` have the words of their images beside.
     """
-    layout = options.layout
+    layout, like = options.layout, options.like
     named, notes = _by_split(arrays, path, options.splits)
     stored = {role: {split: arrays[name] for split, name in names.items()} for role, names in named.items()}
     what = {split: f"{name} in {path}" for split, name in named["images"].items()}
+    if layout is None and any(_layout(found, None) is None for found in stored["images"].values()):
+        layout = like.get("layout")
     images = {split: _images(found, what=what[split], layout=layout) for split, found in stored["images"].items()}
     _check_shapes(images, "images", path)
     kinds = {array.dtype.char for array in images.values()}
     kind = "boolean" if kinds == {"?"} else "byte" if kinds <= {"?", "B"} else "integer"
     asked = _scalar(arrays, "levels", path) if options.levels is None else options.levels
-    levels = find_levels(kind, *find_range(images.values()), path, asked=asked, like=options.like)
+    levels = find_levels(kind, *find_range(images.values()), path, asked=asked, like=like.get("levels"))
     counts = {split: len(found) for split, found in images.items()}
     first = _scalar(arrays, "first_label", path) if options.first_label is None else options.first_label
+    first = like.get("first_label") if first is None else first
     labels, classes, names = number_labels(stored["labels"], counts, _class_names(arrays, path), first, path)
     maps = {}
     for split, found in stored["maps"].items():
@@ -264,8 +267,9 @@ def number_labels(
     if not given:
         return {}, None, None
     if all(array.dtype.kind in "US" for array in given.values()):
-        names = tuple(sorted({str(name) for array in given.values() for name in array.astype(str).flat}))
-        given = {split: np.searchsorted(np.array(names), array.astype(str)) for split, array in given.items()}
+        words = {split: _texts(array, what) for split, array in given.items()}
+        names = tuple(sorted({str(name) for array in words.values() for name in array.flat}))
+        given = {split: np.searchsorted(np.array(names), array) for split, array in words.items()}
     labels = {
         split: whole_numbers(array, what=f"{split} labels of {what}", images=counts[split])
         for split, array in given.items()
@@ -307,11 +311,19 @@ def whole_numbers(array: np.ndarray, *, what: str, images: int) -> np.ndarray:
 def _class_names(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[str, ...] | None:
     for name in _NAMES:
         if name in arrays and arrays[name].dtype.kind in "US":
-            names = tuple(str(each) for each in arrays[name].astype(str).flat)
+            names = tuple(str(each) for each in _texts(arrays[name], path).flat)
             if len(set(names)) < len(names):
                 raise BadInput(f"{name} in {path} must differ from each other, not be {', '.join(names)}.")
             return names
     return None
+
+
+def _texts(array: np.ndarray, what: object) -> np.ndarray:
+    """Strings, of bytes too."""
+    try:
+        return array if array.dtype.kind == "U" else np.char.decode(array, "utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{what} has names of classes that are no text in UTF-8, such as {error.object!r}.") from error
 
 
 def _scalar(

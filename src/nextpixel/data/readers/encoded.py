@@ -49,6 +49,7 @@ class _Alike:
     shape: tuple[int, ...] = ()  # (C, H, W)
     first: object = ""  # what sentences call the first one, which all others must be like
     meant: Levels = field(init=False)  # what pixels mean
+    wide: bool = False  # whether pixels of 16 bits are taken as they are, and of 8 bits would be something else
     damaged: dict[str, None] = field(default_factory=dict[str, None])  # the names of files that could not be read
 
 
@@ -82,8 +83,10 @@ def decode(
             which = f"as large as a tile of size={options.size}" if options.fit == "tiles" else "that can be read"
             raise BadInput(f"{some.source.what} has no image {which}.")
     seen, what = np.concatenate(ranges), sources["train"].what
-    kind = "byte" if seen.dtype == np.uint8 else "word"
-    alike.meant = find_levels(kind, int(seen.min()), int(seen.max()), what, asked=options.levels, like=options.like)
+    kind = "picture" if seen.dtype == np.uint8 else "word"
+    like = options.like.get("levels")
+    alike.meant = find_levels(kind, int(seen.min()), int(seen.max()), what, asked=options.levels, like=like)
+    alike.wide = kind == "word" and alike.meant.count > 256
     splits: dict[str, Any] = {}
     for split, some in pictures.items():
         images = some if stay else np.stack([some.levels(*each) for each in enumerate(kept.pop(split))])
@@ -138,9 +141,11 @@ class _Pictures(Lazy):
 
     def levels(self, index: int, pixels: np.ndarray) -> np.ndarray:
         """The levels that the pixels of an image mean, shape (C, H, W)."""
-        meant = self._alike.meant
+        meant, name = self._alike.meant, self.source.name(int(self.files[index]))
+        if self._alike.wide and pixels.dtype == np.uint8:
+            raise BadInput(f"{name} has 8 bits, but others 16 and {meant.count} levels; store all of them alike.")
         levels = pixels if pixels.dtype == np.uint8 else pixels >> meant.shift
-        check_levels(meant.count, 0, int(levels.max()), self.source.name(int(self.files[index])))
+        check_levels(meant.count, 0, int(levels.max()), name)
         return levels.astype(np.min_scalar_type(meant.count - 1), copy=False)
 
     def contents(self, indices: np.ndarray) -> np.ndarray:

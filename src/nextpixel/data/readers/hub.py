@@ -69,7 +69,8 @@ def read_hub(name: str, options: Options) -> Parts:
             labels[split] = own
     labels = labels if "train" in labels else {}
     counts = {split: len(some) for split, some in found.items()}
-    numbered = number_labels(labels, counts, tuple(names) or None, options.first_label, name)
+    first = options.like.get("first_label") if options.first_label is None else options.first_label
+    numbered = number_labels(labels, counts, tuple(names) or None, first, name)
     sources = {split: _source(some[column], f"{name} ({split})") for split, some in found.items()}
     return decode(sources, options, numbered, notes)
 

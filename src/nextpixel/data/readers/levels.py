@@ -37,18 +37,19 @@ def find_levels(
     """Decide what values from `lowest` to `highest` mean.
 
     Args:
-        kind: "boolean", "byte", "word" (16 bits of a picture) or "integer" (wider, of an array).
+        kind: of arrays "boolean", "byte" or "integer" (wider), of pictures "picture" (8 bits) or "word" (16 bits).
         what: has them, for the sentences.
         asked: levels that the user or the file says.
-        like: those of a model that the images are for, which decides what is not clear; a picture's are 8 bits even
-            where the model was made for fewer.
+        like: those of data that the images are read like, which decides what is not clear; a picture's are 8 bits even
+            where those are fewer.
     """
     if asked is not None:
         return Levels(check_levels(asked, lowest, highest, what))
     if kind == "boolean":
         return Levels(2)
     if like is not None and lowest >= 0:
-        if highest < like and (like >= 256 or highest <= 1 or kind == "integer"):
+        fits = like <= 256 if kind in ("byte", "picture") else True  # 8 bits that are darker must be something else
+        if highest < like and fits and (like >= 256 or highest <= 1 or kind in ("byte", "integer")):
             return Levels(like)
         if kind == "word" and highest >= _WIDE and like <= 256:
             return _UPPER

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -40,12 +40,12 @@ class Options:
     size: int | str | None = None
     fit: str = "crop"
     channels: int | None = None
-    like: int | None = None
+    like: Mapping[str, Any] = field(default_factory=dict[str, Any])
     columns: Mapping[str, str] | None = None
     streaming: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("levels", "first_label", "size", "channels", "like"):  # numpy's whole numbers too
+        for name in ("levels", "first_label", "size", "channels"):  # numpy's whole numbers too
             object.__setattr__(self, name, plain(getattr(self, name)))
         for name in ("ordinal", "streaming"):
             flag(getattr(self, name), name)
@@ -72,7 +72,7 @@ class Options:
 
     def refuse(self, what: str, *which: str) -> None:
         """Refuse those of these options that the user has set (all but `like`), for data to which they mean nothing."""
-        for option in which or [field.name for field in fields(self) if field.name != "like"]:
+        for option in which or [its.name for its in fields(self) if its.name != "like"]:
             if getattr(self, option) != getattr(UNSAID, option):
                 raise BadInput(f"{option}={getattr(self, option)} means nothing for {what}.")
 
