@@ -183,3 +183,17 @@ def test_names_that_no_disk_has(name: str) -> None:
             call()
     with pytest.raises(npx.BadInput, match="is not UTF-8"):
         npx.save(small(), "\ud800.safetensors")
+
+
+class Named(Constant):
+    """A setting that nobody can give."""
+
+    def __init__(self, spec: Any, likelihood: Any, context: int = 0, *, name: str = "a") -> None:
+        super().__init__(spec, likelihood)
+
+
+def test_settings_of_ones_own_networks_are_settings() -> None:
+    with pytest.raises(npx.BadInput, match="has a setting called name, which build needs itself"):
+        npx.build(Named, SPEC)
+    with pytest.raises(npx.BadInput, match="number must be a number, not '1'"):
+        npx.build(Constant, SPEC, number="1")

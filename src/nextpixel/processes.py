@@ -43,7 +43,7 @@ def device(name: Any) -> Any:
     try:
         where = torch.device(usable[0] if name == "auto" else name)
         where = torch.device("cuda", local()[0]) if where == torch.device("cuda") else where
-        torch.empty(0, device=where)
+        torch.zeros(1, device=where).item()  # which "meta" has not
     except (AssertionError, RuntimeError, TypeError) as error:  # whatever torch says of what it was not built for
         raise BadInput(f"There is no device {name!r} here; there is {' and '.join(usable)}.") from error
     return where

@@ -87,6 +87,8 @@ def build(
         raise BadInput(f"The context must be a Context such as ClassLabel(10), not {context!r}.")
     called = name if isinstance(name, str) else kind.__qualname__
     own, its = settings_of(kind), settings_of(meaning)
+    if taken := sorted(own.keys() & {"name", "spec", "likelihood", "context", "orders"}):
+        raise BadInput(f"{called} has a setting called {taken[0]}, which build needs itself; call it otherwise.")
     arguments = {key: plain(value) for key, value in arguments.items()}
     for key, value in arguments.items():
         if key not in own | its:
@@ -192,8 +194,10 @@ def settings_of(part: type[Backbone | PixelVAE | Likelihood]) -> dict[str, inspe
 
 def _check_kind(key: str, value: object, kind: Any) -> None:
     """Refuse what no constructor asks about: another type, and numbers that are larger than any memory."""
-    if isinstance(value, bool) != (kind is bool) or not isinstance(value, int | float | str):
-        wanted = "True or False" if kind is bool else "a number" if kind in (int, float) else "a text or a number"
+    text = kind in (int, float, str) and isinstance(value, str) != (kind is str)
+    if isinstance(value, bool) != (kind is bool) or not isinstance(value, int | float | str) or text:
+        kinds = {bool: "True or False", int: "a number", float: "a number", str: "a text"}
+        wanted = kinds.get(kind, "a text or a number")
         raise BadInput(f"{key} must be {wanted}, not {value!r}.")
     if type(value) is int and value > LARGEST:
         raise BadInput(f"{key} must be at most {LARGEST}, not {value}.")
