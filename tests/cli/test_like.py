@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 from PIL import Image
@@ -216,3 +217,45 @@ def test_ways_out_that_are_some(train: Callable[..., Path], call: Callable[..., 
     assert "is finished" in call("train", run, "--resume", "--data.name", "elsewhere.npz").err
     (run / "config.yaml").unlink()
     assert "lacks its config.yaml, which says what to train: put it back" in call("train", run, "--resume").err
+
+
+@pytest.fixture
+def pair(call: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A set of Hugging Face's with two columns of images, and a run that learnt one of them."""
+    monkeypatch.chdir(tmp_path)
+    pictures = [Image.fromarray(NOISE.integers(256, size=(4, 5)).astype(np.uint8)) for _ in range(40)]
+    both = {"left": pictures, "right": pictures[::-1]}
+    for name, columns in {"two": both, "one": {"picture": pictures}}.items():
+        Path(name).mkdir()
+        features = datasets.Features({column: datasets.Image() for column in columns})
+        datasets.Dataset.from_dict(columns, features=features).to_parquet(f"{name}/train.parquet")
+    return tmp_path
+
+
+def test_sets_of_hugging_face(pair: Path, call: Callable[..., Any]) -> None:
+    recipe = {"model": PIXELCNN, "data": {"name": "hf:two", "columns": {"image": "right"}}}
+    Path("own.yaml").write_text(json.dumps(recipe))
+    assert call("train", "own.yaml", "--out", "run", *SMALL).status == 0
+    want = _bits(call, "run")
+    assert _scored(call, "run", "hf:two") == pytest.approx(want, rel=1e-4)
+    assert _scored(call, "run", "hf:one/train.parquet") == pytest.approx(want, rel=1e-4)  # the same, in another order
+    assert _bits(call, "run", "--data", "hf:one") == pytest.approx(want, rel=1e-4)
+    assert _scored(call, "run", "--data", "hf:two", "--split", "all") == pytest.approx(want, rel=1e-4)
+    np.savez("plain.npz", images=NOISE.integers(256, size=(40, 4, 5)))
+    Path("own.yaml").write_text(json.dumps({"model": PIXELCNN, "data": {"name": "plain.npz"}}))
+    assert call("train", "own.yaml", "--out", "other", *SMALL).status == 0
+    said = call("evaluate", "other", "--data", "hf:two")
+    assert said.status == 2
+    assert "nextpixel data pack takes --columns, and --data hf:DIR what it writes" in said.err
+    assert call("data", "pack", "hf:two", "--columns", "{image: left}", "--out", "packed").status == 0
+    _bits(call, "other", "--data", "hf:packed")
+    assert "no file or folder ./none" in call("score", "run", "hf:./none").err
+    Path("two").rename("moved")
+    for words in (("evaluate", "run"), ("train", "run", "--resume")):
+        assert "where" in call(*words).err
+        assert "--data" in call(*words).err
+    assert _bits(call, "run", "--data", "hf:moved") == pytest.approx(want, rel=1e-6)
+    assert call("train", "run", "--resume", "--data.name", "hf:moved", "--training.epochs", 2).status == 0
+    np.savez("ambiguous.npz", images=NOISE.integers(256, size=(40, 3, 4, 3)))
+    assert "nextpixel data pack takes --layout" in call("evaluate", "other", "--data", "ambiguous.npz").err
+    assert call("data", "pack", "ambiguous.npz", "--layout", "NHWC", "--out", "laid").status == 0

@@ -75,7 +75,7 @@ def _told(arguments: Sequence[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains
         return 0
     except BadInput as error:
-        return _refuse(re.sub(r"(?<![\w.-])data\.(\w+)(?==)", partial(_typed, words), str(error)))
+        return _refuse(_advised(words, str(error)))
     except OSError as error:
         return _refuse(f"{error.filename or 'The output'} cannot be used: {error.strerror or error}.")
     except (MemoryError, RuntimeError) as error:  # torch has no MemoryError
@@ -88,9 +88,25 @@ def _told(arguments: Sequence[str] | None) -> int:
         return 130
 
 
+def _advised(words: list[str], message: str) -> str:
+    """A sentence, with settings of `open_data` as this command has them, or else another one."""
+    message = re.sub(r"(?<![\w.-])data\.(\w+)(?==)", partial(_typed, words), message)
+    pack = PARSERS["data pack"]
+    left = [name for name in re.findall(r"(?<![\w.-])data\.(\w+)(?==)", message) if pack.takes(_option(name))]
+    verb = next(word for word in words if word not in SAID)
+    if not left or not PARSERS[verb].takes("--data"):
+        return message
+    options = " and ".join(dict.fromkeys(map(_option, left)))
+    return f"{message.rstrip('.')}; nextpixel data pack takes {options}, and --data hf:DIR what it writes."
+
+
+def _option(setting: str) -> str:
+    return f"--{setting.replace('_', '-')}"
+
+
 def _typed(words: list[str], setting: re.Match[str]) -> str:
     """A setting of `open_data` as this command has it: its own, or a recipe's, which others take from config.yaml."""
-    asked, option = [word for word in words if word not in SAID], f"--{setting[1].replace('_', '-')}"
+    asked, option = [word for word in words if word not in SAID], _option(setting[1])
     own = PARSERS.get(" ".join(asked[:2])) or PARSERS[asked[0]]
     return option if own.takes(option) else f"{'--' if asked[0] == 'train' else ''}{setting[0]}"
 

@@ -29,7 +29,7 @@ from nextpixel.data.opening import own_path
 from nextpixel.data.readers import Options, read_path
 from nextpixel.data.readers.encoded import left_out
 from nextpixel.data.readers.folder import IMAGE_SUFFIXES
-from nextpixel.data.readers.hub import is_hub
+from nextpixel.data.readers.hub import is_hub, place_of, read_hub
 from nextpixel.errors import BadInput, require
 from nextpixel.files import here, whole_file
 from nextpixel.pairing import difference, fit, part_of
@@ -101,13 +101,14 @@ def source_of(
     model: npx.Model, source: Path, options: argparse.Namespace, *, whole: bool = False
 ) -> tuple[Split, list[str]]:
     """The images of a file or folder, all or of --split, read as those that the model learnt from; what to `tell`."""
-    if not source.is_file() and not source.is_dir():
+    hub = is_hub(str(source))
+    if not hub and not source.is_file() and not source.is_dir():
         raise BadInput(f"There is no file or folder {source}.")
     spec, brought = model.spec, list[str]()
     said = _alike(model, _learnt(model, options))
     able = (source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES) and spec.ordinal and spec.channels in (1, 3)
     try:
-        parts = read_path(source, Options(**said))
+        parts = read_hub(str(source), Options(**said)) if hub else read_path(source, Options(**said))
     except BadInput:  # which comes again below, if not of pictures of several sizes
         if not able:
             raise
@@ -150,7 +151,10 @@ def data_of(model: npx.Model, options: argparse.Namespace) -> DataSet:
     path = own_path(str(other or learnt), root["root"])
     if (other or learnt) not in CATALOGUE and not is_hub(str(other or learnt)):
         keep(options, path)
-    there = learnt is None or learnt in CATALOGUE or is_hub(learnt) or own_path(learnt, root["root"]).exists()
+    if is_hub(learnt):
+        there = (local := place_of(learnt)) is None or local.exists()
+    else:
+        there = learnt is None or learnt in CATALOGUE or own_path(learnt, root["root"]).exists()
     if other is None or other == learnt:
         if not there:
             how = "say where it is now with --data"
@@ -163,8 +167,6 @@ def data_of(model: npx.Model, options: argparse.Namespace) -> DataSet:
             data = open_data(**{**recipe, **root, "name": other})
             if difference(model.learnt, data, splits=data.splits) is None:
                 return data
-    if is_hub(other):
-        root |= {key: recipe[key] for key in ("columns", "streaming") if key in recipe}
     return open_data(other, **root, **_alike(model, recipe))
 
 
@@ -185,7 +187,7 @@ def _alike(model: npx.Model, recipe: Mapping[str, Any]) -> dict[str, Any]:
     if not model.spec.ordinal:
         said |= {"levels": levels, "ordinal": False}
     like = like if isinstance(like, dict) else {"levels": like or levels}
-    named = {name: recipe[name] for name in ("layout", "first_label") if recipe.get(name) is not None}
+    named = {name: recipe[name] for name in ("layout", "first_label", "columns") if recipe.get(name) is not None}
     return {**said, "like": {**like, **named}}
 
 

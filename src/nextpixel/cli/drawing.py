@@ -19,7 +19,7 @@ from nextpixel import pictures, plots, processes
 from nextpixel.cli import common
 from nextpixel.cli.parsers import PICTURES
 from nextpixel.data import Split, codes
-from nextpixel.data.readers.arrays import read_maps
+from nextpixel.data.readers.arrays import has_images_of, read_maps
 from nextpixel.data.readers.encoded import opened
 from nextpixel.data.readers.folder import IMAGE_SUFFIXES
 from nextpixel.data.readers.mapped import load_arrays
@@ -199,8 +199,9 @@ def _beside(model: npx.Model, options: Namespace, out: list[Path]) -> Split:
         each = math.ceil((options.images or 64) / len(chosen))
         common.afford(each * len(chosen), model.spec, out, lower="-n")
         return Split(np.empty(each * len(chosen)), None if classes is None else np.repeat(chosen, each))
-    maps, labels = read_maps(options.maps, kind.size)
-    if {"images", "maps"} <= load_arrays(options.maps).keys():
+    maps, labels = read_maps(options.maps, kind.size, model.spec)
+    arrays = load_arrays(options.maps)
+    if {"images", "maps"} <= arrays.keys() and not has_images_of(arrays["images"], model.spec):
         common.tell([f"the maps are the images of {options.maps}, not the maps that these were given"])
     count = options.images or len(maps)
     if count > len(maps):

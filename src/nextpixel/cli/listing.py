@@ -82,7 +82,7 @@ def data(options: Namespace) -> None:
             print(f"  {found[name]}")
         return
     out = place(options.out, *PICTURES) if options.kind == "show" else home(options.out)
-    asked = ("levels", "size", "fit", "channels", "damaged", "columns", "splits")
+    asked = ("levels", "bits", "layout", "first_label", "size", "fit", "channels", "damaged", "columns", "splits")
     reading = {name: getattr(options, name) for name in asked}
     own = open_data(options.name, options.data_root, **reading)
     if options.kind == "pack":

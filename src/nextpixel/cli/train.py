@@ -24,7 +24,7 @@ from nextpixel.cli.parsers import COMMANDS, PARSERS, imported, options
 from nextpixel.cli.recipe import SECTIONS, override, parse, read
 from nextpixel.data import CATALOGUE, DataSet, open_data
 from nextpixel.data.opening import from_anywhere, own_path
-from nextpixel.data.readers.hub import is_hub
+from nextpixel.data.readers.hub import is_hub, place_of
 from nextpixel.errors import BadInput, require
 from nextpixel.files import home
 from nextpixel.likelihoods import LIKELIHOODS, Categorical
@@ -71,9 +71,12 @@ def train(arguments: list[str]) -> None:
         raise BadInput(f"To resume, {how}, not {arguments[0]}.")
     if source.is_dir() and not settings.resume and not dialled:
         raise BadInput(f"{source} is a run folder; give a recipe, or add --resume to go on with the run.")
-    own = own_path(settings.data.name, settings.data.root)
-    named = is_hub(settings.data.name) or settings.data.name in CATALOGUE
-    if not named and (own.suffix or os.sep in settings.data.name) and not own.exists():
+    if is_hub(settings.data.name):
+        own = place_of(settings.data.name)
+    else:
+        named = settings.data.name in CATALOGUE or not (os.sep in settings.data.name or Path(settings.data.name).suffix)
+        own = None if named else own_path(settings.data.name, settings.data.root)
+    if own is not None and not own.exists():
         raise BadInput(f"There is no file or folder {own}; say where your own data is with --data.name PATH.")
     out = _place(settings, source)
 

@@ -83,7 +83,7 @@ def open_data(
         fit: how: "crop", "pad", "stretch" or "tiles"; see `Options`.
         channels: 1 or 3, to make pictures grey or coloured.
         like: levels of a model that the images are for, where nothing else says how many there are; or so with
-            `levels`, `layout` and `first_label` of the data that it learnt from (`DataSet.options`).
+            `levels`, `layout`, `first_label` and `columns` of the data that it learnt from (`DataSet.options`).
         streaming: whether a set that Hugging Face `datasets` opens is read as it comes, and never stored; then the
             first images are for validation and test where it has no such splits, and `limit` says what an epoch is.
         columns: of a set that Hugging Face `datasets` opens, those of `image` and `label`, where that is not clear.

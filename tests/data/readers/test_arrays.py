@@ -11,6 +11,7 @@ from nextpixel.data.readers import Options, read_path
 from nextpixel.data.readers.arrays import read_maps
 from nextpixel.data.readers.levels import MOST_LEVELS
 from nextpixel.errors import BadInput
+from nextpixel.spec import ImageSpec
 
 GREY = np.arange(100, 160, dtype=np.uint8).reshape(5, 4, 3)
 COLOUR = np.arange(5 * 6 * 7 * 3, dtype=np.uint16).reshape(5, 6, 7, 3).astype(np.uint8)
@@ -92,7 +93,7 @@ def test_channels_first(save_arrays: Save, layout: str | None) -> None:
 def test_a_layout_that_is_not_clear(save_arrays: Save, shape: tuple[int, ...]) -> None:
     path = save_arrays(images=np.resize(GREY, shape))
     with pytest.raises(
-        BadInput, match=rf"images in .*own.npz has shape \({shape[0]}, .* any axis .* say layout=NHWC or"
+        BadInput, match=rf"images in .*own.npz has shape \({shape[0]}, .* any axis .* data.layout=NHWC or"
     ):
         read_path(path)
     assert read_path(path, Options(layout="NCHW")).spec.shape == shape[1:]
@@ -158,7 +159,7 @@ def test_levels_may_be_names(save_arrays: Save) -> None:
         ({"images": np.array([[["a"]]])}, "must be integer levels, not <U1 values"),
         (
             {"images": GREY.reshape(5, 12)},
-            r"has rows of 12 values, which .* layout=NCHW says that all red comes first, layout=NHWC",
+            r"has rows of 12 values, which .* data.layout=NCHW says that all red comes first, data.layout=NHWC",
         ),
         ({"images": GREY.reshape(6, 10)}, "has rows of 10 values, which are no square of grey; .* else reshape them"),
         ({"images": GREY.reshape(60, 1)}, "has rows of 1 values, which are no square of grey"),
@@ -374,3 +375,11 @@ def test_what_is_no_maps_is_refused(save_arrays: Save) -> None:
         read_maps(save_arrays(train_images=TOP, test_images=TOP), 1)
     with pytest.raises(BadInput, match=r"maps in .*own.npz must be finite numbers; one is inf"):
         read_maps(save_arrays(maps=np.full((2, 4, 4), np.inf)), 1)
+
+
+def test_maps_beside_images_of_the_models_own_shape(save_arrays: Callable[..., Path]) -> None:
+    images, maps = np.zeros((5, 8, 8), np.uint8), np.ones((5, 2, 4), np.uint8)
+    path = save_arrays(images=images, maps=maps)
+    assert read_maps(path, 1, ImageSpec(1, 8, 8))[0].shape == (5, 1, 2, 4)
+    assert read_maps(path, 1, ImageSpec(1, 16, 16))[0].shape == (5, 1, 8, 8)  # drawn by a coarser model
+    assert read_maps(path, 1)[0].shape == (5, 1, 8, 8)

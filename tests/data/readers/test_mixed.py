@@ -30,7 +30,7 @@ def test_pictures_of_mixed_sizes(
         shape = (height, width, 3) if number % 2 else (height, width)
         _png(tmp_path / "a" / f"{number}.png", NOISE.integers(0, 256, shape, dtype=np.uint8))
     with pytest.raises(
-        BadInput, match=r"1.png is 17x9 in colour, but .*0.png is 8x8 in grey; .* data.size, .*channels"
+        BadInput, match=r"1.png is 17x9 in colour, but .*0.png is 8x8 in grey; .* data.size=32 .*channels=3"
     ):
         read_path(tmp_path / "a", Options()).train.images[:]
     parts = read_path(tmp_path / "a", Options(size=8, fit=fit, channels=3))

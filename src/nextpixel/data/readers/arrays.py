@@ -87,21 +87,29 @@ def _stored(images: np.ndarray, *, dtype: np.dtype, options: Options, path: Path
     return np.concatenate([options.fitted(image.astype(dtype)) for image in images])
 
 
-def read_maps(path: Path, size: int) -> tuple[np.ndarray, np.ndarray | None]:
+def read_maps(path: Path, size: int, spec: ImageSpec | None = None) -> tuple[np.ndarray, np.ndarray | None]:
     """Read maps without images of their own, such as the samples of a model of coarser codes, of d numbers a place.
 
     They are an array `images` or `maps`, or a single one under any name: integers or float32 numbers, (N, d, h, w). The
-    array `labels`, (N,), or None stands beside them.
+    array `labels`, (N,), or None stands beside them. Of both, `images` of the shape of `spec` are no maps.
     """
     arrays = load_arrays(path)
     others = [name for name in arrays if name not in _SCALARS]
     name = next((name for name in ("images", "maps") if name in arrays), others[0] if len(others) == 1 else "")
+    if spec is not None and {"images", "maps"} <= arrays.keys() and has_images_of(arrays["images"], spec):
+        name = "maps"
     if not name:
         raise BadInput(f"{path} has no images, maps or single array, but {', '.join(arrays) or 'nothing'}.")
     array, labels = arrays[name], arrays.get("labels")
     layout = "NHWC" if array.ndim == 4 and array.shape[1] != size == array.shape[3] else "NCHW"
     maps = _codes_or_numbers(array, what=f"{name} in {path}", layout=layout)
     return maps, None if labels is None else whole_numbers(labels, what=f"labels in {path}", images=len(maps))
+
+
+def has_images_of(array: np.ndarray, spec: ImageSpec) -> bool:
+    """Whether images have that shape, in any layout."""
+    channels, *grid = spec.shape
+    return [*array.shape[1:]] in ([channels, *grid], [*grid, channels], grid if channels == 1 else None)
 
 
 def _understood(names: Collection[str]) -> dict[str, tuple[str, frozenset[str]]]:
@@ -188,8 +196,8 @@ def _laid_out(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray
         side = math.isqrt(size // channels)
         if channels * side * side != size or side == 1 or (channels == 3 and layout is None):
             raise BadInput(
-                f"{what} has rows of {size} values, which are no square of grey; of three colours, layout=NCHW says "
-                "that all red comes first, layout=NHWC that they go pixel by pixel; else reshape them to (N, H, W, C)."
+                f"{what} has rows of {size} values, which are no square of grey; of three colours, data.layout=NCHW "
+                "says that all red comes first, data.layout=NHWC that they go pixel by pixel; or else reshape them."
             )
         shape = (side, side) if channels == 1 else (side, side, 3) if layout == "NHWC" else (3, side, side)
         array = array.reshape(-1, *shape)
@@ -199,7 +207,8 @@ def _laid_out(array: np.ndarray, *, what: str, layout: str | None) -> np.ndarray
     if array.ndim == 3:
         return array[:, None]
     if seen is None:
-        raise BadInput(f"{what} has shape {array.shape}, of which any axis could be colours; say layout=NHWC or NCHW.")
+        how = "data.layout=NHWC or data.layout=NCHW says which"
+        raise BadInput(f"{what} has shape {array.shape}, of which any axis could be colours; {how}.")
     return np.moveaxis(array, 3, 1) if seen == "NHWC" else array
 
 

@@ -175,7 +175,7 @@ class _Pictures(Lazy):
         if image.shape != alike.shape:
             raise BadInput(
                 f"{name} is {_kind(image.shape)}, but {alike.first} is {_kind(alike.shape)}; all images must be alike: "
-                "give data.size, such as 32 (with data.fit crop, pad, stretch or tiles), and data.channels, 1 or 3."
+                "data.size=32 or another makes them so (data.fit=pad, stretch or tiles how), and data.channels=3."
             )
         return image
 

@@ -39,6 +39,13 @@ def is_hub(name: object) -> TypeGuard[str]:
     return isinstance(name, str) and name.startswith(_PREFIX)
 
 
+def place_of(name: str) -> Path | None:
+    """The file or folder that a name says by its path; None of one on the Hub."""
+    place = name.removeprefix(_PREFIX).partition(":")[0]
+    path = home(place)
+    return path if place.startswith(("/", ".", "~")) or path.exists() else None
+
+
 def read_hub(name: str, options: Options) -> Parts:
     """Open the splits of a data set, find its columns, and decode its pictures as those of files."""
     options.refuse(name, "layout")
@@ -119,7 +126,8 @@ def _streamed(
         with told(name), closing(iter(some)) as rows:
             firsts[own] = list(islice(rows, HELD_OUT))
     if not all(firsts.values()):
-        raise BadInput(f"{name} has too few images to be read as they come; leave data.streaming out.")
+        why = f", the first {HELD_OUT:,} each being for {' and '.join(cut)}" if cut else ""
+        raise BadInput(f"{name} has too few images to be read as they come{why}; leave data.streaming out.")
 
     def made(firsts: Mapping[str, Sequence[Record]], options: Options, lost: list[str] | None = None) -> Parts:
         named = {own: (f"{name} ({own})", [row[column] for row in rows]) for own, rows in firsts.items()}
@@ -239,8 +247,8 @@ def _opened(name: str, *, streaming: bool) -> Any:
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     place, _, configuration = name.removeprefix(_PREFIX).partition(":")
-    path = home(place)
-    if place.startswith(("/", ".", "~")) and not path.exists():
+    path = place_of(name) or Path(place)
+    if place_of(name) and not path.exists():
         raise BadInput(f"There is no file or folder {place}, which {name} names.")
     try:
         if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
@@ -263,7 +271,8 @@ def _columns(features: Mapping[str, Any], options: Options, name: str) -> tuple[
     from datasets import ClassLabel, Image, Value
 
     def chosen(role: str, fits: Sequence[str], usual: Sequence[str]) -> str:
-        asked = (options.columns or {}).get(role)
+        asked, like = (options.columns or {}).get(role), (options.like.get("columns") or {}).get(role)
+        asked = like if asked is None and like in fits else asked
         if asked is not None and (asked in fits or (asked == "" and role == "label")):
             return asked
         if asked is None and len(usual) < 2 and (usual or role == "label"):
