@@ -2,12 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from nextpixel import processes, sealed, shipped
-from nextpixel.data.dataset import is_learnt
 from nextpixel.errors import BadInput, closest
 from nextpixel.files import here, home
 from nextpixel.integers import install, prove, twin
@@ -95,7 +95,7 @@ def _rebuild(file: sealed.Sealed) -> Model:
         raise BadInput("it has the weights of a model that nextpixel.build did not make, and so no recipe to make it.")
     for key in recipe.keys() ^ RECIPE:
         raise BadInput(f"its recipe {'has no' if key in RECIPE else 'has an unknown'} entry {key!r:.80}.")
-    if learnt is not None and not is_learnt(learnt):
+    if learnt is not None and not _is_learnt(learnt):
         raise BadInput(f"what it says of the data that it learnt from is damaged: {learnt!r:.80}.")
     module, own, _ = recipe["name"].partition(":")
     if own and loaded(module) is None:  # a file must not choose what is imported
@@ -123,6 +123,19 @@ def _rebuild(file: sealed.Sealed) -> Model:
         model = make()
     model.learnt = learnt
     return model.to(floats.pop()) if len(floats) == 1 else model
+
+
+def _is_learnt(value: Any) -> bool:
+    """Whether that is what `data.learnt_from` makes, as far as it is used."""
+    if not isinstance(value, dict) or not isinstance(name := value.get("data"), str) or not name.strip():
+        return False
+    names, splits = value.get("class_names"), value.get("splits")
+    return (
+        isinstance(value.get("options", {}), dict)
+        and (names is None or (isinstance(names, list) and all(isinstance(each, str) for each in names)))
+        and isinstance(splits, dict)
+        and all(isinstance(its, dict) and {"images", "digest"} <= its.keys() for its in splits.values())
+    )
 
 
 def _path(path: object) -> Path:

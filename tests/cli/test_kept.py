@@ -173,12 +173,19 @@ def test_a_mask_of_a_picture_is_cut_into_tiles_as_it_is(here: Path, call: Callab
     assert (np.load("a.npz")["known"][:, 0] == tiles).all()
 
 
-def test_a_file_of_images_and_their_maps_gives_its_images_and_says_so(
+def test_which_maps_a_file_of_images_and_maps_gives_is_said(
     codes: Path, mapped: Path, call: Callable[..., Any]
 ) -> None:
-    assert "not the maps that these were given" in call("sample", mapped, "--maps", codes, "-n", 3).err
-    np.savez("maps.npz", maps=np.load(codes)["maps"])
-    assert "not the maps" not in call("sample", mapped, "--maps", "maps.npz", "-n", 3).err
+    own = np.load(codes)
+    said = call("sample", mapped, "--maps", codes, "-n", 3, "--out", "a.npz")
+    assert f"the maps are those beside the images of {codes}" in said.err
+    np.savez("coarse.npz", images=own["maps"], maps=np.zeros((len(own["maps"]), 1, 1)))
+    coarse = call("sample", mapped, "--maps", "coarse.npz", "-n", 3, "--out", "b.npz")
+    assert "the maps are the images of coarse.npz, not the maps that these were given" in coarse.err
+    np.savez("maps.npz", maps=own["maps"])
+    assert "the maps are" not in call("sample", mapped, "--maps", "maps.npz", "-n", 3, "--out", "c.npz").err
+    assert (np.load("a.npz")["images"] == np.load("c.npz")["images"]).all()
+    assert (np.load("b.npz")["images"] == np.load("c.npz")["images"]).all()
 
 
 def test_a_range_of_classes_called_by_numbers_goes_by_the_numbers(here: Path, call: Callable[..., Any]) -> None:
@@ -234,7 +241,7 @@ def test_a_way_out_is_one_that_the_command_has(here: Path, call: Callable[..., A
     )
     assert "--data.damaged" not in said
     np.savez("white.npz", images=255 * _images(9))
-    assert "data.bits=1" in (said := call("data", "show", "white.npz", "--levels", 2, "--out", "a.png").err)
+    assert "--bits=1" in (said := call("data", "show", "white.npz", "--levels", 2, "--out", "a.png").err)
     assert "--data." not in said
     assert (
         call("--quiet", "data", "show", "white.npz", "--levels", 2, "--out", "a.png").err == said

@@ -201,8 +201,11 @@ def _beside(model: npx.Model, options: Namespace, out: list[Path]) -> Split:
         return Split(np.empty(each * len(chosen)), None if classes is None else np.repeat(chosen, each))
     maps, labels = read_maps(options.maps, kind.size, model.spec)
     arrays = load_arrays(options.maps)
-    if {"images", "maps"} <= arrays.keys() and not has_images_of(arrays["images"], model.spec):
-        common.tell([f"the maps are the images of {options.maps}, not the maps that these were given"])
+    if {"images", "maps"} <= arrays.keys():
+        whose = f"the images of {options.maps}, not the maps that these were given"
+        if has_images_of(arrays["images"], model.spec):
+            whose = f"those beside the images of {options.maps}"
+        common.tell([f"the maps are {whose}"])
     count = options.images or len(maps)
     if count > len(maps):
         raise npx.BadInput(f"{options.maps} has {len(maps)} maps, too few for {count} images.")

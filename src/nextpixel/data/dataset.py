@@ -224,19 +224,6 @@ def learnt_from(data: DataSet) -> dict[str, Any]:
     }
 
 
-def is_learnt(value: Any) -> bool:
-    """Whether that is what `learnt_from` makes, as far as it is used."""
-    if not isinstance(value, dict) or not isinstance(name := value.get("data"), str) or not name.strip():
-        return False
-    names, splits = value.get("class_names"), value.get("splits")
-    return (
-        isinstance(value.get("options", {}), dict)
-        and (names is None or (isinstance(names, list) and all(isinstance(each, str) for each in names)))
-        and isinstance(splits, dict)
-        and all(isinstance(its, dict) and {"images", "digest"} <= its.keys() for its in splits.values())
-    )
-
-
 def evenly(images: int, most: int) -> np.ndarray:
     """Which of so many images are looked at: all of them, or at most so many."""
     return np.linspace(0, images - 1, min(images, most)).astype(np.int64)
