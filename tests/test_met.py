@@ -197,3 +197,22 @@ def test_settings_of_ones_own_networks_are_settings() -> None:
         npx.build(Named, SPEC)
     with pytest.raises(npx.BadInput, match="number must be a number, not '1'"):
         npx.build(Constant, SPEC, number="1")
+
+
+class Single(Constant):
+    """It makes float32 of what it is given."""
+
+    def __init__(self, spec: Any, likelihood: Any, context: int = 0) -> None:
+        super().__init__(spec, likelihood)
+        self.layer = nn.Conv2d(spec.channels, self.outputs, 1)
+
+    def forward(self, levels: torch.Tensor, context: Any) -> torch.Tensor:
+        return self.layer(levels.float()) * 0
+
+
+def test_a_network_that_does_not_compute_in_float64_is_told_so() -> None:
+    model = npx.build(Single, SPEC)
+    assert model.sample(2).shape[0] == 2
+    for tried in (npx.check, lambda model: npx.plots.receptive_field(model, 1, 1)):
+        with pytest.raises(npx.BadInput, match=r"Single does not compute in float64, .* keep to the dtype of"):
+            tried(model)

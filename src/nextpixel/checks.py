@@ -15,7 +15,7 @@ from nextpixel import twins
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.distributions import Finite
 from nextpixel.errors import BadInput, called, whole
-from nextpixel.model import Model, a_model, are_finite
+from nextpixel.model import Model, a_model, are_finite, in_float64
 from nextpixel.nn.context import Both, ClassLabel, Context, Map, Vector
 from nextpixel.plots import earlier, ranks, receptive_field
 from nextpixel.spec import ImageSpec
@@ -147,6 +147,8 @@ def check(
         if model.context is not None:
             context = _some(model.context, spec, len(x), generator) if context is None else context
             context = model.context.check(context, len(x), spec)
+        with in_float64(model), torch.no_grad(), torch.autocast(exact.device.type, enabled=False):
+            exact.predict(x, context, order=0)
         trials = [_Trial(exact, x, context, seed, order) for order in range(exact.orders)]
         laws = [law for its in trials for law in (its.sees, its.changes, its.steps, its.numbers, its.tiny)]
         with torch.random.fork_rng([]), torch.autocast(exact.device.type, enabled=False):
@@ -196,7 +198,7 @@ class _Trial(NamedTuple):
                 later = fields.masked_fill(known, 0.0).max() + 0 * fields.sum()  # or not a number
                 unseen = ((fields == 0) & known).sum() + 0 * fields.sum()
         except Exception as error:  # noqa: BLE001 (a user's network may want integers, and say so in any way)
-            untested = f"levels can have no gradient: {_sentence(error)}"
+            untested = f"levels can have no gradient: {_sentence(error.__cause__ or error)}"
         return [
             _finding("nothing later is seen, by gradient", later, 0.0, LEAK, untested),
             _finding(f"everything earlier is seen{about}", unseen, 0.0, BLIND, untested, harmless=True),

@@ -1,7 +1,8 @@
 """What every model of images can do, and what all of them need to do it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from types import MethodType
@@ -136,6 +137,19 @@ def a_model(value: object) -> Model:
     if inner is None:
         raise BadInput(f"A model is what npx.build or npx.load gives, such as npx.load('mnist'), not {shown(value)}.")
     return inner
+
+
+@contextmanager
+def in_float64(model: Model) -> Generator[None]:
+    """Say in a sentence what a network of the user's own makes of float64, where laws are tried."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not (name := model.recipe.get("name", "")).count(":"):
+            raise
+        told = f"{error}".partition("\n")[0].rstrip(".")
+        how = "let its forward keep to the dtype of its weights"
+        raise BadInput(f"{name} does not compute in float64, in which this is tried ({told}); {how}.") from error
 
 
 def are_finite(model: nn.Module) -> bool:

@@ -17,7 +17,7 @@ from nextpixel import pictures
 from nextpixel.autoregressive import Autoregressive
 from nextpixel.data import Split
 from nextpixel.errors import BadInput, needs
-from nextpixel.model import Model
+from nextpixel.model import Model, in_float64
 from nextpixel.nn.context import ClassLabel
 from nextpixel.nn.embedding import Named
 from nextpixel.pairing import given
@@ -84,7 +84,8 @@ def receptive_field(
             if model.context is not None:  # a class, or any features: what is seen does not depend on it
                 some = torch.eye(model.context.features)[image % model.context.features, :, None, None][None].to(levels)
             told = exact.reading.told(some, exact.reading.check(order, 1))
-            parameters = exact.backbone(levels, told)[:, :, row, column]
+            with in_float64(model):
+                parameters = exact.backbone(levels, told)[:, :, row, column]
             nats = exact.likelihood.distribution(parameters, levels[:, :, row, column]).log_pmf()[0]
             mix = torch.randn(nats.shape, generator=generator, dtype=torch.float64).to(where)
             for place, which in enumerate(channels):
