@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from argparse import Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,14 @@ def app(options: Namespace) -> None:
     """Serve the page until it is interrupted; uploads and what is made of them are in a folder that goes then."""
     places = {name: Path(name) for name in shipped.names()}
     first = str(options.model)
+    try:  # what serves the page would try again and again
+        family, kind, *_, address = socket.getaddrinfo(options.host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as some:
+            some.bind(address)
+    except (OSError, UnicodeError) as error:
+        raise BadInput(
+            f"This machine has no address {options.host}; 127.0.0.1 is for itself, 0.0.0.0 for all."
+        ) from error
     with TemporaryDirectory(prefix="nextpixel-app-") as folder:
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}  # read by the import
         with needs("gradio", "app", "nextpixel app"):

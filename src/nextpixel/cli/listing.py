@@ -47,7 +47,7 @@ def models(options: Namespace) -> None:
     if name in shipped.names():
         print((shipped.FOLDER / name / shipped.CARD).read_text("utf-8").partition("---\n# ")[2])
     elif name is not None:
-        part = named(name, {**npx.MODELS, **LIKELIHOODS}, "model")
+        part = named(name, {**dict.fromkeys(shipped.names()), **npx.MODELS, **LIKELIHOODS}, "model")
         text = inspect.cleandoc(part.__doc__ or "").partition("\n\nExample")[0].replace("\nArgs:\n", "\nSettings:\n")
         for setting in settings_of(part):  # some stand together: `    filters, blocks: …`
             with_default = rf"\1{_with_default(part, setting)}"
