@@ -49,7 +49,7 @@ LINES: list[tuple[str, str]] = [
     (f"evaluate RUN --data {LONG}", "a name on a disk has at most 255 bytes"),
     ("evaluate RUN --device cuda:99", "There is no device 'cuda:99' here"),
     ("app RUN --host 300.1.1.1", "This machine has no address 300.1.1.1; 127.0.0.1 is for itself"),
-    ("models nothing", "There is no model 'nothing'; the choice is emoji, "),
+    ("models nothing", "There is no model 'nothing'; nextpixel models lists what there is"),
     ("evaluate /dev/null", "There is no model at"),
     ("plot receptive-field RUN --pixel 99999999999999999999,0", "is not a pixel r,c such as 14,7"),
     ("plot receptive-field RUN --pixel １,2", "is not a pixel r,c such as 14,7"),

@@ -22,9 +22,8 @@ def app(options: Namespace) -> None:
         with socket.socket(family, kind) as some:
             some.bind(address)
     except (OSError, UnicodeError) as error:
-        raise BadInput(
-            f"This machine has no address {options.host}; 127.0.0.1 is for itself, 0.0.0.0 for all."
-        ) from error
+        others = "127.0.0.1 is for itself, 0.0.0.0 for all"
+        raise BadInput(f"This machine has no address {options.host}; {others}.") from error
     with TemporaryDirectory(prefix="nextpixel-app-") as folder:
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}  # read by the import
         with needs("gradio", "app", "nextpixel app"):
