@@ -194,6 +194,7 @@ def test_an_output_is_refused_before_the_work(call: CLI, tiny: npx.ImageSpec, mo
     refused = {
         ("compress", "a.png", "full"): "The output full is a folder",
         ("compress", "a.png", "/dev/full"): "The output /dev/full is no file",
+        ("compress", "none.png", "b.npxc"): "There is no file or folder none.png",
         ("compress", "a.png", "no/where.npxc"): "There is no folder no",
         ("decompress", "a.npxc", "full"): "full is there and not an empty folder",
         ("decompress", "a.npxc", "no/where.npz"): "There is no folder no",

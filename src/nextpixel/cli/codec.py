@@ -45,6 +45,8 @@ def compress(options: Namespace) -> None:
     source, out = common.one_source(options), place(options.out)
     model, found, labels = twin(load(options)), list[Picture](), None
     if source is not None and (source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES):
+        if not source.exists():
+            raise BadInput(f"There is no file or folder {source}.")
         if "--split" in options.typed:
             raise BadInput(f"--split is of sets, but the pictures of {source} are taken as they are, all of them.")
         x, found, notes = _tiles(source, model.spec, options.images)
