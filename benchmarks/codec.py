@@ -9,6 +9,7 @@ pillow-jxl-plugin, zstd pyarrow.
 """
 
 import argparse
+import hashlib
 import io
 import json
 import math
@@ -46,12 +47,21 @@ def main() -> None:
     options = parser.parse_args()
     if options.images:
         torch.set_num_threads(1)
-        kept = json.loads(KEPT.read_text())
-        rows = {row["model"]: row for row in kept["rows"] if kept["machine"] == machine()}  # not measured now
-        rows |= {name: measure(name, options.images) for name in options.names}
-        KEPT.write_text(json.dumps({"machine": machine(), "rows": [*rows.values()]}, indent=1) + "\n")
+        made = [measure(name, options.images) for name in options.names]
+        every = {(row["machine"], row["model"]): row for row in [*kept(), *made]}
+        rows = sorted(every.values(), key=lambda row: (row["machine"], NAMES.index(row["model"])))
+        KEPT.write_text(json.dumps(rows, indent=1) + "\n")
     before, _, rest = PAGE.read_text().partition("<!-- measured -->\n")
     PAGE.write_text(f"{before}<!-- measured -->\n{table()}<!-- end -->{rest.partition('<!-- end -->')[2]}")
+
+
+def kept() -> list[dict[str, Any]]:
+    """What was measured, here and on other machines, of the weights that there are now."""
+    return [row for row in json.loads(KEPT.read_text()) if row["weights"] == _weights(row["model"])]
+
+
+def _weights(name: str) -> str:
+    return hashlib.sha256((shipped.FOLDER / name / shipped.FILE).read_bytes()).hexdigest()[:16]
 
 
 def measure(name: str, count: int) -> dict[str, Any]:
@@ -88,7 +98,9 @@ def measure(name: str, count: int) -> dict[str, Any]:
 
     size = x.numel()
     row = {
+        "machine": machine(),
         "model": name,
+        "weights": _weights(name),
         "images": count,
         "subpixels": size,
         "float": nats[0] / math.log(2) / size,
@@ -143,27 +155,26 @@ def _seconds(work: Callable[[], Any], *, times: int = 3) -> float:
 
 def table() -> str:
     """Sizes first, then seconds."""
-    kept = json.loads(KEPT.read_text())
-    sizes, times = (
-        [["model", "float model", "exact twin", "container, bytes", "−log₂ p of the float model, bytes"]],
-        [],
-    )
+    sizes = [["model", "float model", "exact twin", "container, bytes", "−log₂ p of the float model, bytes"]]
     sizes[0] += ["of the container for classes and orders, bytes", "twin, bytes"]
     sizes[0] += [f"{form}, single / 500 in one" for form in FORMS]
-    times = [["model", "one pass: exact / float", "decoding / drawing by the float model"]]
+    times = [["model", "machine", "one pass: exact / float", "decoding / drawing by the float model"]]
     times[0] += [f"the same of {MANY}", "decoding / drawing by the twin", "drawing: twin / float"]
-    for row in kept["rows"]:
+    rows, last = kept(), {row["model"]: row for row in kept()}
+    for row in (last[name] for name in NAMES if name in last):
         least = row["float"] * row["subpixels"] / 8
         beside = row["images"] * math.log2(row["classes"] * row["orders"]) / 8
         name = f"`{row['model']}`, {row['images']:,} test images"
         sizes.append([name, f"{row['float']:.4f}", f"{row['exact']:.4f}", f"{row['bytes']:,}", f"{least:,.0f}"])
         sizes[-1] += [f"{beside:,.0f}", f"{row['twin']:,}"]
         sizes[-1] += [f"{row['single'][form]:.3f} / {row['tiled'][form]:.3f}" for form in FORMS]
-        times.append([f"`{row['model']}`", *(f"{row[ratio]:.2f}" for ratio in ("pass", "decode"))])
+    for row in rows:
+        where = row["machine"].removesuffix(", 1 thread")
+        times.append([f"`{row['model']}`", where, *(f"{row[ratio]:.2f}" for ratio in ("pass", "decode"))])
         times[-1] += [f"{row['many']:.2f}" if "many" in row else "–"]
         times[-1] += [f"{row['decode'] / row['draw']:.2f}", f"{row['draw']:.2f}"]
     note = "Sizes are bits a sub-pixel where nothing else is said; times are ratios of CPU seconds of one thread, of"
-    note += f" {SAMPLED} images, on\n{kept['machine']}: `python benchmarks/codec.py`.\n"
+    note += f" {SAMPLED} images:\n`python benchmarks/codec.py`.\n"
     return f"{_rows(sizes)}\n{_rows(times)}\n{note}"
 
 

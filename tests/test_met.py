@@ -16,6 +16,7 @@ from torch import nn
 import nextpixel as npx
 from nextpixel.data import DataSet, Split, open_data
 from nextpixel.integers import prove
+from nextpixel.plots import receptive_field
 
 SPEC = npx.ImageSpec(1, 4, 4, levels=4)
 
@@ -213,6 +214,6 @@ class Single(Constant):
 def test_a_network_that_does_not_compute_in_float64_is_told_so() -> None:
     model = npx.build(Single, SPEC)
     assert model.sample(2).shape[0] == 2
-    for tried in (npx.check, lambda model: npx.plots.receptive_field(model, 1, 1)):
+    for tried in (npx.check, lambda model: receptive_field(model, 1, 1)):
         with pytest.raises(npx.BadInput, match=r"Single does not compute in float64, .* keep to the dtype of"):
             tried(model)

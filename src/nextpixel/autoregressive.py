@@ -23,6 +23,8 @@ from nextpixel.spec import ImageSpec, kind
 from nextpixel.typing import Number, PerImage, Whole
 from nextpixel.unroll import Ancestors, Backbone, Choose, Progress, draw, noise, unroll
 
+NEAR = 2**13  # pixels whose activations stay near a processor; those of a twin are gone through many times
+
 
 @final
 class Autoregressive(Model):
@@ -280,6 +282,13 @@ class Autoregressive(Model):
         return self.reading.drawn(odds.masked_fill(met > met.amin(1, keepdim=True), -math.inf), seed=seed, first=first)
 
     def _nats(self, x: Tensor, context: Any, order: Tensor | None) -> Tensor:
+        each = max(1, NEAR // (self.spec.height * self.spec.width))
+        if self.tables is not None and x.device.type == "cpu" and len(x) > each:
+            every = [
+                apply_to_collection((x, context, order), Tensor, Tensor.__getitem__, slice(start, start + each))
+                for start in range(0, len(x), each)
+            ]
+            return torch.cat([self._nats(*part) for part in every])
         x = self.reading.turn(x, order)
         return self._turned(x, context, order).log_prob(x).flatten(1).sum(1)
 

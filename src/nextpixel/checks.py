@@ -298,7 +298,7 @@ def _some(context: Context, spec: ImageSpec, count: int, generator: torch.Genera
             return context.check(None, count, spec)  # which says what it needs
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: BaseException) -> str:
     return f"{error}".partition("\n")[0].rstrip(".") or type(error).__name__
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from nextpixel import processes
-from nextpixel.autoregressive import Autoregressive
+from nextpixel.autoregressive import NEAR, Autoregressive
 from nextpixel.errors import BadInput, flag, shown
 from nextpixel.frequencies import PARTS, Frequencies
 from nextpixel.integers import twin
@@ -315,7 +315,9 @@ def _encoded(model: Autoregressive, images: Tensor, labels: Tensor | None) -> by
 
 def _edges(model: Autoregressive, images: Tensor, labels: Tensor | None, order: int) -> Tensor:
     """Both edges of every level, as the order reads the images, int64, (2, B, C, H, W)."""
-    each, parts = max(1, _AT_ONCE // (model.spec.subpixels * (model.spec.levels + 1))), []
+    spec, parts = model.spec, list[Tensor]()
+    each = _AT_ONCE // (spec.subpixels * (spec.levels + 1))
+    each = max(1, min(each, NEAR // (spec.height * spec.width)) if model.device.type == "cpu" else each)
     for start in range(0, len(images), each):
         x = images[start : start + each]
         meant: Any = model.predict(x, None if labels is None else labels[start : start + each], order=order)

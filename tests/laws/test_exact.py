@@ -94,6 +94,17 @@ def test_the_bits_do_not_depend_on_how_they_are_computed(case: Case) -> None:
 
 
 @every_exact
+def test_how_many_images_go_at_once_changes_nothing(case: Case, monkeypatch) -> None:
+    twin, x, given = _twin(case)
+    assert isinstance(twin, npx.Autoregressive)
+    nats, container = twin.log_prob(x, given), npx.compress(twin, x, given, verify=False)
+    for module in ("autoregressive", "codec"):
+        monkeypatch.setattr(f"nextpixel.{module}.NEAR", 3 * twin.spec.height * twin.spec.width)
+    assert torch.equal(twin.log_prob(x, given), nats)
+    assert npx.compress(twin, x, given, verify=False) == container
+
+
+@every_exact
 def test_steps_give_the_bits_of_one_pass(case: Case) -> None:
     twin, x, given = _twin(case)
     whole = _edges(twin, x, given)  # (B, C, H, W, L + 1)
